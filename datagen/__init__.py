@@ -1,0 +1,1 @@
+"""Meshes to shards: find, normalise, pose and render with headless Blender. No torch here."""
