@@ -1,0 +1,49 @@
+"""The command line: one click group; a wrong input ends in one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from enr import __version__
+from enr.errors import EnrError
+
+COMMANDS = ("datagen", "train", "eval", "demo", "doctor", "bench")
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command (or the help page) asks for it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"enr.pipelines.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; print an `EnrError` as one sentence and exit with status 2."""
+        try:
+            return super().invoke(ctx)
+        except EnrError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="enr")
+def main() -> None:
+    """Equivariant neural rendering: meshes to posed renders, to a trained model, to its PSNR.
+
+    \b
+    enr datagen --group rototrans --views 50 shapenet/chairs
+    enr train shards/*.h5
+    enr eval --psnr
+    """
