@@ -1,0 +1,159 @@
+"""Who may import whom, read from the import statements (lazy ones too)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+
+CORE = {"enr", "enr.camera", "enr.errors", "enr.shards"}
+ALLOWED_INSIDE = {
+    "enr": CORE,
+    "enr.datagen": CORE,
+    "enr.model": {"enr", "enr.camera", "enr.errors"},
+}
+FORBIDDEN_OUTSIDE = {
+    "enr": {"torch", "bpy", "click", "trimesh"},
+    "enr.datagen": {"torch", "torchvision", "click", "bpy"},
+    "enr.model": {"bpy", "mathutils", "click", "h5py", "trimesh", "tensorboard"},
+    "enr.pipelines": {"bpy", "mathutils"},
+}
+BLENDER_SIDE = ("enr.datagen.worker", "enr.datagen.blender_")
+BLENDER_LIBRARIES = {"bpy", "bmesh", "mathutils", "numpy", "addon_utils"}
+
+
+def room_of(module: str) -> str:
+    """`enr.datagen`, `enr.model`, `enr.pipelines`, or `enr` for the core."""
+    room = ".".join(module.split(".")[:2])
+    return room if room in ("enr.datagen", "enr.model", "enr.pipelines") else "enr"
+
+
+def runs_inside_blender(module: str) -> bool:
+    """The worker script and the modules that it loads."""
+    return module.startswith(BLENDER_SIDE)
+
+
+def imported_names(node: ast.Import | ast.ImportFrom, modules: set[str]) -> Iterator[str]:
+    """The modules that one import statement names; `from package import x` names x where x is a module."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+        return
+    base = node.module or ""
+    for alias in node.names:
+        submodule = f"{base}.{alias.name}"
+        yield submodule if submodule in modules else base
+
+
+def all_imports(tree: ast.Module, modules: set[str]) -> set[str]:
+    """Everything that a file imports anywhere."""
+    return {
+        name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in imported_names(node, modules)
+    }
+
+
+def is_type_checking(node: ast.stmt) -> bool:
+    """An `if TYPE_CHECKING:` block."""
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def import_time_nodes(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements that run when the module is imported."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_type_checking(node):
+            continue
+        else:
+            yield from import_time_nodes([child for child in ast.walk(node) if child in getattr(node, "body", [])])
+
+
+def find_cycle(graph: dict[str, set[str]]) -> list[str] | None:
+    """A cycle of the graph, or None (depth-first, colours by membership of `done`)."""
+    done: set[str] = set()
+
+    def visit(module: str, trail: list[str]) -> list[str] | None:
+        if module in trail:
+            return [*trail[trail.index(module) :], module]
+        if module in done:
+            return None
+        for other in sorted(graph.get(module, set())):
+            cycle = visit(other, [*trail, module])
+            if cycle:
+                return cycle
+        done.add(module)
+        return None
+
+    return next((cycle for module in graph if (cycle := visit(module, []))), None)
+
+
+def test_imports_are_absolute(sources):
+    relative = [
+        f"{source.path}:{node.lineno}"
+        for source in sources
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative
+
+
+def test_each_room_imports_only_what_it_may(sources):
+    modules = {source.module for source in sources}
+    trespasses = []
+    for source in sources:
+        room = room_of(source.module)
+        inside = {name for name in all_imports(source.tree, modules) if name.split(".")[0] == "enr"}
+        if room in ALLOWED_INSIDE:
+            trespasses += [
+                f"{source.module} imports {name}"
+                for name in inside
+                if name not in ALLOWED_INSIDE[room] and not (room != "enr" and (name + ".").startswith(room + "."))
+            ]
+    assert not trespasses
+
+
+def test_each_room_keeps_away_from_the_libraries_of_the_others(sources):
+    modules = {source.module for source in sources}
+    trespasses = [
+        f"{source.module} imports {name}"
+        for source in sources
+        if not runs_inside_blender(source.module)
+        for name in all_imports(source.tree, modules)
+        if name.split(".")[0] in FORBIDDEN_OUTSIDE[room_of(source.module)]
+    ]
+    assert not trespasses
+
+
+def test_what_runs_inside_blender_needs_blender_and_numpy_alone(sources):
+    modules = {source.module for source in sources}
+    allowed = BLENDER_LIBRARIES | set(sys.stdlib_module_names)
+    inside = [source for source in sources if runs_inside_blender(source.module)]
+    trespasses = [
+        f"{source.module} imports {name}"
+        for source in inside
+        for name in all_imports(source.tree, modules)
+        if name.split(".")[0] not in allowed and not runs_inside_blender(name)
+    ]
+    assert inside
+    assert not trespasses
+
+
+def test_no_import_cycles(sources):
+    modules = {source.module for source in sources}
+    graph = {
+        source.module: {
+            name
+            for node in import_time_nodes(source.tree.body)
+            for name in imported_names(node, modules)
+            if name in modules and name != source.module
+        }
+        for source in sources
+    }
+    assert find_cycle(graph) is None
+
+
+def test_the_cycle_finder_finds_cycles():
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
+    assert find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
