@@ -1,0 +1,178 @@
+"""Checkpoints: safetensors beside a JSON config, and reading the published implementation's files safely."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from enr.errors import EnrError
+from enr.model.config import RendererConfig
+from enr.model.renderer import Renderer
+
+WEIGHTS_NAME = "model.safetensors"
+CONFIG_NAME = "model.json"
+FORMAT = "enr-model"
+FORMAT_VERSION = 1
+
+PUBLISHED_FOCAL_PX_PER_WIDTH = 131.25 / 128
+PUBLISHED_RADIUS = 2.0
+OBJECT_RADIUS = 0.5
+"""The lens, distance and object size of the published pictures; its files do not say them."""
+
+_PUBLISHED_KEYS = ("channels_2d", "strides_2d", "channels_3d", "strides_3d")
+_PUBLISHED_PROJECTIONS = ("num_channels_inv_projection", "num_channels_projection")
+
+
+def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> None:
+    """Write `model.safetensors` and `model.json` into `folder`, each complete or absent.
+
+    Args:
+        folder: made if missing; earlier files of those names are replaced.
+        model: the renderer.
+        metadata: JSON values: the group(s) learned, the data's description, steps; whatever `read_metadata` is to give
+            back. Lens, near, far and background stand in the config.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    partial = folder / (WEIGHTS_NAME + ".partial")
+    save_file(weights, partial)
+    described = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": model.config.to_dict(),
+        "metadata": dict(metadata),
+    }
+    partial_config = folder / (CONFIG_NAME + ".partial")
+    partial_config.write_text(json.dumps(described, indent=2) + "\n")
+    partial.replace(folder / WEIGHTS_NAME)
+    partial_config.replace(folder / CONFIG_NAME)
+
+
+def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
+    """A renderer in eval mode.
+
+    Args:
+        path: a folder written by `save_model`, one of its two files, or a `.pt` file of the published implementation
+            (read with `weights_only`: no code in it is run).
+        device: where the weights go.
+
+    Raises:
+        EnrError: there is no such file, or it is no checkpoint of either kind.
+    """
+    path = Path(path)
+    if path.suffix in (".pt", ".pth"):
+        return _load_published(path).to(device).eval()
+    folder = _folder_of(path)
+    model = Renderer(RendererConfig.from_dict(_read_description(folder)["config"]))
+    _load_weights(model, _read_weights(folder / WEIGHTS_NAME), str(folder))
+    return model.to(device).eval()
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What `save_model` was given as metadata.
+
+    Raises:
+        EnrError: there is no checkpoint.
+    """
+    if Path(path).suffix in (".pt", ".pth"):
+        return {"source": "published implementation", "group": ["rot"]}
+    metadata: dict[str, Any] = _read_description(_folder_of(Path(path)))["metadata"]
+    return metadata
+
+
+def published_config(values: Mapping[str, Any]) -> RendererConfig:
+    """The config in a published checkpoint, with the lens and distance of the published pictures.
+
+    Raises:
+        EnrError: an entry is missing or does not fit.
+    """
+    missing = [name for name in ("img_shape", *_PUBLISHED_KEYS, *_PUBLISHED_PROJECTIONS) if name not in values]
+    if missing:
+        raise EnrError(f"The published checkpoint's config lacks {', '.join(missing)}; it is not of that kind.")
+    own = {
+        "warp": "rigid",
+        "spherical_mask": True,
+        "projection": "fold",
+        "output": "sigmoid",
+        "focal_px": PUBLISHED_FOCAL_PX_PER_WIDTH * values["img_shape"][2],
+        "radius": PUBLISHED_RADIUS,
+        "near": PUBLISHED_RADIUS - OBJECT_RADIUS,
+        "far": PUBLISHED_RADIUS + OBJECT_RADIUS,
+    }
+    kept = {name: values[name] for name in (*_PUBLISHED_KEYS, *_PUBLISHED_PROJECTIONS)}
+    return RendererConfig.from_dict({"image_shape": values["img_shape"], **kept, **own})
+
+
+def _folder_of(path: Path) -> Path:
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() or path.name in (WEIGHTS_NAME, CONFIG_NAME):
+        absent = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if not (folder / name).is_file()]
+        if not absent:
+            return folder
+        raise EnrError(f"{folder} lacks {' and '.join(absent)}; give a checkpoint folder made by `enr train`.")
+    raise EnrError(f"{path} is no checkpoint; give a folder with {WEIGHTS_NAME} and {CONFIG_NAME}, or a published .pt.")
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG_NAME
+    try:
+        described = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise EnrError(f"{path} is not readable JSON ({error}); take another checkpoint.") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT or "config" not in described:
+        raise EnrError(f"{path} does not describe a renderer of enr; give a checkpoint made by `enr train`.")
+    if described.get("format_version") != FORMAT_VERSION:
+        raise EnrError(
+            f"{path} has checkpoint format {described.get('format_version')}, this version of enr reads "
+            f"{FORMAT_VERSION}; use the version that wrote it."
+        )
+    return described
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise EnrError(f"{path} is not a readable safetensors file ({error}); take another checkpoint.") from error
+    return weights
+
+
+def _load_published(path: Path) -> Renderer:
+    if not path.is_file():
+        raise EnrError(f"{path} is not a file; give a checkpoint of the published implementation.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EnrError(f"{path} is not a readable checkpoint of tensors alone ({reason}).") from error
+    if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
+        raise EnrError(f"{path} has no config and state_dict; give a checkpoint of the published implementation.")
+    model = Renderer(published_config(content["config"]))
+    weights = {_own_name(name): tensor for name, tensor in content["state_dict"].items()}
+    weights.pop("spherical_mask.mask", None)  # computed, not learned
+    _load_weights(model, weights, str(path))
+    return model
+
+
+def _own_name(published: str) -> str:
+    name = published.replace("residual_layers.forward_layers", "residual").replace("forward_layers", "layers")
+    return re.sub(r"^projection\.", "projection.pointwise.", name)
+
+
+def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) -> None:
+    expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    wrong = [name for name in expected if name not in weights or weights[name].shape != expected[name]]
+    wrong += [name for name in weights if name not in expected]
+    if wrong:
+        raise EnrError(f"The weights in {where} do not fit their config (first: {wrong[0]}); the file is damaged.")
+    model.load_state_dict(dict(weights))

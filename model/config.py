@@ -1,0 +1,266 @@
+"""What a renderer is made of, as plain data, checked before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from enr.camera import RADIUS
+from enr.errors import EnrError
+
+Warp = Literal["rigid", "frustum"]
+Projection = Literal["fold", "composite"]
+Output = Literal["sigmoid", "linear"]
+DepthSpacing = Literal["linear", "disparity"]
+
+COLOUR_CHANNELS = 3
+VISIBILITY_CHANNELS = 1
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "warp": get_args(Warp),
+    "projection": get_args(Projection),
+    "output": get_args(Output),
+    "depth_spacing": get_args(DepthSpacing),
+}
+_LISTS = (
+    "channels_2d",
+    "strides_2d",
+    "channels_3d",
+    "strides_3d",
+    "num_channels_inv_projection",
+    "num_channels_projection",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RendererConfig:
+    """The architecture (Dupont et al. 2020, appendix A, and the published implementation's config) and its camera.
+
+    Attributes:
+        image_shape: (3, height, width) in pixels.
+        channels_2d: widths of the picture-side network; each entry is a layer.
+        strides_2d: 1 (residual block), 2 (halve) or -2 (double), one for each width.
+        channels_3d: widths of the volume-side network; empty leaves it out.
+        strides_3d: as `strides_2d`.
+        num_channels_inv_projection: widths of the 1x1 convolutions that lift the map into a volume; the last one is
+            split into (channels, depth).
+        num_channels_projection: widths of the 1x1 convolutions that bring the volume back: of the volume folded into
+            channels (`fold`), or of each cell before compositing (`composite`).
+        warp: `rigid` moves a cube around the target point (the paper), `frustum` the camera's own frustum.
+        spherical_mask: zero the cells outside the cube's inscribed sphere (the paper; rotations only).
+        projection: `fold` folds depth into channels (the paper), `composite` composites cells along the ray.
+        carry_colour: the source's colours ride on their rays and are composited straight into the picture.
+        output: `linear` starts at the background's colour; `sigmoid` is the published head.
+        depth_cells: depth of the lifted volume; None takes the map's width, as the paper does.
+        depth_spacing: whether the frustum's cells are equally spaced in depth or in its inverse.
+        focal_px: focal length in pixels at `image_shape`.
+        radius: distance of the target point from the camera, in object units.
+        near: depth where the frustum begins, in object units.
+        far: depth where it ends.
+        background: colour behind the object, sRGB in [0, 1].
+
+    Raises:
+        EnrError: something does not fit; the message names the entry.
+    """
+
+    image_shape: tuple[int, int, int]
+    channels_2d: tuple[int, ...]
+    strides_2d: tuple[int, ...]
+    channels_3d: tuple[int, ...]
+    strides_3d: tuple[int, ...]
+    num_channels_inv_projection: tuple[int, ...]
+    num_channels_projection: tuple[int, ...]
+    focal_px: float
+    near: float
+    far: float
+    radius: float = RADIUS
+    warp: Warp = "frustum"
+    spherical_mask: bool = False
+    projection: Projection = "composite"
+    carry_colour: bool = False
+    output: Output = "linear"
+    depth_cells: int | None = None
+    depth_spacing: DepthSpacing = "linear"
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("image_shape", "background", *_LISTS):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _check(self)
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """(height, width) of the feature map between the picture-side network and the volume."""
+        height, width = _walk_sizes("strides_2d", self.strides_2d, self.image_shape[1:])
+        return height, width
+
+    @property
+    def lifted_shape(self) -> tuple[int, int, int, int]:
+        """(channels, depth, height, width) of the volume as it is lifted from the map."""
+        height, width = self.map_shape
+        depth = self.depth_cells or width
+        return self.num_channels_inv_projection[-1] // depth, depth, height, width
+
+    @property
+    def feature_channels(self) -> int:
+        """Learned channels of the scene."""
+        return self.channels_3d[-1] if self.channels_3d else self.lifted_shape[0]
+
+    @property
+    def has_visibility(self) -> bool:
+        """Whether the scene's last channel says how much of each cell the source's frustum has seen."""
+        return self.warp == "frustum"
+
+    @property
+    def scene_shape(self) -> tuple[int, int, int, int]:
+        """(channels, depth, height, width): learned channels, then colour (3), then visibility (1) where they exist."""
+        extra = COLOUR_CHANNELS * self.carry_colour + VISIBILITY_CHANNELS * self.has_visibility
+        depth, height, width = _walk_sizes("strides_3d", self.strides_3d, self.lifted_shape[1:])
+        return self.feature_channels + extra, depth, height, width
+
+    @property
+    def half_side(self) -> float:
+        """Half the side of the rigid cube, in object units: at the target point it fills the picture's width."""
+        return self.radius * self.image_shape[2] / 2 / self.focal_px
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON or YAML."""
+        values = dataclasses.asdict(self)
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RendererConfig:
+        """The config in `values`.
+
+        Raises:
+            EnrError: a key is unknown (with the nearest known one) or missing, or the values do not fit.
+        """
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+                raise EnrError(f"The renderer's config has no entry {key!r}; {hint}")
+        required = (name for name, field in known.items() if field.default is dataclasses.MISSING)
+        missing = [name for name in required if name not in values]
+        if missing:
+            raise EnrError(f"The renderer's config lacks {', '.join(missing)}; add them.")
+        return cls(**values)
+
+
+def group_count(channels: int) -> int:
+    """Groups of a GroupNorm over `channels`, as the published implementation has them."""
+    for limit, groups in ((8, 1), (32, 2), (64, 4), (128, 8), (256, 16)):
+        if channels < limit:
+            return groups
+    return 32
+
+
+def mirrored(channels: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Widths and strides of the renderer's network from the inverse renderer's (its transpose).
+
+    The published implementation keeps the first stride's sign; it is 1 in all its configs, where both agree.
+    """
+    widths = (*reversed(channels[:-1]), *channels[:1])
+    return widths, tuple(stride if stride == 1 else -stride for stride in reversed(strides))
+
+
+def _check(config: RendererConfig) -> None:
+    _check_values(config)
+    for dims in ("2d", "3d"):
+        _check_network(dims, getattr(config, f"channels_{dims}"), getattr(config, f"strides_{dims}"))
+    for name in ("num_channels_inv_projection", "num_channels_projection"):
+        _check_widths(name, getattr(config, name))
+    _check_lift(config)
+    _check_scene(config)
+
+
+def _check_values(config: RendererConfig) -> None:
+    for name, allowed in _CHOICES.items():
+        if getattr(config, name) not in allowed:
+            raise EnrError(f"{name} is {getattr(config, name)!r}; choose {' or '.join(allowed)}.")
+    if len(config.image_shape) != 3 or config.image_shape[0] != 3 or min(config.image_shape) < 1:
+        raise EnrError(f"image_shape is {config.image_shape}; expected (3, height, width) in pixels.")
+    if not 0 < config.near < config.far:
+        raise EnrError(f"near {config.near} and far {config.far} are no depth range; expected 0 < near < far.")
+    for name in ("focal_px", "radius"):
+        if not getattr(config, name) > 0:
+            raise EnrError(f"{name} is {getattr(config, name)}; it must be positive.")
+    if len(config.background) != 3:
+        raise EnrError(f"background is {config.background}; expected three numbers in [0, 1].")
+
+
+def _check_network(dims: str, channels: Sequence[int], strides: Sequence[int]) -> None:
+    if len(channels) != len(strides):
+        raise EnrError(
+            f"channels_{dims} has {len(channels)} entries and strides_{dims} {len(strides)}; "
+            "each layer needs one of both."
+        )
+    if dims == "2d" and not channels:
+        raise EnrError("channels_2d is empty; the picture-side network needs at least one layer.")
+    for index, stride in enumerate(strides):
+        if stride not in (1, 2, -2):
+            raise EnrError(
+                f"strides_{dims}[{index}] is {stride}; "
+                "a layer's stride is 1 (residual block), 2 (halve) or -2 (double)."
+            )
+    if channels:
+        _check_widths(f"channels_{dims}", channels)
+
+
+def _check_widths(name: str, widths: Sequence[int]) -> None:
+    if not widths:
+        raise EnrError(f"{name} is empty; at least one width is needed.")
+    for index, width in enumerate(widths):
+        groups = group_count(width)
+        if width < 1 or width % groups:
+            raise EnrError(
+                f"{name}[{index}] is {width}; a layer of that width is normalised in {groups} group(s), "
+                f"so choose a positive multiple of {groups}."
+            )
+
+
+def _walk_sizes(name: str, strides: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:
+    """Spatial sizes after the layers."""
+    sizes = tuple(sizes)
+    for index, stride in enumerate(strides):
+        if stride == 2 and any(size % 2 for size in sizes):
+            raise EnrError(
+                f"{name}[{index}] halves a map of {' x '.join(map(str, sizes))}, which does not divide by 2; "
+                "choose another image size or stride list."
+            )
+        sizes = tuple(size * 2 if stride == -2 else size // stride for size in sizes)
+    return sizes
+
+
+def _check_lift(config: RendererConfig) -> None:
+    _, width = config.map_shape
+    depth = width if config.depth_cells is None else config.depth_cells
+    last = config.num_channels_inv_projection[-1]
+    if depth < 1 or last % depth:
+        index = len(config.num_channels_inv_projection) - 1
+        raise EnrError(
+            f"num_channels_inv_projection[{index}] is {last}, which cannot be split into {depth} depths; "
+            f"choose a multiple of {depth}."
+        )
+
+
+def _check_scene(config: RendererConfig) -> None:
+    _, *lifted = config.lifted_shape
+    _, *scene = config.scene_shape
+    if config.warp == "rigid" and len(set(scene)) != 1:
+        raise EnrError(
+            f"The rigid warp moves a cube, but strides, image_shape and depth_cells give a scene of "
+            f"{' x '.join(map(str, scene))} cells; make them equal or choose warp frustum."
+        )
+    if config.spherical_mask and config.warp != "rigid":
+        raise EnrError("spherical_mask belongs to the rigid warp's cube; switch it off for warp frustum.")
+    if config.projection == "composite" and scene != lifted:
+        raise EnrError(
+            f"projection composite needs strides_3d that keep the volume's size, but {lifted} becomes {scene}; "
+            "balance the strides or choose projection fold."
+        )
+    if config.carry_colour and (config.projection, config.warp) != ("composite", "frustum"):
+        raise EnrError("carry_colour lays colours on rays; it needs warp frustum and projection composite.")

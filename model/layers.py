@@ -1,0 +1,120 @@
+"""The building blocks of the paper's networks, in two and three dimensions.
+
+They follow the published implementation (Dupont et al. 2020): GroupNorm and LeakyReLU(0.2) throughout, residual
+blocks that narrow and widen again, 4-wide convolutions that halve or double.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from enr.model.config import group_count
+
+Dims = Literal[2, 3]
+SLOPE = 0.2
+_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_CONV_TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
+
+
+def activation() -> nn.Module:
+    """LeakyReLU with the paper's slope."""
+    return nn.LeakyReLU(SLOPE, inplace=True)
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    """GroupNorm with the published number of groups."""
+    return nn.GroupNorm(group_count(channels), channels)
+
+
+class ResidualBlock(nn.Module):
+    """(b, channels, ...) to the same shape: normalise, 1x1 to `width`, 3x3, 1x1 back, and add to the input."""
+
+    def __init__(self, dims: Dims, channels: int, width: int) -> None:
+        super().__init__()
+        conv = _CONV[dims]
+        self.residual = nn.Sequential(
+            norm(channels),
+            activation(),
+            conv(channels, width, 1, bias=False),
+            norm(width),
+            activation(),
+            conv(width, width, 3, padding=1, bias=False),
+            norm(width),
+            activation(),
+            conv(width, channels, 1, bias=False),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The block's output, of the input's shape."""
+        output: Tensor = features + self.residual(features)
+        return output
+
+
+class ResNet(nn.Module):
+    """A 1x1 convolution to the first width, then one layer for each (width, stride); (b, in, ...) to (b, out, ...).
+
+    Args:
+        dims: 2 for maps, 3 for volumes.
+        in_channels: channels of the input.
+        channels: widths; empty makes the network the identity (apart from `out_channels`).
+        strides: 1 residual block, 2 halving, -2 doubling convolution.
+        out_channels: channels after a last 1x1 convolution; None leaves it out.
+    """
+
+    def __init__(
+        self,
+        dims: Dims,
+        in_channels: int,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        out_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        conv = _CONV[dims]
+        layers: list[nn.Module] = [conv(in_channels, channels[0], 1)] if channels else []
+        current = channels[0] if channels else in_channels
+        for width, stride in zip(channels, strides, strict=True):
+            if stride == 1:
+                layers.append(ResidualBlock(dims, current, width))
+                continue
+            layers += [_resample(dims, current, width, stride), norm(width), activation()]
+            current = width
+        if out_channels is not None:
+            layers.append(conv(current, out_channels, 1))
+        self.layers = nn.Sequential(*layers)
+        self.out_channels = current if out_channels is None else out_channels
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The network's output."""
+        output: Tensor = self.layers(features)
+        return output
+
+
+class Pointwise(nn.Module):
+    """1x1 convolutions through `widths` with LeakyReLU (and GroupNorm, if `normalise`) between, not after the last."""
+
+    def __init__(self, dims: Dims, in_channels: int, widths: Sequence[int], normalise: bool = True) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index, width in enumerate(widths):
+            layers.append(_CONV[dims](in_channels, width, 1))
+            if index < len(widths) - 1:
+                layers += [norm(width), activation()] if normalise else [activation()]
+            in_channels = width
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, widths[-1], ...)."""
+        output: Tensor = self.layers(features)
+        return output
+
+
+def _resample(dims: Dims, in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    kind = _CONV[dims] if stride > 0 else _CONV_TRANSPOSED[dims]
+    return kind(in_channels, out_channels, kernel_size=4, stride=2, padding=1)

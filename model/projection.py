@@ -1,0 +1,147 @@
+"""From the scene's volume to a feature map: the paper's folding, and alpha compositing along the ray."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
+from enr.model.layers import Pointwise
+
+START_ALPHA = 0.1
+"""Opacity of a cell before training: low, so that light (and the gradient) reaches every depth."""
+
+
+@dataclass(frozen=True)
+class SceneParts:
+    """A scene (b, c, d, h, w) taken apart, in the order of its channels.
+
+    Attributes:
+        features: (b, channels, d, h, w) what the network has learned.
+        colour: (b, 3, d, h, w) the source's colours, each on its own ray, times the visibility; or None.
+        visibility: (b, 1, d, h, w) share of each cell that the source's frustum has seen; or None (rigid warp).
+    """
+
+    features: Tensor
+    colour: Tensor | None
+    visibility: Tensor | None
+
+    @classmethod
+    def split(cls, scene: Tensor, config: RendererConfig) -> SceneParts:
+        """The parts of a scene made by a renderer of that config."""
+        sizes = [
+            config.feature_channels,
+            COLOUR_CHANNELS * config.carry_colour,
+            VISIBILITY_CHANNELS * config.has_visibility,
+        ]
+        features, colour, visibility = scene.split(sizes, dim=1)
+        return cls(
+            features=features,
+            colour=colour if config.carry_colour else None,
+            visibility=visibility if config.has_visibility else None,
+        )
+
+
+@dataclass(frozen=True)
+class ProjectedScene:
+    """What the picture-side network gets.
+
+    Attributes:
+        features: (b, channels, h, w).
+        colour: (b, 3, h, w) the composited colours over the background, or None where none are carried.
+        opacity: (b, 1, h, w) accumulated alpha, or None (`fold`).
+        depth_share: (b, 1, h, w) expected depth as a share of the way from near to far, where opaque; or None.
+    """
+
+    features: Tensor
+    colour: Tensor | None = None
+    opacity: Tensor | None = None
+    depth_share: Tensor | None = None
+
+
+class Fold(nn.Module):
+    """The paper's projection: depth folded into channels, then 1x1 convolutions."""
+
+    def __init__(self, in_channels: int, config: RendererConfig) -> None:
+        super().__init__()
+        widths = config.num_channels_projection
+        self.pointwise = Pointwise(2, in_channels * config.lifted_shape[1], widths)
+        self.out_channels = widths[-1]
+
+    def forward(self, volume: Tensor, parts: SceneParts) -> ProjectedScene:
+        """(b, c, d, h, w) to a map of (b, out_channels, h, w)."""
+        return ProjectedScene(self.pointwise(volume.flatten(1, 2)))
+
+
+class Composite(nn.Module):
+    """Front-to-back alpha compositing of per-cell features along the ray.
+
+    The cells' own networks have no normalisation: a mean over the whole volume would make one cell's opacity depend
+    on all others, moved or not. A cell that the source has not seen is transparent in proportion.
+    """
+
+    background: Tensor
+
+    def __init__(self, in_channels: int, config: RendererConfig) -> None:
+        super().__init__()
+        widths = config.num_channels_projection
+        self.cell = Pointwise(3, in_channels, (*widths[:-1], widths[-1] + 1), normalise=False)
+        # The rigid cube's depth index falls with the distance, the frustum's rises.
+        self.reverse = config.warp == "rigid"
+        self.register_buffer("background", torch.tensor(config.background).reshape(1, 3, 1, 1), persistent=False)
+        self.out_channels = widths[-1] + 2 + (COLOUR_CHANNELS if config.carry_colour else 0)
+        self._start_transparent()
+
+    def _start_transparent(self) -> None:
+        last = self.cell.layers[-1]
+        assert isinstance(last, nn.Conv3d) and last.bias is not None
+        with torch.no_grad():
+            last.weight[-1] *= 0.1
+            last.bias[-1] = math.log(START_ALPHA / (1 - START_ALPHA))
+
+    def forward(self, volume: Tensor, parts: SceneParts) -> ProjectedScene:
+        """(b, c, d, h, w) to a map of (b, out_channels, h, w), with opacity, depth and colour."""
+        cells = self.cell(volume)
+        alpha = torch.sigmoid(cells[:, -1:])
+        if parts.visibility is not None:
+            alpha = alpha * parts.visibility
+        weights = compositing_weights(alpha, reverse=self.reverse)
+        opacity = weights.sum(2)
+        depth_share = self._depth_share(weights)
+        maps = [(weights * cells[:, :-1]).sum(2), opacity, depth_share]
+        colour = self._colour(weights, parts)
+        if colour is not None:
+            maps.append(colour)
+        return ProjectedScene(torch.cat(maps, dim=1), colour, opacity, depth_share)
+
+    def _depth_share(self, weights: Tensor) -> Tensor:
+        share = (torch.arange(weights.shape[2], device=weights.device) + 0.5) / weights.shape[2]
+        share = share.flip(0) if self.reverse else share
+        return (weights * share.to(weights).reshape(1, 1, -1, 1, 1)).sum(2)
+
+    def _colour(self, weights: Tensor, parts: SceneParts) -> Tensor | None:
+        """(b, 3, h, w): carried colours over the background; what nobody has seen shows the background."""
+        if parts.colour is None or parts.visibility is None:
+            return None
+        covered = (weights * parts.visibility).sum(2)
+        return (weights * parts.colour).sum(2) + (1 - covered) * self.background
+
+
+def compositing_weights(alpha: Tensor, reverse: bool = False) -> Tensor:
+    """How much each cell contributes to its ray: alpha times the transmittance in front of it.
+
+    Args:
+        alpha: (b, 1, d, h, w) opacity of each cell in [0, 1].
+        reverse: the last depth index is the nearest, not the first.
+
+    Returns:
+        (b, 1, d, h, w); the sum over d is at most 1.
+    """
+    if reverse:
+        return compositing_weights(alpha.flip(2)).flip(2)
+    clear = torch.cumprod(1 - alpha, dim=2)
+    in_front = torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)
+    return alpha * in_front

@@ -1,0 +1,271 @@
+"""Equivariant neural rendering: pictures to scenes, scenes moved by camera motions, scenes to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.nn import functional
+
+from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_from_source
+from enr.errors import EnrError
+from enr.model.config import RendererConfig, mirrored
+from enr.model.layers import Pointwise, ResNet
+from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
+from enr.model.warp import Cube, Frustum, frustum_warp, resample_volume, rigid_warp, spherical_mask
+
+HEAD_SCALE = 0.1
+"""The linear head starts this much smaller than torch's default, so that a new model paints the background."""
+
+
+class Renderer(nn.Module):
+    """The paper's renderer (Dupont et al. 2020, section 3), with either warp.
+
+    A scene is one tensor (b, *config.scene_shape): learned channels, then the source's colours (3, if
+    `carry_colour`), then visibility (1, if the warp is `frustum`). All pictures are (b, 3, height, width) in [0, 1].
+
+    Args:
+        config: what it is made of; weights start random (torch's global generator).
+    """
+
+    mask: Tensor
+
+    def __init__(self, config: RendererConfig) -> None:
+        super().__init__()
+        self.config = config
+        self._build_inverse_renderer()
+        self._build_renderer()
+        if config.spherical_mask:
+            self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
+        if config.output == "linear":
+            self._start_at_background()
+
+    def _build_inverse_renderer(self) -> None:
+        config = self.config
+        self.inv_transform_2d = ResNet(2, 3, config.channels_2d, config.strides_2d)
+        self.inv_projection = Pointwise(2, self.inv_transform_2d.out_channels, config.num_channels_inv_projection)
+        self.inv_transform_3d = ResNet(3, config.lifted_shape[0], config.channels_3d, config.strides_3d)
+
+    def _build_renderer(self) -> None:
+        config = self.config
+        seen_channels = config.feature_channels + int(config.has_visibility)
+        self.transform_3d = ResNet(3, seen_channels, *mirrored(config.channels_3d, config.strides_3d))
+        projection = Fold if config.projection == "fold" else Composite
+        self.projection = projection(self.transform_3d.out_channels, config)
+        widths = mirrored(config.channels_2d, config.strides_2d)
+        self.transform_2d = ResNet(2, self.projection.out_channels, *widths, out_channels=3)
+
+    def _start_at_background(self) -> None:
+        """Leave no room for the white collapse: a small linear head whose bias is the background."""
+        head = self.transform_2d.layers[-1]
+        assert isinstance(head, nn.Conv2d) and head.bias is not None
+        with torch.no_grad():
+            head.weight *= HEAD_SCALE
+            # Carried colours are composited over the background already; the head only adds to them.
+            head.bias.copy_(torch.zeros(3) if self.config.carry_colour else torch.tensor(self.config.background))
+
+    def inverse_render(self, images: Tensor) -> Tensor:
+        """The scene that each picture shows, in its own camera's frame.
+
+        Args:
+            images: (b, 3, height, width) in [0, 1].
+
+        Returns:
+            (b, *config.scene_shape).
+
+        Raises:
+            EnrError: the pictures have another shape than the config's.
+        """
+        if images.ndim != 4 or tuple(images.shape[1:]) != self.config.image_shape:
+            raise EnrError(
+                f"Pictures of shape {tuple(images.shape)} do not fit this renderer; "
+                f"it expects (batch, {', '.join(map(str, self.config.image_shape))})."
+            )
+        lifted = self.inv_projection(self.inv_transform_2d(images))
+        scene = self.inv_transform_3d(lifted.unflatten(1, self.config.lifted_shape[:2]))
+        if self.config.spherical_mask:
+            scene = scene * self.mask
+        return self._with_carried(scene, images)
+
+    def _with_carried(self, features: Tensor, images: Tensor) -> Tensor:
+        """Append the channels that are carried, not learned: colour on its rays, visibility."""
+        parts = [features]
+        cells = features.shape[2:]
+        if self.config.carry_colour:
+            colour = functional.adaptive_avg_pool2d(images, (cells[1], cells[2]))
+            parts.append(colour[:, :, None].expand(-1, -1, cells[0], -1, -1).to(features))
+        if self.config.has_visibility:
+            parts.append(features.new_ones(len(features), 1, *cells))
+        return torch.cat(parts, dim=1) if len(parts) > 1 else features
+
+    def transform(self, scene: Tensor, target_from_source: Tensor) -> Tensor:
+        """The scene as a camera has it that moved by `target_from_source`.
+
+        Args:
+            scene: (b, *config.scene_shape).
+            target_from_source: (b, 4, 4) from source-camera to target-camera coordinates, in object units
+                (`enr.camera.target_from_source`).
+
+        Returns:
+            (b, *config.scene_shape).
+
+        Raises:
+            EnrError: a matrix is not rigid, or the shapes do not fit.
+        """
+        motion = torch.as_tensor(target_from_source)
+        self._check_scene(scene)
+        if motion.shape != (len(scene), 4, 4):
+            raise EnrError(
+                f"target_from_source has shape {tuple(motion.shape)}; expected ({len(scene)}, 4, 4), one a scene."
+            )
+        if not motion.is_cuda or not self.training:  # on a GPU the check waits for the device: not at every step
+            check_rigid(motion.detach().cpu().numpy())
+        motion = motion.to(scene.device)
+        if self.config.warp == "rigid":
+            return rigid_warp(scene, motion, self.cube)
+        return frustum_warp(scene, motion, self.frustum)
+
+    def rotate(self, scene: Tensor, rotation_matrix: Tensor) -> Tensor:
+        """The scene turned about the target point (published implementation).
+
+        Args:
+            scene: (b, *config.scene_shape).
+            rotation_matrix: (b, 3, 3) in the volume's (depth, height, width) axes; the volume is resampled at its
+                inverse.
+
+        Returns:
+            (b, *config.scene_shape).
+
+        Raises:
+            EnrError: a matrix is no rotation.
+        """
+        rotation = torch.as_tensor(rotation_matrix).to(torch.float64)
+        if rotation.shape[1:] != (3, 3):
+            raise EnrError(f"rotation_matrix has shape {tuple(rotation.shape)}; expected (batch, 3, 3).")
+        axes = torch.as_tensor(VOLUME_FROM_CAMERA, device=rotation.device)
+        turned = axes.T @ rotation @ axes
+        centre = torch.tensor([0.0, 0.0, self.config.radius]).to(turned)
+        motion = torch.eye(4).to(turned).repeat(len(turned), 1, 1)
+        motion[:, :3, :3] = turned
+        motion[:, :3, 3] = centre - turned @ centre
+        if self.config.warp == "rigid":  # the same numbers, without the way through the camera's frame
+            check_rigid(motion.cpu().numpy())
+            self._check_scene(scene)
+            return resample_volume(scene, rotation.transpose(1, 2), torch.zeros(len(rotation), 3))
+        return self.transform(scene, motion)
+
+    def rotate_source_to_target(
+        self,
+        scene: Tensor,
+        azimuth_source_deg: ArrayLike,
+        elevation_source_deg: ArrayLike,
+        azimuth_target_deg: ArrayLike,
+        elevation_target_deg: ArrayLike,
+    ) -> Tensor:
+        """The scene seen from one orbit camera, as another one at the same distance has it (published implementation).
+
+        Args:
+            scene: (b, *config.scene_shape).
+            azimuth_source_deg: (b,) of the camera that saw the scene, in degrees; likewise the others.
+            elevation_source_deg: (b,).
+            azimuth_target_deg: (b,).
+            elevation_target_deg: (b,).
+
+        Returns:
+            (b, *config.scene_shape).
+        """
+        source = orbit_camera(azimuth_source_deg, elevation_source_deg, self.config.radius)
+        target = orbit_camera(azimuth_target_deg, elevation_target_deg, self.config.radius)
+        return self.transform(scene, torch.as_tensor(target_from_source(source, target)))
+
+    def project(self, scene: Tensor) -> ProjectedScene:
+        """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
+        self._check_scene(scene)
+        parts = SceneParts.split(scene, self.config)
+        volume = parts.features
+        if parts.visibility is not None:
+            volume = torch.cat([volume, parts.visibility], dim=1)
+        projected: ProjectedScene = self.projection(self.transform_3d(volume), parts)
+        return projected
+
+    def render(self, scene: Tensor) -> Tensor:
+        """Pictures of scenes.
+
+        Args:
+            scene: (b, *config.scene_shape).
+
+        Returns:
+            (b, 3, height, width) in [0, 1]; in training the linear head may leave that range a little.
+        """
+        projected = self.project(scene)
+        images = self.transform_2d(projected.features)
+        if projected.colour is not None:
+            images = images + functional.interpolate(
+                projected.colour, size=images.shape[2:], mode="bilinear", align_corners=False
+            )
+        if self.config.output == "sigmoid":
+            return torch.sigmoid(images)
+        return images if self.training else images.clamp(0, 1)
+
+    def forward(self, images: Tensor, target_from_source: Tensor) -> Tensor:
+        """Predict each picture's scene from a moved camera.
+
+        Args:
+            images: (b, 3, height, width) in [0, 1].
+            target_from_source: (b, 4, 4), see `transform`.
+
+        Returns:
+            (b, 3, height, width), see `render`.
+        """
+        return self.render(self.transform(self.inverse_render(images), target_from_source))
+
+    @torch.no_grad()
+    def generate_novel_views(self, image: Tensor, target_from_source: Tensor, batch_size: int = 16) -> Tensor:
+        """Many views of the object in one picture, which is encoded once.
+
+        Args:
+            image: (3, height, width) in [0, 1].
+            target_from_source: (n, 4, 4) the motions from the picture's camera.
+            batch_size: how many are rendered at a time.
+
+        Returns:
+            (n, 3, height, width) in [0, 1], clamped.
+        """
+        scene = self.inverse_render(image[None])
+        chunks = torch.as_tensor(target_from_source).split(batch_size)
+        views = [self.render(self.transform(scene.expand(len(chunk), -1, -1, -1, -1), chunk)) for chunk in chunks]
+        return torch.cat(views).clamp(0, 1)
+
+    @property
+    def cube(self) -> Cube:
+        """Where the rigid volume stands."""
+        return Cube(self.config.radius, self.config.half_side)
+
+    @property
+    def frustum(self) -> Frustum:
+        """The lens and depth range of the frustum volume."""
+        config = self.config
+        _, height, width = config.image_shape
+        return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+
+    def _check_scene(self, scene: Tensor) -> None:
+        if scene.ndim != 5 or tuple(scene.shape[1:]) != self.config.scene_shape:
+            raise EnrError(
+                f"A scene of shape {tuple(scene.shape)} does not fit this renderer; "
+                f"it expects (batch, {', '.join(map(str, self.config.scene_shape))})."
+            )
+
+
+def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[float, float]], radius: float) -> Tensor:
+    """Motions (n, 4, 4) float64 from one orbit camera to others, for `Renderer.generate_novel_views`.
+
+    Args:
+        source_deg: azimuth and elevation of the picture's camera, in degrees.
+        targets_deg: azimuth and elevation of each wanted view.
+        radius: distance of all of them from the target point, in object units.
+    """
+    azimuths, elevations = zip(*targets_deg, strict=True)
+    source = orbit_camera(*source_deg, radius)
+    return torch.as_tensor(target_from_source(source, orbit_camera(azimuths, elevations, radius)))

@@ -1,0 +1,269 @@
+"""Moving a scene by a rigid motion of the camera: the two warps, and their slow float64 twins.
+
+Both are resamplings of a volume (b, c, d, h, w): trilinear between cell centres (align_corners=False), zero outside.
+They take `target_from_source` (b, 4, 4), which carries source-camera to target-camera coordinates (`enr.camera`).
+
+rigid
+    The scene is a cube around the target point, aligned with the camera. Its index axes are `VOLUME_FROM_CAMERA`
+    (the depth index falls with the distance). The paper's warp, and more: translations move the cube's content.
+frustum
+    The scene is the camera's own frustum: cell (d, v, u) is the point at depth z_d, near first, on the ray through
+    pixel cell (v, u). Projection and perspective are geometry here, not something to learn.
+
+A channel of ones carried along becomes the visibility of each target cell: 1 inside, 0 outside the source's volume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from enr.camera import VOLUME_FROM_CAMERA, intrinsics
+from enr.model.config import DepthSpacing
+
+OUTSIDE = 3.0
+"""A normalised coordinate that no trilinear cell of the volume reaches (those end before 2)."""
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Cube:
+    """The rigid volume: a cube around the point at `radius` in front of the camera.
+
+    Attributes:
+        radius: distance of its centre in object units.
+        half_side: half its side in object units.
+    """
+
+    radius: float
+    half_side: float
+
+
+@dataclass(frozen=True)
+class Frustum:
+    """The frustum volume of one lens.
+
+    Attributes:
+        focal_px: focal length in pixels.
+        width_px: width of the picture.
+        height_px: height of the picture.
+        near: depth of the first cells' front, in object units.
+        far: depth of the last cells' back.
+        spacing: whether the cells are equally deep, or equally deep in 1 / z.
+    """
+
+    focal_px: float
+    width_px: int
+    height_px: int
+    near: float
+    far: float
+    spacing: DepthSpacing = "linear"
+
+
+def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
+    """The scene as the target camera has it.
+
+    The voxel p of the target (in the camera's frame, cube centre c = (0, 0, radius), half side h) reads the source at
+    T^-1 (c + h p). Rotations about the centre reduce to the published warp (Dupont et al. 2020, section 3.2).
+
+    Args:
+        scene: (b, c, d, h, w), a cube of cells.
+        target_from_source: (b, 4, 4), rigid.
+        cube: where the volume stands, in object units.
+
+    Returns:
+        (b, c, d, h, w).
+    """
+    source_from_target = invert_rigid(target_from_source)
+    axes = torch.as_tensor(VOLUME_FROM_CAMERA).to(source_from_target)
+    centre = torch.tensor([0.0, 0.0, cube.radius]).to(source_from_target)
+    rotation = source_from_target[:, :3, :3]
+    moved_centre = rotation @ centre + source_from_target[:, :3, 3]
+    offset = (moved_centre - centre) @ axes.T / cube.half_side
+    return resample_volume(scene, axes @ rotation @ axes.T, offset)
+
+
+def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
+    """Read a cubic volume at `rotation @ p + offset`, p in [-1, 1]^3 in the volume's (depth, height, width) axes.
+
+    Args:
+        scene: (b, c, d, h, w).
+        rotation: (b, 3, 3).
+        offset: (b, 3) in half sides.
+
+    Returns:
+        (b, c, d, h, w).
+    """
+    cells = _cell_centres(scene).reshape(1, -1, 3)
+    positions = cells @ rotation.to(scene).transpose(1, 2) + offset.to(scene)[:, None]
+    return _sample(scene, positions)
+
+
+def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum) -> Tensor:
+    """The scene as the target camera has it: each target cell's point, projected into the source's frustum.
+
+    Args:
+        scene: (b, c, d, h, w); depth runs from near to far.
+        target_from_source: (b, 4, 4), rigid.
+        frustum: the lens and depth range of both cameras.
+
+    Returns:
+        (b, c, d, h, w); 0 where the point lies outside the source's frustum.
+    """
+    points = frustum_points(scene.shape[2:], frustum).to(scene).reshape(1, -1, 3)
+    source_from_target = invert_rigid(target_from_source).to(scene)
+    points = points @ source_from_target[:, :3, :3].transpose(1, 2) + source_from_target[:, None, :3, 3]
+    return _sample(scene, frustum_coordinates(points, frustum))
+
+
+def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum) -> Tensor:
+    """The centres of a frustum's cells.
+
+    Args:
+        cells: (d, h, w).
+        frustum: the lens and depth range.
+
+    Returns:
+        (d, h, w, 3) float64 in camera coordinates, object units.
+    """
+    depth, v, u = (_centres(count) / 2 + 0.5 for count in cells)
+    z = frustum_depths(depth, frustum)[:, None, None]
+    x = (u * frustum.width_px - frustum.width_px / 2) / frustum.focal_px
+    y = (v * frustum.height_px - frustum.height_px / 2) / frustum.focal_px
+    shape = tuple(cells)
+    return torch.stack([(x * z).expand(shape), (y[:, None] * z).expand(shape), z.expand(shape)], dim=-1)
+
+
+def frustum_depths(share: Tensor, frustum: Frustum) -> Tensor:
+    """Depths (...) in object units at shares (...) of the way from near (0) to far (1)."""
+    near, far = frustum.near, frustum.far
+    if frustum.spacing == "linear":
+        return near + share * (far - near)
+    return 1 / (1 / near + share * (1 / far - 1 / near))
+
+
+def frustum_coordinates(points: Tensor, frustum: Frustum) -> Tensor:
+    """Normalised (depth, height, width) coordinates (..., 3) in [-1, 1] of camera points (..., 3)."""
+    x, y, z = points.unbind(-1)
+    in_front = z > EPSILON
+    z = z.clamp_min(EPSILON)
+    near, far = frustum.near, frustum.far
+    depth = (z - near) / (far - near) if frustum.spacing == "linear" else (1 / z - 1 / near) / (1 / far - 1 / near)
+    column = 2 * frustum.focal_px * x / (z * frustum.width_px)
+    row = 2 * frustum.focal_px * y / (z * frustum.height_px)
+    coordinates = torch.stack([2 * depth - 1, row, column], dim=-1)
+    return torch.where(in_front[..., None], coordinates.clamp(-OUTSIDE, OUTSIDE), OUTSIDE)
+
+
+def spherical_mask(cells: int) -> Tensor:
+    """(cells, cells, cells): 1 within the inscribed sphere of the cell centres, else 0 (published implementation)."""
+    index = torch.arange(cells, dtype=torch.float64) - (cells - 1) / 2
+    squared = index[:, None, None] ** 2 + index[:, None] ** 2 + index**2
+    return (squared <= ((cells - 1) / 2) ** 2).to(torch.get_default_dtype())
+
+
+def invert_rigid(transform: Tensor) -> Tensor:
+    """Inverse (..., 4, 4) of rigid transforms (..., 4, 4), in float64 (torch twin of `enr.camera.invert_rigid`)."""
+    transform = transform.to(torch.float64)
+    rotation = transform[..., :3, :3].transpose(-1, -2)
+    translation = -(rotation @ transform[..., :3, 3:])
+    top = torch.cat([rotation, translation], dim=-1)
+    return torch.cat([top, transform[..., 3:, :]], dim=-2)
+
+
+def _centres(count: int) -> Tensor:
+    """(count,) float64: cell centres between -1 and 1 (align_corners=False)."""
+    return (2 * torch.arange(count, dtype=torch.float64) + 1) / count - 1
+
+
+def _cell_centres(scene: Tensor) -> Tensor:
+    """(d, h, w, 3): (depth, height, width) of the cell centres, in [-1, 1]."""
+    grids = torch.meshgrid(*(_centres(count) for count in scene.shape[2:]), indexing="ij")
+    return torch.stack(grids, dim=-1).to(scene)
+
+
+def _sample(scene: Tensor, positions: Tensor) -> Tensor:
+    """Trilinear values (b, c, d, h, w) at (b, d * h * w, 3) normalised (depth, height, width) positions."""
+    grid = positions.flip(-1).reshape(len(scene), *scene.shape[2:], 3)  # grid_sample wants (width, height, depth)
+    return functional.grid_sample(scene, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def rigid_warp_reference(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
+    """Slow float64 twin of `rigid_warp`: one voxel at a time, one corner at a time."""
+    scene = scene.to(torch.float64)
+    source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
+    side = scene.shape[2]
+    centre = torch.tensor([0.0, 0.0, cube.radius], dtype=torch.float64)
+    output = torch.zeros_like(scene)
+    for batch, (i, j, k) in _cells(scene):
+        p = [(2 * index + 1) / side - 1 for index in (i, j, k)]
+        in_camera = torch.tensor([p[2], p[1], -p[0]], dtype=torch.float64)  # width: x, height: y, depth: against z
+        point = _move(source_from_target[batch], centre + cube.half_side * in_camera)
+        q = (point - centre) / cube.half_side
+        index = [(axis + 1) * side / 2 - 0.5 for axis in (-q[2], q[1], q[0])]
+        output[batch, :, i, j, k] = _trilinear(scene[batch], index)
+    return output
+
+
+def frustum_warp_reference(scene: Tensor, target_from_source: Tensor, frustum: Frustum) -> Tensor:
+    """Slow float64 twin of `frustum_warp`: one cell at a time, one corner at a time."""
+    scene = scene.to(torch.float64)
+    source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
+    K = torch.as_tensor(intrinsics(frustum.focal_px, frustum.width_px, frustum.height_px))
+    depth, height, width = scene.shape[2:]
+    output = torch.zeros_like(scene)
+    for batch, (d, v, u) in _cells(scene):
+        pixel = [(u + 0.5) * frustum.width_px / width, (v + 0.5) * frustum.height_px / height, 1.0]
+        ray = torch.linalg.solve(K, torch.tensor(pixel, dtype=torch.float64))
+        point = _move(source_from_target[batch], ray * _depth_of_cell(d + 0.5, depth, frustum))
+        if point[2] <= EPSILON:
+            continue
+        seen = K @ point / point[2]
+        column = seen[0] * width / frustum.width_px - 0.5
+        row = seen[1] * height / frustum.height_px - 0.5
+        layer = _cell_of_depth(point[2], depth, frustum) - 0.5
+        output[batch, :, d, v, u] = _trilinear(scene[batch], [layer, row, column])
+    return output
+
+
+def _cells(scene: Tensor) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    batch, _, depth, height, width = scene.shape
+    for n in range(batch):
+        for i in range(depth):
+            for j in range(height):
+                for k in range(width):
+                    yield n, (i, j, k)
+
+
+def _move(transform: Tensor, point: Tensor) -> Tensor:
+    return transform[:3, :3] @ point + transform[:3, 3]
+
+
+def _depth_of_cell(cell: float, count: int, frustum: Frustum) -> float:
+    share = cell / count
+    if frustum.spacing == "linear":
+        return (1 - share) * frustum.near + share * frustum.far
+    return 1 / ((1 - share) / frustum.near + share / frustum.far)
+
+
+def _cell_of_depth(z: Tensor, count: int, frustum: Frustum) -> Tensor:
+    if frustum.spacing == "linear":
+        return count * (z - frustum.near) / (frustum.far - frustum.near)
+    return count * (1 / frustum.near - 1 / z) / (1 / frustum.near - 1 / frustum.far)
+
+
+def _trilinear(volume: Tensor, index: list[Tensor]) -> Tensor:
+    """(c,) of a volume (c, d, h, w) at a fractional index; corners outside count as zero."""
+    total = torch.zeros(len(volume), dtype=volume.dtype)
+    low = [math.floor(float(axis)) for axis in index]
+    for corner in range(8):
+        at = [low[axis] + (corner >> axis & 1) for axis in range(3)]
+        if all(0 <= at[axis] < volume.shape[axis + 1] for axis in range(3)):
+            weight = torch.stack([1 - (index[axis] - at[axis]).abs() for axis in range(3)]).prod()
+            total = total + weight * volume[:, at[0], at[1], at[2]]
+    return total
