@@ -1,0 +1,209 @@
+"""Inside Blender: import a mesh file, check it, normalise it, shade it flat. Standard library, bpy and NumPy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+import numpy as np
+from numpy.typing import NDArray
+
+GREY = (0.5, 0.5, 0.5)
+COLOURED_FORMATS = (".glb", ".gltf")
+
+
+class MeshError(Exception):
+    """A mesh that cannot be rendered, with the reason in words."""
+
+
+def import_mesh(path: Path) -> list[Any]:
+    """Import a mesh file into the empty scene; its mesh objects.
+
+    Y-up files (OBJ, glTF) come out Z-up, PLY and STL as they are stored.
+
+    Raises:
+        MeshError: the format is unknown, or Blender's importer refuses the file or finds no mesh in it.
+    """
+    suffix = path.suffix.lower()
+    importers = {
+        ".obj": bpy.ops.wm.obj_import,
+        ".glb": bpy.ops.import_scene.gltf,
+        ".gltf": bpy.ops.import_scene.gltf,
+        ".ply": bpy.ops.wm.ply_import,
+        ".stl": bpy.ops.wm.stl_import,
+    }
+    if suffix not in importers:
+        raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
+    try:
+        importers[suffix](filepath=str(path))
+    except RuntimeError as error:  # how Blender's operators report their errors
+        raise MeshError(f"Blender's importer refused the file ({_one_line(error)})") from error
+    objects = [item for item in bpy.data.objects if item.type == "MESH" and "enr" not in item]
+    for item in bpy.data.objects:
+        if item.type != "MESH" and "enr" not in item:
+            item.hide_render = True  # lights and cameras that a glTF may bring along
+    if not objects:
+        raise MeshError("the file holds no mesh")
+    return objects
+
+
+def remove_meshes() -> None:
+    """Remove everything that an import left, whether it succeeded or not."""
+    for item in list(bpy.data.objects):
+        if "enr" not in item:
+            bpy.data.objects.remove(item, do_unlink=True)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+
+
+def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
+    """World positions (vertices, 3) of all vertices that a face uses.
+
+    Raises:
+        MeshError: there is no face, a coordinate is not finite, or the faces have no area.
+    """
+    clouds, area = [], 0.0
+    bpy.context.view_layer.update()
+    for item in objects:
+        mesh = item.data
+        if not mesh.polygons:
+            continue
+        positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
+        mesh.vertices.foreach_get("co", positions)
+        corners = np.empty(len(mesh.loops), dtype=np.int32)
+        mesh.loops.foreach_get("vertex_index", corners)
+        used = positions.reshape(-1, 3)[np.unique(corners)].astype(np.float64)
+        matrix = np.array(item.matrix_world, dtype=np.float64)
+        clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
+        area += sum(polygon.area for polygon in mesh.polygons[:1000]) or sum(p.area for p in mesh.polygons)
+    if not clouds:
+        raise MeshError("the mesh has no faces")
+    vertices = np.concatenate(clouds)
+    if not np.isfinite(vertices).all():
+        raise MeshError("a vertex of the mesh is not a finite number")
+    if not area > 0:
+        raise MeshError("the faces of the mesh have no area")
+    return vertices
+
+
+def normalisation(vertices: NDArray[np.float64], mode: str) -> tuple[float, NDArray[np.float64]]:
+    """Scale and offset (3,): a vertex becomes `scale * (vertex + offset)`.
+
+    Args:
+        vertices: (vertices, 3).
+        mode: `diagonal` (box diagonal 1), `longest` (longest side 1) or `none`.
+
+    Raises:
+        MeshError: all points coincide.
+    """
+    if mode == "none":
+        return 1.0, np.zeros(3)
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    extent = high - low
+    size = float(np.linalg.norm(extent)) if mode == "diagonal" else float(extent.max())
+    if not size > 0:
+        raise MeshError("all points of the mesh coincide")
+    return 1.0 / size, -(low + high) / 2
+
+
+def apply_normalisation(objects: list[Any], scale: float, offset: NDArray[np.float64]) -> None:
+    """Move the imported objects, with whatever they hang on, so that a point becomes `scale * (point + offset)`."""
+    move = mathutils.Matrix.Scale(scale, 4) @ mathutils.Matrix.Translation(offset)
+    roots = {_root(item).name for item in objects}
+    for name in sorted(roots):
+        root = bpy.data.objects[name]
+        root.matrix_world = move @ root.matrix_world
+
+
+def shade_flat(objects: list[Any]) -> None:
+    """Flat shading without stored normals, whose winding cannot be trusted: no black patches."""
+    for mesh in {item.data.name: item.data for item in objects}.values():
+        stored = mesh.attributes.get("custom_normal")
+        if stored is not None:
+            mesh.attributes.remove(stored)
+        mesh.shade_flat()
+
+
+def choose_materials(path: Path, wanted: str | None) -> str:
+    """`original`, `grey` or `palette`: what was asked for, else what the file can offer.
+
+    A file that brings materials along (glTF; OBJ with its .mtl) keeps them, any other gets the palette.
+    """
+    if wanted is not None:
+        return wanted
+    if path.suffix.lower() in COLOURED_FORMATS:
+        return "original" if bpy.data.materials else "palette"
+    return "original" if path.suffix.lower() == ".obj" and _has_mtl(path) else "palette"
+
+
+def paint(objects: list[Any], materials: str, palette: list[list[float]]) -> None:
+    """Give the objects' material groups plain colours (`grey`, `palette`), or leave the file's materials.
+
+    Args:
+        objects: imported mesh objects.
+        materials: `original`, `grey` or `palette`.
+        palette: linear RGB colours, one for each material group in turn.
+    """
+    if materials == "original":
+        _drop_missing_textures()
+        return
+    colours = [GREY] if materials == "grey" else palette
+    painted: dict[str, Any] = {}
+    for item in objects:
+        if not item.material_slots:
+            item.data.materials.append(None)
+        for slot in item.material_slots:
+            group = slot.material.name if slot.material else ""
+            if group not in painted:
+                painted[group] = _matte(colours[len(painted) % len(colours)])
+        names = [slot.material.name if slot.material else "" for slot in item.material_slots]
+        for slot, group in zip(item.material_slots, names, strict=True):
+            slot.material = painted[group]
+
+
+def _matte(colour: Any) -> Any:
+    material = bpy.data.materials.new("enr-matte")
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    diffuse, output = nodes.new("ShaderNodeBsdfDiffuse"), nodes.new("ShaderNodeOutputMaterial")
+    diffuse.inputs["Color"].default_value = (*colour, 1.0)
+    links.new(diffuse.outputs["BSDF"], output.inputs["Surface"])
+    return material
+
+
+def _drop_missing_textures() -> None:
+    """Unlink textures whose picture is not there: the material's own colour instead of Blender's purple."""
+    for material in bpy.data.materials:
+        if material.node_tree is None:
+            continue
+        for node in material.node_tree.nodes:
+            if node.type == "TEX_IMAGE" and (node.image is None or not _is_readable(node.image)):
+                for output in node.outputs:
+                    for link in list(output.links):
+                        material.node_tree.links.remove(link)
+
+
+def _is_readable(image: Any) -> bool:
+    return image.size[0] > 0 and image.size[1] > 0
+
+
+def _has_mtl(path: Path) -> bool:
+    """Whether an OBJ names a material library that lies beside it."""
+    with path.open("rb") as handle:
+        for line in handle:
+            words = line.split(None, 1)
+            if len(words) == 2 and words[0] == b"mtllib":
+                return (path.parent / words[1].strip().decode("utf-8", "replace").replace("\\", "/")).is_file()
+    return False
+
+
+def _root(item: Any) -> Any:
+    while item.parent is not None:
+        item = item.parent
+    return item
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).removeprefix("Error:").split())

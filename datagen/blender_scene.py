@@ -1,0 +1,215 @@
+"""Inside Blender: one Cycles scene (light, film, camera) and the pictures of one mesh. Standard library, bpy, NumPy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.datagen import blender_mesh
+
+SENSOR_MM = 36.0
+NEAR_PLANE = 1e-3
+FAR_PLANE = 1e4
+AMBIENT = 0.45
+SUNS = (((0.6, -0.5, 0.8), 2.0), ((-0.7, 0.4, -0.5), 0.8))
+"""Direction towards each sun and its strength in W/m²: a key light from above, a weaker fill from below behind."""
+OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def version() -> str:
+    """Blender's version, such as `5.0.1`."""
+    return ".".join(str(part) for part in bpy.app.version)
+
+
+def warm_up(threads: int) -> None:
+    """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
+    job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1}
+    prepare_scene(job)
+    bpy.ops.render.render()
+
+
+def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
+    """Render all views of a job's mesh into one .npy of RGBA (views, height, width, 4) uint8, straight alpha.
+
+    Returns:
+        what the parent has to know: normalisation, materials used, clipped views, seconds spent by kind.
+
+    Raises:
+        MeshError: the mesh cannot be rendered; the reason.
+    """
+    clock = Clock()
+    try:
+        with clock.measure("import"):
+            scene = prepare_scene(job)
+            path = Path(job["mesh"])
+            objects = blender_mesh.import_mesh(path)
+        with clock.measure("prepare"):
+            facts, vertices = _prepare_mesh(objects, path, job)
+        images, clipped = _render_views(scene, vertices, job, clock)
+        if not images[..., 3].any():
+            raise blender_mesh.MeshError("nothing of the mesh is visible in any view")
+        with clock.measure("write"):
+            np.save(job["out"], images)
+    finally:
+        with clock.measure("clean"):
+            blender_mesh.remove_meshes()
+    return {**facts, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
+
+
+class Clock:
+    """Adds up seconds by kind of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, kind: str) -> Iterator[None]:
+        """Count the time spent inside under `kind`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - started
+
+
+def prepare_scene(job: dict[str, Any]) -> Any:
+    """The scene with its light and camera, made on first use, set to a job's picture size, lens and samples."""
+    scene = bpy.context.scene
+    if "enr" not in scene:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        scene = bpy.context.scene
+        scene["enr"] = True
+        _set_engine(scene)
+        _add_light(scene)
+        camera = _add(scene, "camera", bpy.data.cameras.new("enr-camera"))
+        camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
+        scene.camera = camera
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = job["width_px"], job["height_px"], 100
+    render.threads_mode, render.threads = "FIXED", job["threads"]
+    scene.cycles.samples = job["samples"]
+    lens = scene.camera.data
+    lens.sensor_fit, lens.sensor_width = "HORIZONTAL", SENSOR_MM
+    lens.lens = job["focal_px"] / job["width_px"] * SENSOR_MM
+    return scene
+
+
+def _set_engine(scene: Any) -> None:
+    """Cycles on the CPU with nothing that costs time or changes pixels unasked."""
+    render, cycles = scene.render, scene.cycles
+    render.engine, cycles.device = "CYCLES", "CPU"
+    render.film_transparent, render.dither_intensity = True, 0.0
+    render.use_compositing = render.use_sequencer = False
+    render.use_border, render.use_crop_to_border = True, False
+    render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
+    scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
+    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = False
+    cycles.pixel_filter_type = "BOX"
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 1, 1
+    cycles.transmission_bounces, cycles.transparent_max_bounces, cycles.volume_bounces = 2, 8, 0
+    cycles.caustics_reflective = cycles.caustics_refractive = False
+
+
+def _add_light(scene: Any) -> None:
+    """Even light from everywhere and two suns, fixed in the world: nothing is black, faces still differ."""
+    world = bpy.data.worlds.new("enr-world")
+    world.use_nodes = True
+    world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = AMBIENT
+    scene.world = world
+    for direction, strength in SUNS:
+        light = bpy.data.lights.new("enr-sun", "SUN")
+        light.energy = strength
+        sun = _add(scene, "sun", light)
+        sun.matrix_world = mathutils.Vector(direction).to_track_quat("Z", "Y").to_matrix().to_4x4()
+
+
+def _add(scene: Any, name: str, data: Any) -> Any:
+    item = bpy.data.objects.new(f"enr-{name}", data)
+    item["enr"] = True
+    scene.collection.objects.link(item)
+    return item
+
+
+def _prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
+    vertices = blender_mesh.world_vertices(objects)
+    scale, offset = blender_mesh.normalisation(vertices, job["normalise"])
+    blender_mesh.apply_normalisation(objects, scale, offset)
+    blender_mesh.shade_flat(objects)
+    materials = blender_mesh.choose_materials(path, job["materials"])
+    blender_mesh.paint(objects, materials, job["palette"])
+    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials}
+    return facts, scale * (vertices + offset)
+
+
+def _render_views(
+    scene: Any, vertices: NDArray[np.float64], job: dict[str, Any], clock: Clock
+) -> tuple[NDArray[np.uint8], list[bool]]:
+    """RGBA (views, height, width, 4) and, per view, whether the object reaches over the picture's border."""
+    width, height = job["width_px"], job["height_px"]
+    images = np.zeros((len(job["views"]), height, width, 4), dtype=np.uint8)
+    clipped = []
+    picture = Path(job["out"]).with_suffix(".tga")
+    for image, view in zip(images, job["views"], strict=True):
+        with clock.measure("place"):
+            world_from_camera = np.array(view["world_from_camera"])
+            box = _pixel_box(vertices, world_from_camera, job)
+            clipped.append(bool(box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height))
+            seen = _set_border(scene.render, box, width, height)
+            scene.camera.matrix_world = mathutils.Matrix((world_from_camera @ OPENCV_FROM_BLENDER).tolist())
+            scene.cycles.seed = view["seed"]
+        if not seen:
+            continue
+        with clock.measure("render"):
+            scene.render.filepath = str(picture)
+            bpy.ops.render.render(write_still=True)
+        with clock.measure("read"):
+            image[:] = read_targa(picture, width, height)
+    picture.unlink(missing_ok=True)
+    return images, clipped
+
+
+def _pixel_box(
+    vertices: NDArray[np.float64], world_from_camera: NDArray[np.float64], job: dict[str, Any]
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in pixels around the projected vertices; endless where one is beside the camera."""
+    rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
+    in_camera = (vertices - position) @ rotation
+    depth = in_camera[:, 2]
+    if depth.min() <= NEAR_PLANE:
+        return (-np.inf, -np.inf, np.inf, np.inf)
+    u = job["focal_px"] * in_camera[:, 0] / depth + job["width_px"] / 2
+    v = job["focal_px"] * in_camera[:, 1] / depth + job["height_px"] / 2
+    return float(u.min()), float(v.min()), float(u.max()), float(v.max())
+
+
+def _set_border(render: Any, box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    """Render only the pixels around `box`, a pixel to spare; False if it lies outside the picture."""
+    left, right = (int(np.clip(side, 0, width)) for side in (np.floor(box[0]) - 1, np.ceil(box[2]) + 1))
+    top, bottom = (int(np.clip(side, 0, height)) for side in (np.floor(box[1]) - 1, np.ceil(box[3]) + 1))
+    render.border_min_x, render.border_max_x = left / width, right / width
+    render.border_min_y, render.border_max_y = 1 - bottom / height, 1 - top / height  # Blender counts from below
+    return right > left and bottom > top
+
+
+def read_targa(path: Path, width: int, height: int) -> NDArray[np.uint8]:
+    """RGBA (height, width, 4) uint8 of an uncompressed 32-bit TARGA file (18 bytes of header, BGRA).
+
+    Raises:
+        OSError: the file is not there or has another size.
+    """
+    data = path.read_bytes()
+    pixels = np.frombuffer(data, dtype=np.uint8, offset=18 + data[0], count=width * height * 4)
+    bgra = pixels.reshape(height, width, 4)
+    top_down = bool(data[17] & 0x20)
+    rgba = bgra[..., [2, 1, 0, 3]]
+    return rgba if top_down else rgba[::-1]

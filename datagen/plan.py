@@ -1,0 +1,147 @@
+"""What a data set will consist of, fixed before anything is rendered: which mesh, split and pose goes where."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from enr.datagen.jobs import RenderSettings
+from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
+from enr.datagen.pool import PoolSettings
+from enr.datagen.poses import PoseSettings
+from enr.datagen.splits import assign_splits
+from enr.errors import EnrError
+from enr.shards import Split, read_meta
+
+SHARD_BYTES = 64 * 2**20
+WHITE = (1.0, 1.0, 1.0)
+Compression = Literal["none", "gzip"]
+
+
+@dataclass(frozen=True)
+class GenerateSettings:
+    """Everything that `enr datagen` is told.
+
+    Attributes:
+        meshes: files and folders to search for meshes.
+        views: pictures of each mesh.
+        poses: the group and its ranges.
+        render: picture size, lens, samples, materials, seed.
+        split_shares: shares of scenes for train, val and test.
+        background: sRGB in [0, 1] that readers put behind the RGBA pictures.
+        compression: `none` or `gzip`.
+        out: folder of the shards.
+        overwrite: replace shards of the same group that were made with other settings.
+        pool: how the workers are run; changes nothing in the data.
+    """
+
+    meshes: tuple[Path, ...]
+    views: int = 50
+    poses: PoseSettings = field(default_factory=lambda: PoseSettings("rototrans"))
+    render: RenderSettings = field(default_factory=RenderSettings)
+    split_shares: tuple[float, float, float] = (0.86, 0.12, 0.02)
+    background: tuple[float, float, float] = WHITE
+    compression: Compression = "none"
+    out: Path = Path("shards")
+    overwrite: bool = False
+    pool: PoolSettings = field(default_factory=PoolSettings)
+
+
+@dataclass(frozen=True)
+class PlannedScene:
+    """One mesh of the data set."""
+
+    source: MeshSource
+    split: Split
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PlannedShard:
+    """One file of the data set, with the settings that make it."""
+
+    path: Path
+    scenes: tuple[PlannedScene, ...]
+    config: dict[str, Any]
+
+
+def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
+    """Find the meshes and fix shards and splits; a shard holds about 64 MB of pictures.
+
+    Raises:
+        EnrError: there are no meshes, or a mesh cannot be read.
+    """
+    sources = find_meshes(settings.meshes)
+    splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
+    scenes = [PlannedScene(source, splits[source.scene_id], mesh_sha256(source.path)) for source in sources]
+    picture_bytes = settings.render.width_px * settings.render.height_px * 4
+    size = max(1, SHARD_BYTES // (settings.views * picture_bytes))
+    chunks = [tuple(scenes[start : start + size]) for start in range(0, len(scenes), size)]
+    return tuple(
+        PlannedShard(shard_path(settings, index, len(chunks)), chunk, shard_config(settings, chunk))
+        for index, chunk in enumerate(chunks)
+    )
+
+
+def shard_path(settings: GenerateSettings, index: int, shards: int) -> Path:
+    """`<out>/<group>-00003-of-00042.h5`."""
+    return settings.out / f"{settings.poses.group}-{index:05d}-of-{shards:05d}.h5"
+
+
+def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> dict[str, Any]:
+    """Everything needed to make a shard's file again, as JSON: all that its pixels and tables depend on."""
+    return {
+        "views": settings.views,
+        "poses": _plain(dataclasses.asdict(settings.poses)),
+        "render": dataclasses.asdict(settings.render),
+        "split_shares": list(settings.split_shares),
+        "compression": settings.compression,
+        "background": list(settings.background),
+        "meshes": [
+            {"scene_id": scene.source.scene_id, "sha256": scene.sha256, "split": scene.split} for scene in scenes
+        ],
+    }
+
+
+def check_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> tuple[PlannedShard, ...]:
+    """The planned shards that are there already, complete and made with the same settings from the same meshes.
+
+    Raises:
+        EnrError: the folder holds shards of this group that were made differently, and `overwrite` is off.
+    """
+    planned = {shard.path: shard for shard in shards}
+    finished: list[Path] = []
+    foreign: list[Path] = []
+    for path in sorted(settings.out.glob(f"{settings.poses.group}-*-of-*.h5")):
+        (finished if path in planned and _matches(planned[path]) else foreign).append(path)
+    if foreign and not settings.overwrite:
+        raise EnrError(
+            f"{settings.out} already holds {settings.poses.group} shards made with other settings or meshes "
+            f"(such as {foreign[0].name}); give another --out, or --overwrite to replace them."
+        )
+    for path in foreign:
+        path.unlink()
+    return tuple(planned[path] for path in finished)
+
+
+def failures_of(config: dict[str, Any]) -> dict[str, str]:
+    """Scene ids that failed when a shard with this config was made, with their reasons."""
+    return dict(config.get("failures", {}))
+
+
+def _matches(shard: PlannedShard) -> bool:
+    try:
+        config = read_meta(shard.path).config
+    except EnrError:
+        return False
+    return {key: value for key, value in config.items() if key != "failures"} == shard.config
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON will give them back."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
