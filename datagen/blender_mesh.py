@@ -10,6 +10,8 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.datagen.material_groups import same_surface
+
 GREY = (0.5, 0.5, 0.5)
 COLOURED_FORMATS = (".glb", ".gltf")
 
@@ -149,17 +151,46 @@ def paint(objects: list[Any], materials: str, palette: list[list[float]]) -> Non
         _drop_missing_textures()
         return
     colours = [GREY] if materials == "grey" else palette
-    painted: dict[str, Any] = {}
+    surface = same_surface(_group_corners(objects))
+    painted: dict[int, Any] = {}
+    for number in sorted(set(surface.values())):
+        painted[number] = _matte(colours[number % len(colours)])
     for item in objects:
         if not item.material_slots:
             item.data.materials.append(None)
-        for slot in item.material_slots:
-            group = slot.material.name if slot.material else ""
-            if group not in painted:
-                painted[group] = _matte(colours[len(painted) % len(colours)])
-        names = [slot.material.name if slot.material else "" for slot in item.material_slots]
+        names = [_group_name(slot) for slot in item.material_slots]
         for slot, group in zip(item.material_slots, names, strict=True):
-            slot.material = painted[group]
+            slot.material = painted[surface.get(group, 0)]
+
+
+def _group_name(slot: Any) -> str:
+    return slot.material.name if slot.material else ""
+
+
+def _group_corners(objects: list[Any]) -> dict[str, NDArray[np.float64]]:
+    """By material group, in the order of the slots, the world positions (corners, 3) of its faces' corners."""
+    clouds: dict[str, list[NDArray[np.float64]]] = {}
+    for item in objects:
+        names = [_group_name(slot) for slot in item.material_slots] or [""]
+        positions, group_of_corner = _corners(item)
+        for index, name in enumerate(names):
+            clouds.setdefault(name, []).append(positions[group_of_corner == index])
+    return {name: np.concatenate(parts) for name, parts in clouds.items()}
+
+
+def _corners(item: Any) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """World positions (corners, 3) of an object's face corners, and the material slot (corners,) of each."""
+    mesh = item.data
+    positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
+    mesh.vertices.foreach_get("co", positions)
+    vertex_of_corner = np.empty(len(mesh.loops), dtype=np.int32)
+    mesh.loops.foreach_get("vertex_index", vertex_of_corner)
+    slot_of_face, corners_of_face = np.empty((2, len(mesh.polygons)), dtype=np.int32)
+    mesh.polygons.foreach_get("material_index", slot_of_face)
+    mesh.polygons.foreach_get("loop_total", corners_of_face)
+    matrix = np.array(item.matrix_world, dtype=np.float64)
+    world = positions.reshape(-1, 3)[vertex_of_corner] @ matrix[:3, :3].T + matrix[:3, 3]
+    return world, np.repeat(slot_of_face, corners_of_face)
 
 
 def _matte(colour: Any) -> Any:

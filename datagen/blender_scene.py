@@ -18,7 +18,7 @@ from enr.datagen import blender_mesh
 SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e4
-AMBIENT = 0.45
+AMBIENT = 0.6
 SUNS = (((0.6, -0.5, 0.8), 2.0), ((-0.7, 0.4, -0.5), 0.8))
 """Direction towards each sun and its strength in W/m²: a key light from above, a weaker fill from below behind."""
 OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -108,7 +108,7 @@ def _set_engine(scene: Any) -> None:
     render.engine, cycles.device = "CYCLES", "CPU"
     render.film_transparent, render.dither_intensity = True, 0.0
     render.use_compositing = render.use_sequencer = False
-    render.use_border, render.use_crop_to_border = True, False
+    render.use_border, render.use_crop_to_border, render.use_persistent_data = True, False, True
     render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
     cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = False

@@ -89,11 +89,11 @@ def linear_palette(seed: int, scene_id: str, colours: int = PALETTE_COLOURS) -> 
 def _linear_colour(rng: np.random.Generator) -> list[float]:
     kind = rng.choice(["wood", "fabric", "grey"], p=[0.35, 0.45, 0.2])
     if kind == "wood":
-        hue, saturation, value = rng.uniform(0.04, 0.11), rng.uniform(0.4, 0.75), rng.uniform(0.35, 0.8)
+        hue, saturation, value = rng.uniform(0.04, 0.11), rng.uniform(0.4, 0.75), rng.uniform(0.45, 0.85)
     elif kind == "fabric":
-        hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.35, 0.85), rng.uniform(0.35, 0.85)
+        hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.35, 0.85), rng.uniform(0.45, 0.9)
     else:
-        hue, saturation, value = 0.0, 0.0, rng.uniform(0.25, 0.75)
+        hue, saturation, value = 0.0, 0.0, rng.uniform(0.3, 0.8)
     return [_linear_from_srgb(channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)]
 
 
