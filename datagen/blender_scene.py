@@ -52,7 +52,7 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
             path = Path(job["mesh"])
             objects = blender_mesh.import_mesh(path)
         with clock.measure("prepare"):
-            facts, vertices = _prepare_mesh(objects, path, job)
+            facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
         if not images[..., 3].any():
             raise blender_mesh.MeshError("nothing of the mesh is visible in any view")
@@ -139,7 +139,7 @@ def _add(scene: Any, name: str, data: Any) -> Any:
     return item
 
 
-def _prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
+def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
     vertices = blender_mesh.world_vertices(objects)
     scale, offset = blender_mesh.normalisation(vertices, job["normalise"])

@@ -1,0 +1,65 @@
+"""Inside Blender: the plain loop that `enr bench datagen` compares with. Import, place the camera, render the frame.
+
+Run as a script with a JSON file of render jobs; one JSON line on standard output. Same scene, light and samples as
+the real worker, but full frames, and nothing is read back, checked or kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+import numpy as np
+
+from enr.datagen import blender_mesh, blender_scene
+from enr.datagen.blender_scene import Clock
+
+
+def render_plainly(job: dict[str, Any], clock: Clock) -> int:
+    """Render every view of a job's mesh; the number of pictures.
+
+    Normalising and painting are counted under `prepare`: a plain loop would not need them, but the pictures must show
+    the same thing.
+    """
+    with clock.measure("import"):
+        scene = blender_scene.prepare_scene(job)
+        scene.render.use_border = False
+        objects = blender_mesh.import_mesh(Path(job["mesh"]))
+    with clock.measure("prepare"):
+        blender_scene.prepare_mesh(objects, Path(job["mesh"]), job)
+    scene.render.filepath = job["out"]
+    for view in job["views"]:
+        with clock.measure("place"):
+            camera = np.array(view["world_from_camera"]) @ blender_scene.OPENCV_FROM_BLENDER
+            scene.camera.matrix_world = mathutils.Matrix(camera.tolist())
+            scene.cycles.seed = view["seed"]
+        with clock.measure("render"):
+            bpy.ops.render.render(write_still=True)
+    blender_mesh.remove_meshes()
+    return len(job["views"])
+
+
+def main() -> None:
+    """Render the jobs in the file that the first argument names; meshes that cannot be rendered count for nothing."""
+    protocol = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    clock, images = Clock(), 0
+    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+        try:
+            images += render_plainly(job, clock)
+        except blender_mesh.MeshError:
+            blender_mesh.remove_meshes()
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    protocol.write(json.dumps({"images": images, "timings": clock.seconds, "peak_memory_mb": peak_mb}) + "\n")
+    protocol.flush()
+    os._exit(0)  # Blender may crash in its exit handlers; everything of value is out already.
+
+
+if __name__ == "__main__":
+    main()
