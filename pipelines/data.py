@@ -1,0 +1,329 @@
+"""The views of many shards as one table, and random pairs of them for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from enr.camera import Group, target_from_source
+from enr.errors import EnrError
+from enr.pipelines.images import Images, ImageSource, open_images
+from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Indices = NDArray[np.int64]
+Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
+"""Attributes, per-view and per-scene tables of a shard."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The views of one object in one shard.
+
+    Attributes:
+        scene_id: id of its mesh.
+        group: the group that its views were sampled from.
+        split: train, val or test.
+        first, count: its views are `first` to `first + count - 1` of the view set.
+    """
+
+    scene_id: str
+    group: Group
+    split: Split
+    first: int
+    count: int
+
+    @property
+    def view_indices(self) -> Indices:
+        """(count,) indices of its views in the view set."""
+        return np.arange(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Every view of a list of shards that agree in resolution and schema, numbered from 0.
+
+    Attributes:
+        paths: absolute paths of the shards.
+        metas: attributes of each shard.
+        height_px, width_px: size of every picture.
+        views: per-view arrays by the names of `enr.shards.VIEW_SHAPES` (`world_from_camera`, `K`, ...), and `group`,
+            `split`, `scene` (index into `all_scenes`) and `shard` (index into `paths`), n rows each.
+        all_scenes: every scene, in the order of the views.
+        sources: the pictures of each shard.
+    """
+
+    paths: tuple[Path, ...]
+    metas: tuple[ShardMeta, ...]
+    height_px: int
+    width_px: int
+    views: dict[str, NDArray[Any]]
+    all_scenes: tuple[Scene, ...]
+    sources: tuple[ImageSource, ...]
+    _row: Indices
+
+    @classmethod
+    def open(cls, paths: Sequence[Path]) -> ViewSet:
+        """Open shards, check that they agree, memory-map their pictures.
+
+        Args:
+            paths: .h5 files, or folders of them.
+
+        Raises:
+            EnrError: no shard, one that is unreadable or truncated, or shards of different resolution, schema,
+                background or splits.
+        """
+        files = find_shards(paths)
+        height_px, width_px = _common_size(files)
+        tables = [read_tables(path) for path in files]
+        metas = tuple(meta for meta, _, _ in tables)
+        _check_background(files, metas)
+        scenes = _list_scenes(files, tables)
+        _check_splits(scenes)
+        views = _stack_views([views for _, views, _ in tables], scenes)
+        row = np.concatenate([np.arange(len(views["K"])) for _, views, _ in tables])
+        sources = tuple(open_images(path) for path in files)
+        return cls(files, metas, height_px, width_px, views, scenes, sources, row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def background(self) -> tuple[float, float, float]:
+        """What the pictures are composited over: three sRGB numbers in [0, 1]."""
+        return self.metas[0].background
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of all shards, sorted, each once."""
+        return tuple(sorted({meta.group for meta in self.metas}))
+
+    def scenes(self, split: Split | None = None, group: Group | None = None) -> tuple[Scene, ...]:
+        """The scenes of a split and a group (of all of them where None)."""
+        return tuple(
+            scene for scene in self.all_scenes if split in (None, scene.split) and group in (None, scene.group)
+        )
+
+    def images(self, indices: ArrayLike, out: Images | None = None) -> Images:
+        """Pictures (n, height, width, 4) uint8 RGBA with straight alpha.
+
+        Args:
+            indices: (n,) views.
+            out: where to put them; a new array if None.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        shape = (len(wanted), self.height_px, self.width_px, 4)
+        pictures = np.empty(shape, dtype=np.uint8) if out is None else out
+        shards, rows = self.views["shard"][wanted].tolist(), self._row[wanted].tolist()
+        for slot, (shard, row) in enumerate(zip(shards, rows, strict=True)):
+            pictures[slot] = self.sources[shard][row]
+        return pictures
+
+    def target_from_source(self, source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+        """The motion (n, 4, 4) from the cameras of views `source` (n,) to those of views `target` (n,)."""
+        cameras = self.views["world_from_camera"]
+        return target_from_source(cameras[np.asarray(source)], cameras[np.asarray(target)])
+
+
+def find_shards(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Absolute paths of the shards named by files or folders, sorted, each once.
+
+    Raises:
+        EnrError: there is none.
+    """
+    given = [Path(path) for path in paths]
+    files = [file for path in given for file in (sorted(path.glob("*.h5")) if path.is_dir() else [path])]
+    if not files:
+        names = ", ".join(map(str, given)) or "nothing"
+        raise EnrError(f"No shard found in {names}; give .h5 files made by `enr datagen`.")
+    return tuple(sorted({file.resolve() for file in files}))
+
+
+def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
+    """Pictures over a background, on the device where they are.
+
+    Args:
+        rgba: (n, height, width, 4) uint8, straight alpha.
+        background: three sRGB numbers in [0, 1].
+
+    Returns:
+        (n, 3, height, width) float32 in [0, 1].
+    """
+    import torch
+
+    pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
+    return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pairs of views of a scene, both ways: row i and row i + pairs are each other's target.
+
+    Attributes:
+        views: (2 pairs,) indices of the source views.
+        rgba: (2 pairs, height, width, 4) uint8; the buffer is used again for the next batch but one.
+        target_from_source: (2 pairs, 4, 4) float64 motions from row i's camera to its target's.
+    """
+
+    views: Indices
+    rgba: Images
+    target_from_source: NDArray[np.float64]
+
+
+class PairLoader:
+    """Endless random pairs of different views of one scene of a split.
+
+    Every view is the first of a pair once per pass over the data; its partner is any other view of its scene.
+    Batch number i depends on the seed and i alone, so the loader's whole state is a number.
+    """
+
+    def __init__(self, view_set: ViewSet, split: Split, batch_size: int, seed: int) -> None:
+        """Prepare pairs of `split`, `batch_size` pairs a batch.
+
+        Raises:
+            EnrError: the split has no scene, or a scene with a single view.
+        """
+        scenes = view_set.scenes(split)
+        check_pairs(scenes, split)
+        self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
+        self.position = 0
+        self._members = np.concatenate([scene.view_indices for scene in scenes])
+        self._first = np.array([scene.first for scene in view_set.all_scenes])
+        self._count = np.array([scene.count for scene in view_set.all_scenes])
+        shape = (2 * batch_size, view_set.height_px, view_set.width_px, 4)
+        self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+        self._pass: tuple[int, Indices] = (-1, self._members)
+
+    def __next__(self) -> Batch:
+        """The next batch."""
+        first, second = self.pairs(self.position)
+        views = np.concatenate([first, second])
+        partners = np.concatenate([second, first])
+        rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
+        self.position += 1
+        return Batch(views, rgba, self.view_set.target_from_source(views, partners))
+
+    def pairs(self, position: int) -> tuple[Indices, Indices]:
+        """The views (pairs,) and (pairs,) of batch number `position`."""
+        size = len(self._members)
+        places = np.arange(position * self.batch_size, (position + 1) * self.batch_size)
+        first = np.concatenate(
+            [self._order(number)[places[places // size == number] % size] for number in np.unique(places // size)]
+        )
+        rng = np.random.default_rng([self.seed, 1, position])
+        scene = self.view_set.views["scene"][first]
+        start, count = self._first[scene], self._count[scene]
+        second = start + (first - start + rng.integers(1, count)) % count
+        return first, second
+
+    def state_dict(self) -> dict[str, int]:
+        """All that `load_state_dict` needs to go on with the same batches."""
+        return {"seed": self.seed, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where `state_dict` was taken."""
+        self.seed, self.position = int(state["seed"]), int(state["position"])
+        self._pass = (-1, self._members)
+
+    def _order(self, number: int) -> Indices:
+        """The views in the random order of pass `number` over the data."""
+        if self._pass[0] != number:
+            rng = np.random.default_rng([self.seed, 0, int(number)])
+            self._pass = (int(number), rng.permutation(self._members))
+        return self._pass[1]
+
+
+def check_pairs(scenes: Sequence[Scene], split: Split) -> None:
+    """Check that pairs can be drawn.
+
+    Raises:
+        EnrError: no scene, or a scene with a single view.
+    """
+    if not scenes:
+        raise EnrError(f"The shards hold no scene of the split '{split}'; add meshes or change `enr datagen --split`.")
+    single = next((scene for scene in scenes if scene.count < 2), None)
+    if single is not None:
+        raise EnrError(
+            f"Scene {single.scene_id} ({single.group}) has a single view, training needs pairs of views; "
+            "make the shards with `enr datagen --views 2` or more."
+        )
+
+
+def _common_size(files: Sequence[Path]) -> tuple[int, int]:
+    """Height and width in pixels that all shards share."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with open_shard(path) as file:
+            sizes.setdefault(_image_size(file, path), path)
+    if len(sizes) > 1:
+        (one, first), (two, second) = list(sizes.items())[:2]
+        raise EnrError(
+            f"Shards differ in resolution: {first} has {one[1]}x{one[0]} px, {second} has {two[1]}x{two[0]} px; "
+            "give shards of one resolution."
+        )
+    return next(iter(sizes))
+
+
+def _image_size(file: h5py.File, path: Path) -> tuple[int, int]:
+    images = file["images"]
+    if images.ndim != 4 or images.shape[-1] != 4 or images.dtype != np.uint8 or not len(images):
+        raise EnrError(
+            f"{path} holds images of {images.dtype} {images.shape}; expected uint8 (views, height, width, 4): "
+            "make it again with `enr datagen`."
+        )
+    return int(images.shape[1]), int(images.shape[2])
+
+
+def _check_background(files: Sequence[Path], metas: Sequence[ShardMeta]) -> None:
+    for path, meta in zip(files, metas, strict=True):
+        if meta.background != metas[0].background:
+            raise EnrError(
+                f"Shards differ in background: {files[0]} has {metas[0].background}, {path} has {meta.background}; "
+                "give shards of one background."
+            )
+
+
+def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene, ...]:
+    scenes: list[Scene] = []
+    offset = 0
+    for path, (meta, views, table) in zip(files, tables, strict=True):
+        ids = views["scene_id"]
+        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
+        if ids[starts].tolist() != table["scene_id"].tolist():
+            raise EnrError(f"{path}: its views are not in the order of its scenes; make it again with `enr datagen`.")
+        counts = np.diff(np.append(starts, len(ids)))
+        splits = table["split"].tolist()
+        for scene_id, split, start, count in zip(ids[starts], splits, starts, counts, strict=True):
+            scenes.append(Scene(str(scene_id), meta.group, split, offset + int(start), int(count)))
+        offset += len(ids)
+    return tuple(scenes)
+
+
+def _check_splits(scenes: Sequence[Scene]) -> None:
+    """A mesh that is trained on in one shard must not be held out in another."""
+    split: dict[str, Split] = {}
+    for scene in scenes:
+        if split.setdefault(scene.scene_id, scene.split) != scene.split:
+            raise EnrError(
+                f"Scene {scene.scene_id} is in the split '{split[scene.scene_id]}' of one shard and "
+                f"'{scene.split}' of another; make all shards with the same `enr datagen --split`."
+            )
+
+
+def _stack_views(tables: Sequence[dict[str, Any]], scenes: Sequence[Scene]) -> dict[str, NDArray[Any]]:
+    counts = [scene.count for scene in scenes]
+    stacked = {name: np.concatenate([table[name] for table in tables]) for name in VIEW_SHAPES}
+    stacked["shard"] = np.repeat(np.arange(len(tables)), [len(table["K"]) for table in tables])
+    stacked["scene"] = np.repeat(np.arange(len(scenes)), counts)
+    stacked["group"] = np.repeat([scene.group for scene in scenes], counts)
+    stacked["split"] = np.repeat([scene.split for scene in scenes], counts)
+    return stacked

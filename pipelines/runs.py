@@ -1,0 +1,125 @@
+"""Run folders: `runs/<time>-<name>/`, what lies in them and how they are found again.
+
+| in the folder | what |
+|---|---|
+| `config.yaml` | the resolved configuration, and the absolute paths of the shards |
+| `metrics.jsonl`, `tensorboard/` | what was measured while it trained |
+| `checkpoints/last`, `checkpoints/best` | the newest weights (with the trainer's state), and the best on validation |
+| `pictures/`, `progress.gif` | the same scenes again and again as the model learns |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from enr.errors import EnrError
+
+RUNS = Path("runs")
+CONFIG_NAME = "config.yaml"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and its configuration.
+
+    Attributes:
+        folder: the run folder.
+        config: the content of `config.yaml` (keys `preset`, `shards`, `model`, `train`, `enr_version`).
+    """
+
+    folder: Path
+    config: dict[str, Any]
+
+    @property
+    def shards(self) -> tuple[Path, ...]:
+        """Absolute paths of the shards that it was trained on."""
+        return tuple(Path(path) for path in self.config["shards"])
+
+    @property
+    def last(self) -> Path:
+        """The folder of the newest checkpoint."""
+        return self.folder / "checkpoints" / "last"
+
+    @property
+    def best(self) -> Path:
+        """The folder of the checkpoint with the best validation score."""
+        return self.folder / "checkpoints" / "best"
+
+    @property
+    def metrics(self) -> Path:
+        """The file of measurements, one JSON object a line."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of pictures that were rendered as it learned."""
+        return self.folder / "pictures"
+
+
+def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
+    """Make a new run folder `<root>/<time>-<name>` that holds `config.yaml`.
+
+    Args:
+        root: the folder of all runs.
+        name: last part of the folder's name.
+        config: what `config.yaml` shall hold; plain YAML types.
+    """
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = _unused(root / f"{stamp}-{name}")
+    folder.mkdir(parents=True)
+    run = Run(folder, config)
+    write_config(run)
+    return run
+
+
+def write_config(run: Run) -> None:
+    """Write `config.yaml`, complete or not at all."""
+    path = run.folder / CONFIG_NAME
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(yaml.safe_dump(run.config, sort_keys=False))
+    partial.replace(path)
+
+
+def open_run(path: Path) -> Run:
+    """The run in the folder `path`.
+
+    Raises:
+        EnrError: the folder is missing or holds no run.
+    """
+    file = Path(path) / CONFIG_NAME
+    if not file.is_file():
+        raise EnrError(f"{path} is not a run; give a folder made by `enr train` (it holds {CONFIG_NAME}).")
+    try:
+        config = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise EnrError(f"{file} is not readable YAML; give a folder made by `enr train`.") from error
+    if not isinstance(config, dict) or not {"shards", "model", "train"} <= set(config):
+        raise EnrError(f"{file} is not the configuration of a run; give a folder made by `enr train`.")
+    return Run(Path(path), config)
+
+
+def latest_run(root: Path = RUNS) -> Path:
+    """The newest run folder in `root` that holds a checkpoint.
+
+    Raises:
+        EnrError: there is none.
+    """
+    folders = [path.parent for path in Path(root).glob(f"*/{CONFIG_NAME}")]
+    done = [folder for folder in folders if (folder / "checkpoints" / "last").is_dir()]
+    if not done:
+        raise EnrError(f"No earlier run in {root}/; train one with `enr train shards/*.h5`, or name a checkpoint.")
+    return max(done, key=lambda folder: (folder.name, folder.stat().st_mtime))
+
+
+def _unused(folder: Path) -> Path:
+    """`folder`, or the same name with -2, -3, ... where it exists."""
+    candidate, number = folder, 1
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
