@@ -135,12 +135,12 @@ def _read_with_trimesh(path: Path) -> Any:
 
     options: dict[str, Any] = {"skip_materials": True} if path.suffix.lower() == ".obj" else {}
     try:
-        with _quiet(logging.getLogger("trimesh")):
+        with _quiet():
             return trimesh.load_scene(path, process=False, **options).to_mesh()
     except MemoryError as error:
         raise EnrError(f"{path} asks for more memory than there is; it is probably damaged.") from error
     except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise EnrError(f"{path} cannot be read as {path.suffix.lower()} ({reason}); export the mesh again.") from error
 
 
@@ -150,13 +150,14 @@ def _has_area(vertices: Array, faces: NDArray[np.int64]) -> bool:
 
 
 @contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Keep a logger's tracebacks (of missing textures and the like, which do not matter here) off the terminal."""
-    disabled, logger.disabled = logger.disabled, True
+def _quiet() -> Iterator[None]:
+    """Keep what trimesh logs (tracebacks of missing textures and the like) off the terminal."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.disabled = disabled
+        logging.disable(before)
 
 
 def _walk_given(given: Path, check_suffix: bool = True) -> Iterator[Path]:
