@@ -18,6 +18,7 @@ from enr.datagen import blender_mesh
 SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e4
+MARGIN_PX = 0.25
 AMBIENT = 0.6
 SUNS = (((0.6, -0.5, 0.8), 2.0), ((-0.7, 0.4, -0.5), 0.8))
 """Direction towards each sun and its strength in W/m²: a key light from above, a weaker fill from below behind."""
@@ -111,7 +112,7 @@ def _set_engine(scene: Any) -> None:
     render.use_border, render.use_crop_to_border, render.use_persistent_data = True, False, True
     render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
-    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = False
+    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = cycles.use_light_tree = False
     cycles.pixel_filter_type = "BOX"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 1, 1
     cycles.transmission_bounces, cycles.transparent_max_bounces, cycles.volume_bounces = 2, 8, 0
@@ -193,9 +194,10 @@ def _pixel_box(
 
 
 def _set_border(render: Any, box: tuple[float, float, float, float], width: int, height: int) -> bool:
-    """Render only the pixels around `box`, a pixel to spare; False if it lies outside the picture."""
-    left, right = (int(np.clip(side, 0, width)) for side in (np.floor(box[0]) - 1, np.ceil(box[2]) + 1))
-    top, bottom = (int(np.clip(side, 0, height)) for side in (np.floor(box[1]) - 1, np.ceil(box[3]) + 1))
+    """Render only the pixels around `box`, with a margin for rounding; False if it lies outside the picture."""
+    sides = np.array(box) + MARGIN_PX * np.array([-1, -1, 1, 1])
+    limits = np.array([width, height, width, height])
+    left, top, right, bottom = np.clip([*np.floor(sides[:2]), *np.ceil(sides[2:])], 0, limits).astype(int).tolist()
     render.border_min_x, render.border_max_x = left / width, right / width
     render.border_min_y, render.border_max_y = 1 - bottom / height, 1 - top / height  # Blender counts from below
     return right > left and bottom > top
