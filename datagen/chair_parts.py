@@ -126,9 +126,8 @@ def _stretchers(rng: Rng, feet: Array, heads: Array, radius: float) -> list[Soli
     elif kind < 0.5:
         solids = [tube((at[i], at[(i + 1) % 4]), radius, "frame", 8) for i in range(4)]
     if rng.random() < 0.45:
-        high = heads - [0, 0, 0.03]
-        for i in range(4):
-            solids.append(tube((high[i], high[(i + 1) % 4]), 0.03, "frame", 4, flatten=1.0).moved((0, 0, 0)))
+        high = heads - [0, 0, 0.0315]
+        solids += [tube((high[i], high[(i + 1) % 4]), 0.03, "frame", 4, flatten=0.35) for i in range(4)]
     return solids
 
 
@@ -140,7 +139,7 @@ def back_filling(rng: Rng, back: Back) -> list[Solid]:
 
 def _posts(back: Back, radius: float, sides: int, top: float | None = None) -> list[Solid]:
     rise = np.array([-0.03, back.height if top is None else top])
-    return [tube(back.at(side, rise) - [radius, 0, 0], radius, "frame", sides) for side in (-0.96, 0.96)]
+    return [tube(back.at(side, rise) - [radius * 1.2, 0, 0], radius, "frame", sides) for side in (-0.96, 0.96)]
 
 
 def _panel_back(rng: Rng, back: Back) -> list[Solid]:

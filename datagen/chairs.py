@@ -169,16 +169,23 @@ def _upholstered(rng: Rng, seats: int) -> list[Solid]:
     back_top, back_thick = rng.uniform(0.7, 0.9), rng.uniform(0.14, 0.2)
     inner, soft = place * seats, rng.uniform(0.015, 0.05)
     outer = inner + 2 * arm
+    rear, base_top = -depth / 2, seat_top - 0.12
+    # Each piece ends a little before the next: faces that lie in one another render as black noise.
     pieces = [
-        box((0, 0, (feet + seat_top - 0.12) / 2 + 0.01), (depth, outer, seat_top - 0.12 - feet + 0.02), "seat", 0.012),
-        box((-(depth - back_thick) / 2, 0, (feet + back_top) / 2), (back_thick, outer, back_top - feet), "seat", soft),
+        _block((rear + 0.04, depth / 2 - 0.015), inner + arm, (feet + 0.02, base_top), 0.012),
+        _block((rear, rear + back_thick), outer - 0.02, (feet + 0.012, back_top), soft),
     ]
     for side in (-1, 1):
-        centre = (0.0, side * (outer - arm) / 2, (feet + arm_top) / 2)
-        pieces.append(box(centre, (depth, arm, arm_top - feet), "seat", soft))
+        block = _block((rear + 0.02, depth / 2), arm, (feet, arm_top), soft)
+        pieces.append(block.moved((0, side * (outer - arm) / 2, 0)))
     return (
         pieces + _cushions(rng, seats, place, (depth, back_thick, seat_top, back_top)) + _feet(rng, depth, outer, feet)
     )
+
+
+def _block(x: tuple[float, float], width: float, z: tuple[float, float], round_by: float) -> Solid:
+    """An upholstered block between two x and two z, centred on y = 0."""
+    return box(((x[0] + x[1]) / 2, 0, (z[0] + z[1]) / 2), (x[1] - x[0], width, z[1] - z[0]), "seat", round_by)
 
 
 def _cushions(rng: Rng, seats: int, place: float, body: tuple[float, float, float, float]) -> list[Solid]:
