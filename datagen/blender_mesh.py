@@ -38,6 +38,8 @@ def import_mesh(path: Path) -> list[Any]:
     }
     if suffix not in importers:
         raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
+    if suffix == ".obj" and b"\0" in path.read_bytes():
+        raise MeshError("the file holds NUL bytes: it is damaged, or not text in UTF-8")
     try:
         importers[suffix](filepath=str(path))
     except RuntimeError as error:  # how Blender's operators report their errors
@@ -78,7 +80,9 @@ def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
         used = positions.reshape(-1, 3)[np.unique(corners)].astype(np.float64)
         matrix = np.array(item.matrix_world, dtype=np.float64)
         clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
-        area += sum(polygon.area for polygon in mesh.polygons[:1000]) or sum(p.area for p in mesh.polygons)
+        areas = np.empty(len(mesh.polygons), dtype=np.float32)
+        mesh.polygons.foreach_get("area", areas)
+        area += float(areas.sum(dtype=np.float64))
     if not clouds:
         raise MeshError("the mesh has no faces")
     vertices = np.concatenate(clouds)

@@ -17,7 +17,7 @@ from enr.datagen import blender_mesh
 
 SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
-FAR_PLANE = 1e4
+FAR_PLANE = 1e6
 MARGIN_PX = 0.25
 AMBIENT = 0.6
 SUNS = (((0.6, -0.5, 0.8), 2.0), ((-0.7, 0.4, -0.5), 0.8))
@@ -198,8 +198,10 @@ def _set_border(render: Any, box: tuple[float, float, float, float], width: int,
     sides = np.array(box) + MARGIN_PX * np.array([-1, -1, 1, 1])
     limits = np.array([width, height, width, height])
     left, top, right, bottom = np.clip([*np.floor(sides[:2]), *np.ceil(sides[2:])], 0, limits).astype(int).tolist()
-    render.border_min_x, render.border_max_x = left / width, right / width
-    render.border_min_y, render.border_max_y = 1 - bottom / height, 1 - top / height  # Blender counts from below
+    # Blender counts from below and cuts off fractions in single precision: aim between the pixels' edges.
+    render.border_min_x, render.border_max_x = (left + 0.25) / width, min((right + 0.25) / width, 1)
+    render.border_min_y = (height - bottom + 0.25) / height
+    render.border_max_y = min((height - top + 0.25) / height, 1)
     return right > left and bottom > top
 
 

@@ -17,7 +17,7 @@ from enr.camera import intrinsics
 from enr.datagen.contact_sheet import save_contact_sheet
 from enr.datagen.jobs import render_job
 from enr.datagen.meshes import MeshSource, load_triangles
-from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, check_existing, failures_of, plan_shards
+from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, failures_of, find_existing, plan_shards
 from enr.datagen.pool import Outcome, render_all
 from enr.datagen.poses import Poses, sample_poses
 from enr.errors import EnrError
@@ -80,11 +80,13 @@ def generate(settings: GenerateSettings, progress: bool = False) -> Summary:
         EnrError: there are no meshes, the folder holds other shards of this group, or no worker starts.
     """
     shards = plan_shards(settings)
-    finished = {shard.path for shard in check_existing(settings, shards)}
-    missing = [shard for shard in shards if shard.path not in finished]
+    existing = find_existing(settings, shards)
+    missing = [shard for shard in shards if shard.path not in existing.finished]
     log, started = _Log(), time.monotonic()
     if missing:
         _render_shards(settings, missing, log, progress)
+    for path in set(existing.foreign) - {shard.path for shard in missing}:
+        path.unlink()
     return _summarise(settings, shards, log, time.monotonic() - started)
 
 
@@ -115,9 +117,9 @@ def _convert(path: Path, scratch: Path) -> Path:
     import trimesh
 
     vertices, faces = load_triangles(path)
-    copy = Path(tempfile.mkstemp(suffix=".ply", dir=scratch)[1])
-    trimesh.Trimesh(vertices, faces, process=False).export(copy)
-    return copy
+    with tempfile.NamedTemporaryFile(suffix=".ply", dir=scratch, delete=False) as copy:
+        trimesh.Trimesh(vertices, faces, process=False).export(copy, file_type="ply")
+    return Path(copy.name)
 
 
 def _render_shards(
@@ -135,9 +137,7 @@ def _render_shards(
             log.add(outcome)
             scene_id = outcome.job["scene_id"]
             outcomes[scene_id] = outcome
-            if outcome.images is None:
-                bar.write(f"{scene_id}: {outcome.reason}", file=sys.stderr)
-            bar.update(settings.views)
+            _show(bar, settings.views, outcome)
             shard = shard_of[scene_id]
             if all(scene.source.scene_id in outcomes for scene in shard.scenes):
                 done = [outcomes.pop(scene.source.scene_id) for scene in shard.scenes]
@@ -145,7 +145,20 @@ def _render_shards(
 
 
 def _bar(settings: GenerateSettings, scenes: int, progress: bool) -> tqdm[Any]:
-    return tqdm(total=scenes * settings.views, unit=" images", smoothing=0.05, disable=not progress)
+    """A bar of images; redrawn often on a terminal, rarely in a log file."""
+    interval_s = 0.2 if sys.stderr.isatty() else 30.0
+    total = scenes * settings.views
+    return tqdm(total=total, unit=" images", smoothing=0.05, mininterval=interval_s, disable=not progress)
+
+
+def _show(bar: tqdm[Any], views: int, outcome: Outcome) -> None:
+    """Advance the bar, or name the failure and forget its pictures."""
+    if outcome.images is not None:
+        bar.update(views)
+        return
+    bar.total = (bar.total or 0) - views
+    if not bar.disable:
+        bar.write(f"{outcome.job['scene_id']}: {outcome.reason}", file=sys.stderr)
 
 
 def _write(settings: GenerateSettings, shard: PlannedShard, outcomes: Sequence[Outcome], log: _Log) -> None:
@@ -153,9 +166,17 @@ def _write(settings: GenerateSettings, shard: PlannedShard, outcomes: Sequence[O
     failures = {outcome.job["scene_id"]: outcome.reason for outcome in outcomes if outcome.images is None}
     log.failures.update(failures)
     rendered = [(s, o) for s, o in zip(shard.scenes, outcomes, strict=True) if o.images is not None]
-    if rendered:
-        content = _assemble(settings, rendered, {**shard.config, "failures": failures})
+    if not rendered:
+        shard.path.unlink(missing_ok=True)  # one made with other settings, which `overwrite` gave up
+        return
+    content = _assemble(settings, rendered, {**shard.config, "failures": failures})
+    try:
         write_shard(shard.path, content, settings.compression)
+    except OSError as error:
+        raise EnrError(
+            f"{shard.path} cannot be written ({error.strerror or error}); make room and run the same command again, "
+            "finished shards are kept."
+        ) from error
 
 
 def _assemble(

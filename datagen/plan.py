@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from enr import __version__
 from enr.datagen.jobs import RenderSettings
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
 from enr.datagen.pool import PoolSettings
@@ -106,12 +109,27 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
     }
 
 
-def check_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> tuple[PlannedShard, ...]:
-    """The planned shards that are there already, complete and made with the same settings from the same meshes.
+@dataclass(frozen=True)
+class Existing:
+    """The shards of the group that lie in the output folder.
+
+    Attributes:
+        finished: planned ones, complete and made with the same settings from the same meshes; they are kept.
+        foreign: others, to be replaced.
+    """
+
+    finished: tuple[Path, ...]
+    foreign: tuple[Path, ...]
+
+
+def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> Existing:
+    """What the output folder holds already.
 
     Raises:
-        EnrError: the folder holds shards of this group that were made differently, and `overwrite` is off.
+        EnrError: it cannot be written to, or holds shards of this group that were made differently and `overwrite`
+            is off.
     """
+    _check_folder(settings.out)
     planned = {shard.path: shard for shard in shards}
     finished: list[Path] = []
     foreign: list[Path] = []
@@ -119,12 +137,17 @@ def check_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -
         (finished if path in planned and _matches(planned[path]) else foreign).append(path)
     if foreign and not settings.overwrite:
         raise EnrError(
-            f"{settings.out} already holds {settings.poses.group} shards made with other settings or meshes "
+            f"{settings.out} already holds {settings.poses.group} shards made with other settings, meshes or versions "
             f"(such as {foreign[0].name}); give another --out, or --overwrite to replace them."
         )
-    for path in foreign:
-        path.unlink()
-    return tuple(planned[path] for path in finished)
+    return Existing(tuple(finished), tuple(foreign))
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse an output folder that cannot be made or written to, before any work is done."""
+    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise EnrError(f"{folder} cannot be written to ({existing} is in the way); give another folder as --out.")
 
 
 def failures_of(config: dict[str, Any]) -> dict[str, str]:
@@ -134,10 +157,25 @@ def failures_of(config: dict[str, Any]) -> dict[str, str]:
 
 def _matches(shard: PlannedShard) -> bool:
     try:
-        config = read_meta(shard.path).config
+        meta = read_meta(shard.path)
     except EnrError:
         return False
-    return {key: value for key, value in config.items() if key != "failures"} == shard.config
+    same_config = {key: value for key, value in meta.config.items() if key != "failures"} == shard.config
+    return same_config and meta.enr_version == __version__ and meta.blender_version == blender_version()
+
+
+def blender_version() -> str:
+    """The version of the Blender that the workers will use, without importing it.
+
+    Raises:
+        EnrError: it is not installed.
+    """
+    try:
+        return importlib.metadata.version("bpy")
+    except importlib.metadata.PackageNotFoundError as error:
+        raise EnrError(
+            "Blender's Python module is not installed; install it with `pip install 'enr[datagen]'`."
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SECONDS_A_MESH = 120.0
 SECONDS_A_VIEW = 2.0
 SECONDS_A_PATH = 2e-5
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 @click.command("datagen")
@@ -81,7 +83,11 @@ def command(**options: Any) -> None:
     """Render MESHES (files or folders of OBJ, glTF, PLY, STL, OFF; ShapeNet layouts) into shards of posed pictures."""
     from enr.datagen.generate import generate
 
-    summary = generate(_settings(options), progress=True)
+    try:
+        summary = generate(_settings(options), progress=True)
+    except KeyboardInterrupt:
+        click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
+        sys.exit(INTERRUPTED)
     click.echo(_report(summary))
     sys.exit(0 if summary.scenes else 1)
 
@@ -170,7 +176,7 @@ def _colour(text: str) -> tuple[float, float, float]:
 
 def _report(summary: Summary) -> str:
     """The summary in a few lines."""
-    lines = [f"{summary.images:,} images of {summary.scenes:,} meshes in {len(summary.shards)} shard(s)"]
+    lines = [f"{summary.images:,} image(s) of {summary.scenes:,} mesh(es) in {len(summary.shards)} shard(s)"]
     if summary.images_made:
         rate = summary.images_made / summary.seconds
         lines.append(
@@ -183,5 +189,6 @@ def _report(summary: Summary) -> str:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
     lines.append(f"{len(summary.failures)} mesh(es) failed" + (":" if summary.failures else ""))
     lines += [f"  {scene_id}: {reason}" for scene_id, reason in summary.failures.items()]
-    lines += [str(path) for path in (*summary.shards[:1], summary.contact_sheet) if path]
+    if summary.contact_sheet:
+        lines.append(f"shards in {summary.contact_sheet.parent}, contact sheet {summary.contact_sheet}")
     return "\n".join(lines)
