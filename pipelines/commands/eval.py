@@ -1,0 +1,68 @@
+"""`enr eval`: a checkpoint's PSNR on scenes that it never saw, beside its floors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enr.camera import GROUPS
+
+if TYPE_CHECKING:
+    from enr.pipelines.eval_inputs import EvalSettings
+
+SPLITS = ("train", "val", "test")
+
+
+@click.command("eval")
+@click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--psnr", is_flag=True, help="PSNR over all pixels and over the foreground; always measured.")
+@click.option("--ssim", "with_ssim", is_flag=True, help="SSIM beside it.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="A run folder, a checkpoint folder or a published .pt [default: the latest run's best].",
+)
+@click.option(
+    "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated [default: test, else val]."
+)
+@click.option(
+    "--groups", multiple=True, type=click.Choice(GROUPS), help="May be repeated [default: all in the shards]."
+)
+@click.option("--any-group", is_flag=True, help="Measure groups that the checkpoint never learned, too.")
+@click.option("--source", type=click.IntRange(0), help="The view that the model is given [default: 0].")
+@click.option("--protocol", type=click.Choice(["apple"]), help="apple: source view 64 of 251, all others as targets.")
+@click.option("--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the swapped poses.")
+@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Pictures at a time.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder [default: a new one in the run folder]."
+)
+def command(**options: Any) -> None:
+    """Measure a checkpoint on scenes that it was not trained on.
+
+    Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
+    Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
+    background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
+    and a picture of sources, predictions and truths.
+    """
+    from enr.pipelines.eval_report import format_report
+    from enr.pipelines.evaluate import evaluate
+
+    report = evaluate(settings_of(options))
+    click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
+    click.echo(format_report(report))
+    click.echo()
+    for path in report.pictures:
+        click.echo(f"Picture: {path}")
+    click.echo(f"JSON: {report.json_path}")
+
+
+def settings_of(options: dict[str, Any]) -> EvalSettings:
+    """The settings that the command line's options name."""
+    from enr.pipelines.eval_inputs import EvalSettings
+
+    # --psnr says what is measured anyway; it stands for the reader of the command.
+    return EvalSettings(**{name: value for name, value in options.items() if name != "psnr"})

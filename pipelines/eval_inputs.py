@@ -1,0 +1,255 @@
+"""What an evaluation works on: which checkpoint, which shards, which scenes, and whether they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from enr.camera import GROUPS, Group
+from enr.errors import EnrError
+from enr.pipelines.data import Scene, ViewSet
+from enr.pipelines.runs import CONFIG_NAME, RUNS, Run, latest_run, open_run
+from enr.shards import SPLITS, Split, read_tables
+
+if TYPE_CHECKING:
+    from enr.model.renderer import Renderer
+
+APPLE_SOURCE = 64
+APPLE_VIEWS = 251
+LENS_TOLERANCE = 0.01
+"""Share by which the data's focal length may depart from the checkpoint's before it is worth a word."""
+
+
+@dataclass(frozen=True)
+class EvalSettings:
+    """Everything that decides an evaluation.
+
+    Attributes:
+        checkpoint: a run folder, a checkpoint folder or file, or a published `.pt`; the latest run's best if None.
+        shards: .h5 files or folders; the run's own if empty.
+        splits: splits to measure; test, or val where a group has no test scene, if empty.
+        groups: groups to measure; all that the shards hold if empty.
+        any_group: measure groups that the checkpoint never learned, too.
+        source: the view that the model is given; 0, or the protocol's, if None.
+        protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
+        with_ssim: measure SSIM beside PSNR.
+        max_scenes: at most so many scenes of each group and split, drawn by the seed.
+        seed: decides which other view's pose the model is told, and the draw of `max_scenes`.
+        batch_size: pictures rendered at a time.
+        device: `auto`, or a torch device.
+        out: folder of the JSON file and the pictures; a new one in the run folder if None.
+        runs: where runs lie.
+    """
+
+    checkpoint: Path | None = None
+    shards: tuple[Path, ...] = ()
+    splits: tuple[Split, ...] = ()
+    groups: tuple[Group, ...] = ()
+    any_group: bool = False
+    source: int | None = None
+    protocol: Literal["apple"] | None = None
+    with_ssim: bool = False
+    max_scenes: int | None = None
+    seed: int = 0
+    batch_size: int = 16
+    device: str = "auto"
+    out: Path | None = None
+    runs: Path = RUNS
+
+    @property
+    def source_view(self) -> int:
+        """The view that the model is given.
+
+        Raises:
+            EnrError: the protocol names another one.
+        """
+        if self.protocol is None:
+            return self.source or 0
+        if self.source not in (None, APPLE_SOURCE):
+            raise EnrError(
+                f"--source {self.source} and --protocol apple (source view {APPLE_SOURCE}) contradict each other; "
+                "give one of them."
+            )
+        return APPLE_SOURCE
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the model and the data come from: a checkpoint, the run that made it (if any) and the shards."""
+
+    checkpoint: Path
+    run: Run | None
+    shards: tuple[Path, ...]
+
+
+def find_origin(settings: EvalSettings) -> Origin:
+    """Resolve the checkpoint and the shards.
+
+    Raises:
+        EnrError: no earlier run, no such checkpoint, or a checkpoint outside a run and no shards.
+    """
+    checkpoint, run = _find_checkpoint(settings)
+    if settings.shards:
+        return Origin(checkpoint, run, settings.shards)
+    if run is None:
+        raise EnrError(
+            f"{checkpoint} does not lie in a run, so its shards are unknown; name them: enr eval shards/*.h5"
+        )
+    gone = [path for path in run.shards if not path.is_file()]
+    if gone:
+        raise EnrError(
+            f"The run {run.folder} was trained on {gone[0]}, which is no longer there; "
+            "name its shards: enr eval shards/*.h5"
+        )
+    return Origin(checkpoint, run, run.shards)
+
+
+def _find_checkpoint(settings: EvalSettings) -> tuple[Path, Run | None]:
+    path = settings.checkpoint
+    if path is None:
+        return _checkpoint_of(open_run(latest_run(settings.runs)))
+    if not path.exists():
+        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
+    if (path / CONFIG_NAME).is_file():
+        return _checkpoint_of(open_run(path))
+    holders = [folder for folder in path.resolve().parents if (folder / CONFIG_NAME).is_file()]
+    inside_a_run = holders and (holders[0] / "checkpoints") in path.resolve().parents
+    return path, open_run(holders[0]) if inside_a_run else None
+
+
+def _checkpoint_of(run: Run) -> tuple[Path, Run]:
+    """The run's best checkpoint, or its last one where no validation has been run yet."""
+    for folder in (run.best, run.last):
+        if folder.is_dir():
+            return folder, run
+    raise EnrError(f"The run {run.folder} holds no checkpoint yet; continue it with `enr train --resume`.")
+
+
+def learned_groups(metadata: dict[str, Any]) -> tuple[Group, ...]:
+    """The groups that a checkpoint learned, as its metadata says; all of them where it does not."""
+    stated = metadata.get("groups", metadata.get("group", GROUPS))
+    names = [stated] if isinstance(stated, str) else list(stated)
+    return tuple(group for group in GROUPS if group in names)
+
+
+def choose_groups(settings: EvalSettings, view_set: ViewSet, learned: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups to measure.
+
+    Raises:
+        EnrError: one is not in the shards, or the checkpoint never learned it and `any_group` is off.
+    """
+    wanted = settings.groups or view_set.groups
+    for group in wanted:
+        if group not in view_set.groups:
+            raise EnrError(f"The shards hold {', '.join(view_set.groups)} and no {group}; give shards of that group.")
+        if group not in learned and not settings.any_group:
+            raise EnrError(
+                f"The checkpoint learned {', '.join(learned)} and never saw {group}; choose --groups "
+                f"{' --groups '.join(learned)}, or give --any-group to measure it all the same."
+            )
+    return tuple(dict.fromkeys(wanted))
+
+
+def choose_scenes(
+    settings: EvalSettings, view_set: ViewSet, group: Group
+) -> tuple[dict[Split, tuple[Scene, ...]], list[str]]:
+    """The scenes of each wanted split of a group, and what there is to say about the choice.
+
+    Raises:
+        EnrError: the group has no scene in a wanted split.
+    """
+    notes: list[str] = []
+    splits = settings.splits
+    if not splits:
+        splits = ("test",) if view_set.scenes("test", group) else ("val",)
+        if splits == ("val",):
+            notes.append(f"{group}: there are no test scenes; these are validation scenes, which training selects on.")
+    chosen: dict[Split, tuple[Scene, ...]] = {}
+    for split in dict.fromkeys(splits):
+        scenes = view_set.scenes(split, group)
+        if not scenes:
+            held = [name for name in SPLITS if view_set.scenes(name, group)]
+            raise EnrError(
+                f"The shards hold no {split} scene of {group} (they hold {', '.join(held)}); choose another --split, "
+                "or make shards of more meshes."
+            )
+        chosen[split] = _draw(scenes, settings, notes)
+    return chosen, notes
+
+
+def _draw(scenes: tuple[Scene, ...], settings: EvalSettings, notes: list[str]) -> tuple[Scene, ...]:
+    limit = settings.max_scenes
+    if limit is None or limit >= len(scenes):
+        return scenes
+    kept = np.sort(np.random.default_rng(settings.seed).choice(len(scenes), limit, replace=False))
+    notes.append(f"{scenes[0].group} {scenes[0].split}: {limit} of {len(scenes)} scenes, drawn by the seed.")
+    return tuple(scenes[index] for index in kept)
+
+
+def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[int, np.ndarray]:
+    """The source view of a scene and its target views (n,), as indices into the view set.
+
+    Raises:
+        EnrError: the scene has no such view, no other view, or not the protocol's number of views.
+    """
+    views = scene.view_indices
+    if settings.protocol == "apple" and len(views) != APPLE_VIEWS:
+        raise EnrError(
+            f"Scene {scene.scene_id} has {len(views)} views, --protocol apple needs {APPLE_VIEWS}; "
+            "choose the source with --source N."
+        )
+    numbers = view_set.views["view_index"][views]
+    is_source = numbers == settings.source_view
+    if not is_source.any():
+        raise EnrError(
+            f"Scene {scene.scene_id} has no view {settings.source_view} (its views are {numbers.min()} to "
+            f"{numbers.max()}); choose --source among them."
+        )
+    if len(views) < 2:
+        raise EnrError(
+            f"Scene {scene.scene_id} has a single view, so there is no target; make shards with --views 2 or more."
+        )
+    return int(views[is_source][0]), views[~is_source]
+
+
+def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
+    """What there is to say about a checkpoint on these shards.
+
+    Raises:
+        EnrError: the pictures are of another size than the checkpoint's.
+    """
+    config = model.config
+    _, height, width = config.image_shape
+    if (height, width) != (view_set.height_px, view_set.width_px):
+        raise EnrError(
+            f"The checkpoint is for pictures of {width}x{height} px, the shards hold {view_set.width_px}x"
+            f"{view_set.height_px} px; give shards made with --resolution {width}x{height}, or another checkpoint."
+        )
+    notes = []
+    focal_px = view_set.views["K"][:, 0, 0]
+    if np.abs(focal_px / config.focal_px - 1).max(initial=0.0) > LENS_TOLERANCE:
+        notes.append(
+            f"the lens differs: the data's focal length is {focal_px.min():.2f} to {focal_px.max():.2f} px, "
+            f"the checkpoint's {config.focal_px:.2f} px."
+        )
+    if not np.allclose(config.background, view_set.background, atol=1 / 255):
+        notes.append(
+            f"the background differs: the data's is {view_set.background}, the checkpoint's {config.background}."
+        )
+    return notes
+
+
+def seen_scenes(origin: Origin, scenes: Sequence[Scene]) -> list[str]:
+    """Ids of the scenes that the checkpoint's run was trained on, as far as its own shards are still at hand."""
+    if origin.run is None:
+        return []
+    trained: set[str] = set()
+    for path in origin.run.shards:
+        if path.is_file():
+            _, _, table = read_tables(path)
+            trained.update(table["scene_id"][table["split"] == "train"].tolist())
+    return sorted({scene.scene_id for scene in scenes} & trained)

@@ -1,0 +1,75 @@
+"""The picture of sources, predictions and truths that goes with an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from enr.pipelines.data import Scene
+from enr.pipelines.metrics import psnr
+from enr.pipelines.pictures import Picture, image_grid, to_uint8
+
+MAX_SCENES = 8
+MAX_TARGETS = 7
+CELL_PX = 128
+ID_LETTERS = 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A few target views of one scene: pictures (height, width, 3) uint8.
+
+    Attributes:
+        scene_id: id of its mesh.
+        source: what the model was given.
+        truths: the true pictures, spread evenly over the scene's targets.
+        predictions: the model's pictures of them.
+        psnr_db: mean over the targets shown.
+    """
+
+    scene_id: str
+    source: Picture
+    truths: tuple[Picture, ...]
+    predictions: tuple[Picture, ...]
+    psnr_db: float
+
+
+def take_sample(scene: Scene, source: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
+    """Keep a few targets of a scene.
+
+    Args:
+        scene: which.
+        source: (3, height, width) in [0, 1].
+        targets: (n, 3, height, width) in [0, 1].
+        predictions: (n, 3, height, width) in [0, 1].
+    """
+    shown = np.linspace(0, len(targets) - 1, min(MAX_TARGETS, len(targets))).round().astype(int)
+    truths, guesses = targets[shown].cpu(), predictions[shown].cpu()
+    return Sample(
+        scene_id=scene.scene_id,
+        source=to_uint8(source.cpu()),
+        truths=tuple(to_uint8(truths)),
+        predictions=tuple(to_uint8(guesses)),
+        psnr_db=float(psnr(guesses, truths).mean()),
+    )
+
+
+def draw_samples(samples: Sequence[Sample]) -> Image.Image:
+    """Two rows for each scene: its source and true target views, and below them what the model predicts."""
+    rows: list[list[Picture | None]] = []
+    labels: list[str] = []
+    for sample in samples:
+        rows += [[sample.source, *sample.truths], [None, *sample.predictions]]
+        labels += [f"{_short(sample.scene_id)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
+    targets = max(len(sample.truths) for sample in samples)
+    columns = ["source", *(f"target {number}" for number in range(1, targets + 1))]
+    zoom = max(1, CELL_PX // max(samples[0].source.shape[:2]))
+    return image_grid(rows, labels, columns, zoom)
+
+
+def _short(scene_id: str) -> str:
+    return scene_id if len(scene_id) <= ID_LETTERS else f"{scene_id[: ID_LETTERS - 1]}…"

@@ -1,0 +1,283 @@
+"""The result of an evaluation: means, table, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulate import tabulate
+
+from enr.camera import Group
+from enr.pipelines.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, MEAN_TARGET, background_name
+from enr.shards import Split
+
+MODEL = "model"
+SWAPPED_POSE = "swapped_pose"
+CANDIDATES = (MODEL, SWAPPED_POSE, *FLOORS)
+"""Whatever predicts a target picture: the model, the model told another view's pose, and the floors."""
+
+PSNR = "psnr_db"
+FOREGROUND = "psnr_foreground_db"
+SSIM = "ssim"
+FORMAT = "enr-eval"
+FORMAT_VERSION = 1
+POSE_IGNORED_DB = 0.5
+"""A model that loses less than this with another view's pose hardly uses the pose."""
+
+Scores = dict[str, dict[str, float]]
+"""By candidate and metric."""
+
+
+@dataclass(frozen=True)
+class SceneScores:
+    """One scene's numbers, means over its target views.
+
+    Attributes:
+        scene_id: id of its mesh.
+        source_view: number of the view that the model was given.
+        targets: how many target views there are.
+        scores: by candidate and metric; NaN where there is nothing to measure.
+        silhouette_iou: of the model's pictures with the true silhouettes.
+        chroma: (2, 2) mean chroma of the foreground: the model's, then the true one.
+    """
+
+    scene_id: str
+    source_view: int
+    targets: int
+    scores: Scores
+    silhouette_iou: float
+    chroma: tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class GroupReport:
+    """The scenes of one group and split.
+
+    Attributes:
+        group, split: which.
+        scenes: one entry a scene.
+        seconds: how long the predictions took.
+        picture: the picture of sources, predictions and truths.
+    """
+
+    group: Group
+    split: Split
+    scenes: tuple[SceneScores, ...]
+    seconds: float
+    picture: Path | None = None
+
+    @property
+    def scores(self) -> Scores:
+        """Means over the scenes."""
+        metrics = self.scenes[0].scores[MODEL]
+        return {
+            candidate: {metric: mean(scene.scores[candidate][metric] for scene in self.scenes) for metric in metrics}
+            for candidate in CANDIDATES
+        }
+
+    @property
+    def pose_gap_db(self) -> float:
+        """How much PSNR the model loses with another view's pose; about 0 if it ignores the pose."""
+        scores = self.scores
+        return scores[MODEL][PSNR] - scores[SWAPPED_POSE][PSNR]
+
+    @property
+    def lead_db(self) -> float:
+        """PSNR above the better of the floors that see no target."""
+        scores = self.scores
+        return scores[MODEL][PSNR] - max(scores[floor][PSNR] for floor in BLIND_FLOORS)
+
+    @property
+    def silhouette_iou(self) -> float:
+        """Mean over the scenes."""
+        return mean(scene.silhouette_iou for scene in self.scenes)
+
+    @property
+    def chroma_correlation(self) -> float:
+        """Correlation over the scenes of predicted with true mean chroma, mean of its two components."""
+        chroma = np.array([scene.chroma for scene in self.scenes]).reshape(-1, 2, 2)
+        chroma = chroma[np.isfinite(chroma).all(axis=(1, 2))]
+        if len(chroma) < 3 or np.ptp(chroma, axis=0).min() == 0:
+            return math.nan
+        return float(np.mean([np.corrcoef(chroma[:, 0, part], chroma[:, 1, part])[0, 1] for part in range(2)]))
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole evaluation.
+
+    Attributes:
+        groups: one entry for each group and split.
+        background: what the pictures stand on, three sRGB numbers in [0, 1].
+        facts: everything that is needed to make it again (checkpoint, shards, source view, seed, ...).
+        notes: what the reader should know.
+        json_path: where `write_json` put it.
+    """
+
+    groups: tuple[GroupReport, ...]
+    background: tuple[float, float, float]
+    facts: dict[str, Any]
+    notes: tuple[str, ...]
+    json_path: Path
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The pictures of sources, predictions and truths."""
+        return tuple(group.picture for group in self.groups if group.picture is not None)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of the numbers that are not NaN; NaN if there is none."""
+    kept = [value for value in values if not math.isnan(value)]
+    return sum(kept) / len(kept) if kept else math.nan
+
+
+def definition(background: Sequence[float], with_ssim: bool) -> str:
+    """What the numbers mean, in the words that are printed with every table."""
+    lines = [
+        "PSNR: -10 log10 of the mean squared error in dB, data range 1, per picture; mean over the target views of a "
+        "scene, then mean over scenes.",
+        f"Targets are 8-bit pictures over {background_name(background)}. Foreground: the pixels whose true alpha is "
+        "above 0.",
+    ]
+    if with_ssim:
+        lines.append("SSIM: 11x11 Gaussian, sigma 1.5, data range 1; averaged as PSNR is.")
+    return "\n".join(lines)
+
+
+def format_report(report: Report) -> str:
+    """The tables and their definition, as text."""
+    sections = [_format_group(group, report.background) for group in report.groups]
+    with_ssim = SSIM in report.groups[0].scenes[0].scores[MODEL]
+    notes = "\n".join(f"Note: {note}" for note in report.notes)
+    return "\n\n".join(part for part in (*sections, notes, definition(report.background, with_ssim)) if part)
+
+
+def _format_group(group: GroupReport, background: Sequence[float]) -> str:
+    scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
+    views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
+    title = (
+        f"{group.group}, {group.split}: {_count(len(scenes), 'scene')}, {views} target views each, "
+        f"from source view {scenes[0].source_view}"
+    )
+    table = tabulate(
+        [_row(group.scores, candidate, background) for candidate in CANDIDATES],
+        headers=["", "PSNR", "model's lead", "foreground", "model's lead", *_extra_headers(group)],
+        disable_numparse=True,
+        colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
+    )
+    extras = f"silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
+    return f"{title}\n\n{table}\n\n{verdict(group, background)} ({extras})"
+
+
+def verdict(group: GroupReport, background: Sequence[float]) -> str:
+    """What the table says, in a sentence or two."""
+    names = _names(background)
+    best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
+    beats = "beats" if group.lead_db > 0 else "does NOT beat"
+    first = f"The model {beats} {names[best]} ({group.lead_db:+.2f} dB)"
+    if math.isnan(group.pose_gap_db):
+        return f"{first}; scenes of two views cannot tell whether it uses the pose."
+    if group.pose_gap_db < POSE_IGNORED_DB:
+        return (
+            f"{first}, and hardly uses the pose: another view's pose changes its score by {-group.pose_gap_db:+.2f} dB."
+        )
+    return f"{first} and uses the pose: with another view's pose it loses {group.pose_gap_db:.2f} dB."
+
+
+def _names(background: Sequence[float]) -> dict[str, str]:
+    return {
+        MODEL: "model",
+        SWAPPED_POSE: "model told another view's pose",
+        BACKGROUND: f"all {background_name(background)}",
+        COPY_SOURCE: "copy of the source",
+        MEAN_TARGET: "mean of the targets (sees them)",
+    }
+
+
+def _extra_headers(group: GroupReport) -> list[str]:
+    return ["SSIM"] if SSIM in group.scenes[0].scores[MODEL] else []
+
+
+def _row(scores: Scores, candidate: str, background: Sequence[float]) -> list[str]:
+    row = [_names(background)[candidate]]
+    for metric in (PSNR, FOREGROUND):
+        value = scores[candidate][metric]
+        lead = "" if candidate == MODEL else _number(scores[MODEL][metric] - value, signed=True)
+        row += [_number(value), lead]
+    return [*row, _number(scores[candidate][SSIM], digits=3)] if SSIM in scores[candidate] else row
+
+
+def _number(value: float, signed: bool = False, digits: int = 2) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def write_json(report: Report) -> None:
+    """Write the report to its `json_path`, complete or not at all. NaN becomes null."""
+    path = report.json_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(_plain(as_dict(report)), indent=2, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def as_dict(report: Report) -> dict[str, Any]:
+    """The report as JSON holds it (with NaN still in it)."""
+    with_ssim = SSIM in report.groups[0].scenes[0].scores[MODEL]
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **report.facts,
+        "background": list(report.background),
+        "definition": definition(report.background, with_ssim),
+        "notes": list(report.notes),
+        "results": [_group_dict(group) for group in report.groups],
+    }
+
+
+def _group_dict(group: GroupReport) -> dict[str, Any]:
+    return {
+        "group": group.group,
+        "split": group.split,
+        "scenes": len(group.scenes),
+        "scores": group.scores,
+        "lead_db": group.lead_db,
+        "pose_gap_db": group.pose_gap_db,
+        "silhouette_iou": group.silhouette_iou,
+        "chroma_correlation": group.chroma_correlation,
+        "seconds": round(group.seconds, 2),
+        "picture": group.picture.name if group.picture else None,
+        "per_scene": [_scene_dict(scene) for scene in group.scenes],
+    }
+
+
+def _scene_dict(scene: SceneScores) -> dict[str, Any]:
+    return {
+        "scene_id": scene.scene_id,
+        "source_view": scene.source_view,
+        "targets": scene.targets,
+        "scores": scene.scores,
+        "silhouette_iou": scene.silhouette_iou,
+        "chroma_predicted": list(scene.chroma[0]),
+        "chroma_true": list(scene.chroma[1]),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The same with NaN as None, which is what JSON knows."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

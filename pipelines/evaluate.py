@@ -1,0 +1,280 @@
+"""Measure a checkpoint on scenes that it was not trained on, beside what needs no model and beside wrong poses.
+
+For each scene the model gets one picture, the source, which is encoded once; it predicts every other view. The score
+with another view's pose needs no further predictions: told the pose of view j, the model paints what it paints for
+view j, so the predictions are compared with the targets in another order, in which none stays in its place.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from enr import __version__
+from enr.camera import Group
+from enr.errors import EnrError
+from enr.model.checkpoint import load_model, read_metadata
+from enr.model.renderer import Renderer
+from enr.pipelines import metrics
+from enr.pipelines.data import Scene, ViewSet, composite
+from enr.pipelines.eval_inputs import (
+    EvalSettings,
+    Origin,
+    check_fit,
+    choose_groups,
+    choose_scenes,
+    find_origin,
+    learned_groups,
+    seen_scenes,
+    split_views,
+)
+from enr.pipelines.eval_pictures import MAX_SCENES, Sample, draw_samples, take_sample
+from enr.pipelines.eval_report import (
+    FOREGROUND,
+    MODEL,
+    PSNR,
+    SSIM,
+    SWAPPED_POSE,
+    GroupReport,
+    Report,
+    SceneScores,
+    Scores,
+    mean,
+    write_json,
+)
+from enr.pipelines.floors import derangement, floor_predictions
+from enr.pipelines.pictures import save_picture
+from enr.shards import Split
+
+JSON_NAME = "report.json"
+Part = tuple[Group, Split, tuple[Scene, ...]]
+
+
+@dataclass(frozen=True)
+class ScenePictures:
+    """One scene as a model meets it; all pictures are rounded to 8 bits.
+
+    Attributes:
+        scene: which.
+        source_view: number of the source view.
+        source: (3, height, width) in [0, 1].
+        targets: (n, 3, height, width) in [0, 1].
+        alpha: (n, height, width) uint8 true alpha of the targets.
+        target_from_source: (n, 4, 4) float64 motions from the source's camera.
+    """
+
+    scene: Scene
+    source_view: int
+    source: torch.Tensor
+    targets: torch.Tensor
+    alpha: torch.Tensor
+    target_from_source: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every scene of an evaluation shares."""
+
+    model: Renderer
+    view_set: ViewSet
+    settings: EvalSettings
+    device: torch.device
+
+
+def evaluate(settings: EvalSettings) -> Report:
+    """Measure a checkpoint; write a JSON file and pictures.
+
+    Args:
+        settings: what is measured on what.
+
+    Returns:
+        The report; its files lie in `settings.out`, or in a new folder of the run.
+
+    Raises:
+        EnrError: checkpoint, shards and settings do not fit together; nothing is written then.
+    """
+    device = pick_device(settings.device)
+    origin = find_origin(settings)
+    model = load_model(origin.checkpoint, device)
+    view_set = ViewSet.open(origin.shards)
+    bench = Bench(model, view_set, settings, device)
+    notes = [*check_fit(model, view_set)]
+    parts = _plan(bench, learned_groups(read_metadata(origin.checkpoint)), notes)
+    notes += _seen_note(origin, parts)
+    out = _choose_out(settings, origin)
+    groups = tuple(_evaluate_part(bench, part, out) for part in parts)
+    report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
+    write_json(report)
+    return report
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        EnrError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
+    return device
+
+
+def _plan(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part]:
+    """Every group and split with its scenes; everything that can be wrong with them is found here, before the work."""
+    parts: list[Part] = []
+    for group in choose_groups(bench.settings, bench.view_set, learned):
+        chosen, said = choose_scenes(bench.settings, bench.view_set, group)
+        notes += said
+        parts += [(group, split, scenes) for split, scenes in chosen.items()]
+    for _, _, scenes in parts:
+        for scene in scenes:
+            split_views(bench.settings, bench.view_set, scene)
+    return parts
+
+
+def _seen_note(origin: Origin, parts: Sequence[Part]) -> list[str]:
+    held_out = [scene for _, split, scenes in parts if split != "train" for scene in scenes]
+    seen = seen_scenes(origin, held_out)
+    if not seen:
+        return []
+    return [f"{len(seen)} of these scenes were in the training split of the run's own shards (first: {seen[0]})."]
+
+
+def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    if settings.out is not None:
+        return settings.out
+    return (origin.run.folder if origin.run else Path()) / f"eval-{stamp}"
+
+
+def _evaluate_part(bench: Bench, part: Part, out: Path) -> GroupReport:
+    group, split, scenes = part
+    shown = set(np.linspace(0, len(scenes) - 1, min(MAX_SCENES, len(scenes))).round().astype(int).tolist())
+    scores: list[SceneScores] = []
+    samples: list[Sample] = []
+    start = time.perf_counter()
+    for index, scene in enumerate(tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)):
+        pictures = load_scene(bench, scene)
+        predictions = predict(bench, pictures)
+        scores.append(score_scene(pictures, predictions, bench))
+        if index in shown:
+            samples.append(take_sample(pictures.scene, pictures.source, pictures.targets, predictions))
+    seconds = time.perf_counter() - start
+    picture = save_picture(draw_samples(samples), out / f"{group}-{split}.png")
+    return GroupReport(group, split, tuple(scores), seconds, picture)
+
+
+def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
+    """Read a scene's pictures, composite them over the background and round them to 8 bits."""
+    view_set = bench.view_set
+    source, targets = split_views(bench.settings, view_set, scene)
+    rgba = torch.from_numpy(view_set.images(np.concatenate([[source], targets]))).to(bench.device)
+    pictures = composite(rgba, view_set.background).mul(255).round().div(255)
+    motions = view_set.target_from_source(np.full(len(targets), source), targets)
+    return ScenePictures(
+        scene=scene,
+        source_view=bench.settings.source_view,
+        source=pictures[0],
+        targets=pictures[1:],
+        alpha=rgba[1:, ..., 3],
+        target_from_source=torch.from_numpy(motions),
+    )
+
+
+@torch.inference_mode()
+def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
+    """The model's pictures (n, 3, height, width) of a scene's target views."""
+    return bench.model.generate_novel_views(
+        pictures.source, pictures.target_from_source, batch_size=bench.settings.batch_size
+    )
+
+
+@torch.inference_mode()
+def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench) -> SceneScores:
+    """Every number of one scene: of the model, of the model told other poses, and of the floors.
+
+    Args:
+        pictures: the scene.
+        predictions: (n, 3, height, width) the model's pictures of its target views.
+        bench: settings and background.
+    """
+    background = bench.view_set.background
+    candidates = {MODEL: predictions, **floor_predictions(pictures.source, pictures.targets, background)}
+    other = swapped_order(pictures, bench.settings.seed)
+    scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
+    if other is None:
+        scores[SWAPPED_POSE] = dict.fromkeys(scores[MODEL], float("nan"))
+    else:
+        scores[SWAPPED_POSE] = _score(predictions[other], pictures, bench.settings.with_ssim)
+    return _scene_scores(pictures, predictions, scores, background)
+
+
+def swapped_order(pictures: ScenePictures, seed: int) -> torch.Tensor | None:
+    """For each target (n,), which target's pose the model is told instead; None for a single target.
+
+    It depends on the seed and the scene's id alone.
+    """
+    count = len(pictures.targets)
+    if count < 2:
+        return None
+    rng = np.random.default_rng([seed, zlib.crc32(pictures.scene.scene_id.encode())])
+    return torch.from_numpy(derangement(count, rng))
+
+
+def _score(candidate: torch.Tensor, pictures: ScenePictures, with_ssim: bool) -> dict[str, float]:
+    foreground = pictures.alpha > 0
+    values = {
+        PSNR: metrics.psnr(candidate, pictures.targets),
+        FOREGROUND: metrics.psnr(candidate, pictures.targets, foreground),
+    }
+    if with_ssim:
+        values[SSIM] = metrics.ssim(candidate, pictures.targets)
+    return {name: mean(numbers.tolist()) for name, numbers in values.items()}
+
+
+def _scene_scores(
+    pictures: ScenePictures, predictions: torch.Tensor, scores: Scores, background: Sequence[float]
+) -> SceneScores:
+    solid = pictures.alpha >= 128
+    behind = torch.tensor(background, dtype=predictions.dtype, device=predictions.device)
+    chroma = [metrics.mean_chroma(images, solid).nanmean(dim=0).tolist() for images in (predictions, pictures.targets)]
+    return SceneScores(
+        scene_id=pictures.scene.scene_id,
+        source_view=pictures.source_view,
+        targets=len(pictures.targets),
+        scores=scores,
+        silhouette_iou=mean(metrics.silhouette_iou(predictions, solid, behind).tolist()),
+        chroma=((chroma[0][0], chroma[0][1]), (chroma[1][0], chroma[1][1])),
+    )
+
+
+def _facts(bench: Bench, origin: Origin) -> dict[str, object]:
+    settings = bench.settings
+    return {
+        "enr_version": __version__,
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "checkpoint": str(origin.checkpoint),
+        "checkpoint_metadata": read_metadata(origin.checkpoint),
+        "shards": [str(path) for path in bench.view_set.paths],
+        "image_shape": list(bench.model.config.image_shape),
+        "protocol": settings.protocol,
+        "source_view": settings.source_view,
+        "seed": settings.seed,
+        "max_scenes": settings.max_scenes,
+        "device": str(bench.device),
+        "psnr_cap_db": metrics.PSNR_CAP_DB,
+    }
