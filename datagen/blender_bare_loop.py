@@ -1,7 +1,8 @@
 """Inside Blender: the plain loop that `enr bench datagen` compares with. Import, place the camera, render the frame.
 
-Run as a script with a JSON file of render jobs; one JSON line on standard output. Same scene, light and samples as
-the real worker, but full frames, and nothing is read back, checked or kept.
+Run with a JSON file of render jobs and the time at which it was started; one JSON line on standard output. Scene,
+light and samples are the real worker's, so that the pictures show the same; what makes that worker fast is left out
+(border, data kept between pictures), and so is what makes it useful: nothing is read back, checked or kept.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
     """
     with clock.measure("import"):
         scene = blender_scene.prepare_scene(job)
-        scene.render.use_border = False
+        scene.render.use_border = scene.render.use_persistent_data = False
         objects = blender_mesh.import_mesh(Path(job["mesh"]))
     with clock.measure("prepare"):
         blender_scene.prepare_mesh(objects, Path(job["mesh"]), job)
@@ -47,16 +49,22 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
 
 def main() -> None:
     """Render the jobs in the file that the first argument names; meshes that cannot be rendered count for nothing."""
+    jobs, started = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), float(sys.argv[2])
     protocol = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     clock, images = Clock(), 0
-    for job in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
+    for job in jobs:
         try:
             images += render_plainly(job, clock)
         except blender_mesh.MeshError:
             blender_mesh.remove_meshes()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    protocol.write(json.dumps({"images": images, "timings": clock.seconds, "peak_memory_mb": peak_mb}) + "\n")
+    answer = {
+        "images": images,
+        "timings": clock.seconds,
+        "seconds": time.time() - started,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    protocol.write(json.dumps(answer) + "\n")
     protocol.flush()
     os._exit(0)  # Blender may crash in its exit handlers; everything of value is out already.
 
