@@ -85,7 +85,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
         EnrError: there is no checkpoint.
     """
     if Path(path).suffix in (".pt", ".pth"):
-        return {"source": "published implementation", "group": ["rot"]}
+        return {"source": "published implementation", "groups": ["rot"]}
     metadata: dict[str, Any] = _read_description(_folder_of(Path(path)))["metadata"]
     return metadata
 

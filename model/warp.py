@@ -260,7 +260,7 @@ def _cell_of_depth(z: Tensor, count: int, frustum: Frustum) -> Tensor:
 def _trilinear(volume: Tensor, index: list[Tensor]) -> Tensor:
     """(c,) of a volume (c, d, h, w) at a fractional index; corners outside count as zero."""
     total = torch.zeros(len(volume), dtype=volume.dtype)
-    low = [math.floor(float(axis)) for axis in index]
+    low = [math.floor(axis.detach().item()) for axis in index]
     for corner in range(8):
         at = [low[axis] + (corner >> axis & 1) for axis in range(3)]
         if all(0 <= at[axis] < volume.shape[axis + 1] for axis in range(3)):

@@ -1,0 +1,135 @@
+"""Checkpoints come back as they went, and what is none is refused in one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from enr.errors import EnrError
+from enr.model import Renderer, RendererConfig, load_model, read_metadata, save_model
+
+METADATA = {"groups": ["rot", "trans"], "data": {"scenes": 3}, "step": 7}
+
+
+@pytest.fixture
+def saved(tmp_path: Path, variants: dict[str, Any]) -> Path:
+    folder = tmp_path / "best"
+    save_model(folder, Renderer(RendererConfig(**variants["frustum-colour"])), METADATA)
+    return folder
+
+
+def test_a_model_comes_back_as_it_went(config: RendererConfig, tmp_path: Path) -> None:
+    model = Renderer(config).eval()
+    save_model(tmp_path / "last", model, METADATA)
+    loaded = load_model(tmp_path / "last")
+    assert loaded.config == config
+    assert not loaded.training
+    weights = model.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in loaded.state_dict().items())
+    assert read_metadata(tmp_path / "last") == METADATA
+
+
+def test_either_file_names_the_checkpoint_and_nothing_else_is_left(saved: Path) -> None:
+    for name in ("model.safetensors", "model.json"):
+        assert load_model(saved / name).config == load_model(saved).config
+    assert sorted(path.name for path in saved.iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.fixture
+def published_content(variants: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint in the published format, written from one of our own models."""
+    config = RendererConfig(**variants["paper"])
+    names = {}
+    for name, tensor in Renderer(config).state_dict().items():
+        renamed = name.replace("pointwise.", "").replace("layers", "forward_layers")
+        names[renamed.replace("residual", "residual_layers.forward_layers")] = tensor
+    names["spherical_mask.mask"] = torch.ones(config.scene_shape)
+    kept = [key for key in config.to_dict() if key.startswith(("channels", "strides", "num"))]
+    described = {key: config.to_dict()[key] for key in kept}
+    return {"config": {"img_shape": [3, 16, 16], **described, "mode": "bilinear"}, "state_dict": names}
+
+
+def test_the_published_format_loads(tmp_path: Path, published_content: dict[str, Any]) -> None:
+    content = published_content
+    torch.save(content, tmp_path / "chairs.pt")
+    model = load_model(tmp_path / "chairs.pt")
+    assert (model.config.warp, model.config.output, model.config.spherical_mask) == ("rigid", "sigmoid", True)
+    head = content["state_dict"]["transform_2d.forward_layers.0.weight"]
+    assert torch.equal(model.transform_2d.layers[0].weight, head)
+    assert read_metadata(tmp_path / "chairs.pt")["groups"] == ["rot"]
+
+
+class Intruder:
+    """Unpickling it would run code."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (Path("intruder-was-here"),))
+
+
+def test_code_in_a_published_file_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"config": Intruder(), "state_dict": {}}, "bad.pt")
+    with pytest.raises(EnrError, match=r"bad\.pt is not a readable checkpoint"):
+        load_model(Path("bad.pt"))
+    assert not Path("intruder-was-here").exists()
+
+
+def test_other_published_files_are_refused(tmp_path: Path, published_content: dict[str, Any]) -> None:
+    path = tmp_path / "model.pt"
+    for change, message in (
+        ({"config": {}}, "config lacks img_shape"),
+        ({"state_dict": {}}, "do not fit their config"),
+    ):
+        torch.save({**published_content, **change}, path)
+        with pytest.raises(EnrError, match=message):
+            load_model(path)
+    torch.save([1, 2], path)
+    with pytest.raises(EnrError, match="no config and state_dict"):
+        load_model(path)
+    path.write_bytes(b"not a checkpoint")
+    with pytest.raises(EnrError, match="not a readable checkpoint"):
+        load_model(path)
+    with pytest.raises(EnrError, match="not a file"):
+        load_model(tmp_path / "absent.pt")
+
+
+def test_what_is_no_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
+    with pytest.raises(EnrError, match=r"lacks model\.safetensors and model\.json"):
+        load_model(tmp_path)
+    with pytest.raises(EnrError, match="is no checkpoint"):
+        load_model(tmp_path / "weights.bin")
+    weights = saved / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(EnrError, match="not a readable safetensors file"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "does not describe a renderer"),
+        ({"format_version": 99}, "checkpoint format 99"),
+        ({"config": {"warpp": 1}}, "did you mean warp"),
+    ],
+)
+def test_a_changed_description_is_refused(saved: Path, change: dict[str, Any], message: str) -> None:
+    path = saved / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(EnrError, match=message):
+        load_model(saved)
+
+
+def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
+    path = saved / "model.json"
+    described = json.loads(path.read_text())
+    described["config"]["num_channels_projection"] = [16, 8]
+    path.write_text(json.dumps(described))
+    with pytest.raises(EnrError, match=r"do not fit their config \(first: projection\.cell"):
+        load_model(saved)
+    path.write_text("{")
+    with pytest.raises(EnrError, match="not readable JSON"):
+        load_model(saved)
