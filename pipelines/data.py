@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,13 @@ class ViewSet:
     def groups(self) -> tuple[Group, ...]:
         """The groups of all shards, sorted, each once."""
         return tuple(sorted({meta.group for meta in self.metas}))
+
+    def fingerprint(self) -> str:
+        """A number for the views' order, cameras and splits, wherever the shards lie."""
+        digest = hashlib.sha256(self.views["world_from_camera"].tobytes())
+        for scene in self.all_scenes:
+            digest.update(f"{scene.scene_id} {scene.group} {scene.split} {scene.count}\n".encode())
+        return digest.hexdigest()
 
     def scenes(self, split: Split | None = None, group: Group | None = None) -> tuple[Scene, ...]:
         """The scenes of a split and a group (of all of them where None)."""

@@ -1,0 +1,70 @@
+"""Checkpoints of a training: the model beside everything that is needed to go on as if nothing had happened."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enr.errors import EnrError
+from enr.model.checkpoint import save_model
+from enr.model.renderer import Renderer
+
+STATE_NAME = "trainer.pt"
+_NEW, _OLD = ".new", ".old"
+
+
+def save_checkpoint(
+    folder: Path, model: Renderer, metadata: Mapping[str, Any], state: Mapping[str, Any] | None = None
+) -> None:
+    """Replace the checkpoint in `folder`: an interruption leaves the old one or the new one, never a mixture.
+
+    Args:
+        folder: where it shall lie.
+        model: the renderer.
+        metadata: for `save_model`.
+        state: the trainer's state; without it the checkpoint can be used, but not resumed.
+    """
+    new, old = _beside(folder, _NEW), _beside(folder, _OLD)
+    shutil.rmtree(new, ignore_errors=True)
+    save_model(new, model, metadata)
+    if state is not None:
+        torch.save(dict(state), new / STATE_NAME)
+    restore_interrupted(folder)
+    if folder.exists():
+        folder.replace(old)
+    new.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_interrupted(folder: Path) -> None:
+    """Put the old checkpoint back where a replacement was cut off between its two renames."""
+    old = _beside(folder, _OLD)
+    if old.exists() and not folder.exists():
+        old.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """The trainer's state in a checkpoint.
+
+    Raises:
+        EnrError: there is none, or it is not readable.
+    """
+    restore_interrupted(folder)
+    path = folder / STATE_NAME
+    if not path.is_file():
+        raise EnrError(f"{folder} holds no training to resume (no {STATE_NAME}); give the folder of an earlier run.")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise EnrError(f"{path} is not readable (truncated or of another kind); start a new training.") from error
+    return state
+
+
+def _beside(folder: Path, suffix: str) -> Path:
+    return folder.with_name(f".{folder.name}{suffix}")

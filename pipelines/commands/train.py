@@ -1,0 +1,91 @@
+"""`enr train`: shards to a trained renderer in a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from enr.errors import EnrError
+
+if TYPE_CHECKING:
+    from enr.pipelines.session import Outcome
+
+LATEST = "latest"
+SHARDS = Path("shards")
+
+
+@click.command("train")
+@click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--preset", metavar="NAME", help="smoke, small-64, chairs-64 or chairs-128 [default: what fits].")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or model.warp=rigid; repeatable.",
+)
+@click.option(
+    "--max-minutes", type=click.FloatRange(0, min_open=True), help="End after so many (further) minutes."
+)
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value=LATEST,
+    metavar="[RUN]",
+    help="Go on with a run folder (the latest without RUN) where it was stopped.",
+)
+@click.option("--name", metavar="NAME", help="Last part of the run folder's name [default: the preset].")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs."
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+def command(
+    shards: tuple[Path, ...],
+    preset: str | None,
+    assignments: tuple[str, ...],
+    max_minutes: float | None,
+    resume: str | None,
+    name: str | None,
+    runs: Path,
+    quiet: bool,
+) -> None:
+    """Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them).
+
+    Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
+    ends; go on with --resume. Validation is on scenes that are not trained on.
+    """
+    from enr.pipelines.runs import latest_run
+    from enr.pipelines.train import TrainSettings, train
+
+    run = None if resume is None else (latest_run(runs) if resume == LATEST else Path(resume))
+    settings = TrainSettings(
+        shards=shards or _default_shards(run),
+        preset=preset,
+        assignments=assignments,
+        max_minutes=max_minutes,
+        resume=run,
+        runs=runs,
+        name=name,
+        show_progress=not quiet and sys.stderr.isatty(),
+    )
+    _say_outcome(train(settings, say=click.echo))
+
+
+def _default_shards(run: Path | None) -> tuple[Path, ...]:
+    """The shards of the resumed run, or those in `shards/`."""
+    if run is not None:
+        return ()
+    if not SHARDS.is_dir():
+        raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
+    return (SHARDS,)
+
+
+def _say_outcome(outcome: Outcome) -> None:
+    folder = outcome.run.folder
+    if outcome.is_finished:
+        click.echo(f"Trained for {outcome.step} steps ({outcome.images_per_s:.0f} images/s): {folder}")
+    else:
+        click.echo(f"Stopped and saved at step {outcome.step}; go on with `enr train --resume {folder}`.")

@@ -1,0 +1,273 @@
+"""Presets, `--set key=value` and what the shards say, resolved into one checked configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from enr.errors import EnrError
+from enr.model.config import RendererConfig
+from enr.model.losses import LossWeights
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Device = Literal["auto", "cpu", "cuda"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How a renderer is trained. Numbers that a run needs to be made again; nothing about its data or its model.
+
+    Attributes:
+        steps: training ends after so many steps...
+        max_minutes: ...or after so many minutes of training, whichever comes first (None: no limit).
+        batch_size: pairs of views a step; each is used in both directions.
+        learning_rate: Adam's, between warm-up and decay.
+        warmup_steps: steps over which the learning rate rises from 0.
+        decay: last share of the training over which it falls to 0 again.
+        clip_norm: longest gradient; 0 for no limit.
+        loss: weights of L1, L2 and 1 - SSIM.
+        seed: of the weights and of the pairs.
+        device: `auto` takes a GPU where torch sees one.
+        precision: `auto` takes bfloat16 where the device multiplies it quickly.
+        threads: of torch on the CPU; 0 leaves its choice.
+        validations: how often the held-out scenes are measured, evenly over the training.
+        validation_pictures: how many pictures of held-out scenes are measured.
+        frames: how often the fixed pictures are rendered, more often at the beginning.
+        frame_scenes: how many of them there are.
+        checkpoint_minutes: longest time without a checkpoint.
+        log_every: steps between two lines of measurements.
+    """
+
+    steps: int = 100_000
+    max_minutes: float | None = None
+    batch_size: int = 16
+    learning_rate: float = 2e-4
+    warmup_steps: int = 100
+    decay: float = 0.3
+    clip_norm: float = 1.0
+    loss: LossWeights = field(default_factory=LossWeights)
+    seed: int = 0
+    device: Device = "auto"
+    precision: Precision = "auto"
+    threads: int = 0
+    validations: int = 20
+    validation_pictures: int = 256
+    frames: int = 24
+    frame_scenes: int = 6
+    checkpoint_minutes: float = 5.0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "batch_size",
+            "validations",
+            "validation_pictures",
+            "frames",
+            "frame_scenes",
+            "log_every",
+        ):
+            _check_bound(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup_steps", "clip_norm", "seed", "threads"):
+            _check_bound(name, getattr(self, name), getattr(self, name) >= 0, "not negative")
+        for name in ("learning_rate", "checkpoint_minutes"):
+            _check_bound(name, getattr(self, name), getattr(self, name) > 0, "positive")
+        _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
+        if self.max_minutes is not None:
+            _check_bound("max_minutes", self.max_minutes, self.max_minutes > 0, "positive")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point.
+
+    Attributes:
+        name: of its YAML file.
+        any_size: whether it takes pictures of other sizes than its own.
+        model: entries of `RendererConfig` but for the camera.
+        train: entries of `TrainConfig`.
+    """
+
+    name: str
+    any_size: bool
+    model: dict[str, Any]
+    train: dict[str, Any]
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width) of the pictures that it is for."""
+        _, height, width = self.model["image_shape"]
+        return int(height), int(width)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved configuration: the preset's name, the renderer and its training."""
+
+    preset: str
+    model: RendererConfig
+    train: TrainConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML."""
+        return {"preset": self.preset, "model": self.model.to_dict(), "train": dataclasses.asdict(self.train)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """The configuration that `to_dict` gave.
+
+        Raises:
+            EnrError: an entry is unknown or does not fit.
+        """
+        model = RendererConfig.from_dict(values["model"])
+        return cls(str(values.get("preset", "")), model, validated_train(values["train"]))
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of all presets, sorted."""
+    folder = resources.files("enr.pipelines") / "presets"
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+
+
+def read_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        EnrError: there is none.
+    """
+    if name not in preset_names():
+        raise EnrError(f"There is no preset {name!r}; {_nearest(name, preset_names())}")
+    text = (resources.files("enr.pipelines") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    return Preset(name, bool(content.get("any_size", False)), content["model"], content.get("train", {}))
+
+
+def override(preset: Preset, assignments: Sequence[str]) -> Preset:
+    """The preset with `key=value` assignments laid over it.
+
+    Args:
+        preset: the starting point.
+        assignments: such as `learning_rate=1e-4`, `loss.ssim=0`, `model.warp=rigid`; values are YAML.
+
+    Raises:
+        EnrError: no `=`, or an unknown key (with the nearest known one).
+    """
+    sections: dict[str, dict[str, Any]] = {"model": dict(preset.model), "train": _copy(preset.train)}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise EnrError(f"--set {assignment} has no value; write --set key=value.")
+        section, *path = find_key(key.strip())
+        place = sections[section]
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = _read_value(key, text)
+    return dataclasses.replace(preset, model=sections["model"], train=sections["train"])
+
+
+def known_keys() -> dict[str, tuple[str, ...]]:
+    """Every name that `--set` knows, and the place that it stands for, such as ("train", "loss", "ssim").
+
+    The section may be left out: `warp` is `model.warp`, `steps` is `train.steps`.
+    """
+    paths = [("model", entry.name) for entry in dataclasses.fields(RendererConfig)]
+    paths += [("train", entry.name) for entry in dataclasses.fields(TrainConfig) if entry.name != "loss"]
+    nested = [("train", "loss", entry.name) for entry in dataclasses.fields(LossWeights)]
+    known: dict[str, tuple[str, ...]] = {}
+    for path in [*paths, *nested]:
+        known[".".join(path)] = known[".".join(path[1:])] = path
+    return known
+
+
+def find_key(key: str) -> tuple[str, ...]:
+    """The place that a key of `--set` stands for.
+
+    Raises:
+        EnrError: it is unknown; the message names the nearest known one.
+    """
+    known = known_keys()
+    if key not in known:
+        raise EnrError(f"--set does not know {key!r}; {_nearest(key, known)}")
+    return known[key]
+
+
+def resolve(preset: Preset, camera: Mapping[str, Any], size_px: tuple[int, int]) -> Config:
+    """The configuration for data of one camera and picture size.
+
+    Args:
+        preset: with its overrides.
+        camera: entries of `RendererConfig` that the data decides (lens, distance, near, far, background).
+        size_px: (height, width) of the data's pictures.
+
+    Raises:
+        EnrError: the preset is for another size, or an entry does not fit.
+    """
+    model = dict(preset.model)
+    if preset.any_size:
+        model["image_shape"] = [3, *size_px]
+    elif preset.size_px != size_px:
+        height, width = preset.size_px
+        raise EnrError(
+            f"The preset {preset.name} is for pictures of {width}x{height} px, the shards hold {size_px[1]}x"
+            f"{size_px[0]} px; choose another --preset, or add --set image_shape=[3,{size_px[0]},{size_px[1]}]."
+        )
+    return Config(
+        preset.name,
+        _validated(RendererConfig, {**camera, **model}, "model"),
+        validated_train(preset.train),
+    )
+
+
+def validated_train(values: Mapping[str, Any]) -> TrainConfig:
+    """The training configuration in plain values.
+
+    Raises:
+        EnrError: an entry is unknown or does not fit.
+    """
+    return _validated(TrainConfig, values, "train")
+
+
+def _validated(kind: type[T], values: Mapping[str, Any], section: str) -> T:
+    """`values` as the dataclass `kind`, types checked; unknown keys are refused."""
+    known = [entry.name for entry in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    unknown = next((key for key in values if key not in known), None)
+    if unknown is not None:
+        raise EnrError(f"The {section} configuration has no entry {unknown!r}; {_nearest(str(unknown), known)}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or section
+        reason = first["msg"][:1].lower() + first["msg"][1:]
+        raise EnrError(f"{section}.{place} is {first['input']!r}: {reason}; give a value that fits.") from error
+
+
+def _read_value(key: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise EnrError(
+            f"--set {key}={text} has a value that is not YAML; quote it or write a list as [1,2]."
+        ) from error
+
+
+def _nearest(key: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.4)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+
+
+def _copy(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _check_bound(name: str, value: float, fits: bool, expected: str) -> None:
+    if not fits:
+        raise EnrError(f"train.{name} is {value}; it must be {expected}.")

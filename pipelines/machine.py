@@ -1,0 +1,65 @@
+"""What the machine offers: device, precision, threads, and a memory allocator that suits training."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from typing import Any
+
+import torch
+
+from enr.errors import EnrError
+from enr.pipelines.config import Device, Precision
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_KEEP_BYTES = 2**31 - 1
+
+
+def choose_device(wanted: Device) -> torch.device:
+    """The device of that name; `auto` is a GPU where torch sees one.
+
+    Raises:
+        EnrError: a GPU is asked for and none is there.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise EnrError("device is cuda, but torch sees no GPU; use --set device=cpu, or install a CUDA build of torch.")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(wanted: Precision, device: torch.device) -> Precision:
+    """`auto` becomes bfloat16 where the device multiplies it quickly, else float32."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if _cpu_has_bfloat16() else "float32"
+
+
+def autocast(device: torch.device, precision: Precision) -> Any:
+    """The context in which the model runs."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def prepare_cpu(threads: int) -> None:
+    """Set torch's threads (0: as they are) and keep freed memory.
+
+    By default glibc maps every large tensor anew and gives it back at once, so each step pays for its pages again.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def describe(device: torch.device, precision: Precision) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    return f"CPU with {torch.get_num_threads()} threads, {precision}"
+
+
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

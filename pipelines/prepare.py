@@ -1,0 +1,115 @@
+"""From shards and wishes to a resolved configuration, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from enr import __version__
+from enr.camera import near_far
+from enr.errors import EnrError
+from enr.pipelines.config import Config, Preset, override, read_preset, resolve
+from enr.pipelines.data import ViewSet, check_pairs
+from enr.pipelines.machine import choose_device, choose_precision
+from enr.shards import SPLITS
+
+CPU_PRESET = "small-64"
+GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
+
+
+def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Preset, str]:
+    """The preset that fits pictures of (height, width) and the device, and a line that says why."""
+    height, width = size_px
+    where = "a GPU" if device.type == "cuda" else "a CPU"
+    name = GPU_PRESETS.get(size_px, CPU_PRESET) if device.type == "cuda" else CPU_PRESET
+    preset = read_preset(name)
+    words = f"Preset {name}: it fits {width}x{height} px and {where}."
+    if preset.size_px != size_px:
+        preset = dataclasses.replace(preset, model={**preset.model, "image_shape": [3, height, width]})
+        words = f"Preset {name}, adapted to {width}x{height} px: the nearest one for {where}."
+    return preset, words + " Choose another with --preset."
+
+
+def resolve_config(view_set: ViewSet, name: str | None, assignments: Sequence[str]) -> tuple[Config, str]:
+    """The configuration for these shards on this machine, and a line about the preset.
+
+    Args:
+        view_set: the data.
+        name: of a preset; chosen if None.
+        assignments: `key=value` overrides.
+
+    Raises:
+        EnrError: an unknown preset or key, a preset for another picture size, a value that does not fit, or data that
+            cannot be trained on.
+    """
+    check_pairs(view_set.scenes("train"), "train")
+    size_px = (view_set.height_px, view_set.width_px)
+    # The device may be set by an override, and the preset depends on the device: look at the overrides first.
+    wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")
+    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, choose_device(wanted))
+    config = resolve(override(preset, assignments), camera_of(view_set), size_px)
+    device = choose_device(config.train.device)
+    precision = choose_precision(config.train.precision, device)
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision)), words
+
+
+def camera_of(view_set: ViewSet) -> dict[str, Any]:
+    """Entries of `RendererConfig` that the data decides: lens, distance, depth range, background.
+
+    Raises:
+        EnrError: the views' lenses differ, or a lens is not the centred one with square pixels that models have.
+    """
+    lenses = view_set.views["K"]
+    lens = lenses[0]
+    if not np.allclose(lenses, lens, rtol=1e-6, atol=1e-6):
+        raise EnrError("The shards' lenses differ (data set K); give shards of one focal length.")
+    expected = [[lens[0, 0], 0, view_set.width_px / 2], [0, lens[0, 0], view_set.height_px / 2], [0, 0, 1]]
+    if not np.allclose(lens, expected, rtol=1e-6, atol=1e-6):
+        raise EnrError(
+            f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
+        )
+    radius = float(np.median(view_set.views["radius"]))
+    near, far = near_far(view_set.views["world_from_camera"], radius)
+    return {
+        "focal_px": float(lens[0, 0]),
+        "radius": radius,
+        "near": near,
+        "far": far,
+        "background": list(view_set.background),
+    }
+
+
+def describe_data(view_set: ViewSet) -> dict[str, Any]:
+    """What a model was trained on, as JSON values for its checkpoint."""
+    shards = [
+        {
+            "path": str(path),
+            "group": meta.group,
+            "seed": meta.seed,
+            "views": int((view_set.views["shard"] == number).sum()),
+        }
+        for number, (path, meta) in enumerate(zip(view_set.paths, view_set.metas, strict=True))
+    ]
+    counts = Counter((scene.group, scene.split) for scene in view_set.all_scenes)
+    return {
+        "groups": sorted({scene.group for scene in view_set.scenes("train")}),
+        "shards": shards,
+        "scenes": {group: {split: counts[group, split] for split in SPLITS} for group in view_set.groups},
+        "trained_scene_ids": sorted({scene.scene_id for scene in view_set.scenes("train")}),
+    }
+
+
+def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says about its making, whatever its step."""
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }

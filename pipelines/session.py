@@ -1,0 +1,227 @@
+"""The loop of a training: steps, and what is due between them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from enr.errors import EnrError
+from enr.pipelines.checkpoints import save_checkpoint
+from enr.pipelines.config import TrainConfig
+from enr.pipelines.data import ViewSet
+from enr.pipelines.journal import Journal
+from enr.pipelines.runs import Run
+from enr.pipelines.schedule import EARLY_POWER, Moment, Ticker, learning_rate, progress
+from enr.pipelines.trainer import StepResult, Trainer
+from enr.pipelines.validation import Probe, Scores, choose_triples, find_faults
+from enr.shards import Split
+
+PATIENCE = 0.15
+"""A model has this share of the training before it is told that it does not learn."""
+
+
+@dataclass(frozen=True)
+class SessionParts:
+    """What a session works with.
+
+    Attributes:
+        run: where everything is written.
+        config: how to train.
+        view_set: the data.
+        trainer: the model, at its first or at its resumed step.
+        metadata: for checkpoints.
+        show_progress: whether to draw a progress bar.
+        resumed: the state that a resumed run was saved with.
+    """
+
+    run: Run
+    config: TrainConfig
+    view_set: ViewSet
+    trainer: Trainer
+    metadata: Mapping[str, Any]
+    show_progress: bool = True
+    resumed: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session ended.
+
+    Attributes:
+        run: the run.
+        step: steps done in all.
+        is_finished: False where it was stopped before its end.
+        scores: of the last validation; None where there was none.
+        best_psnr_db: the best validation score.
+        images_per_s: pictures rendered in a second of training, over this session.
+    """
+
+    run: Run
+    step: int
+    is_finished: bool
+    scores: Scores | None
+    best_psnr_db: float
+    images_per_s: float
+
+
+class Session:
+    """Trains until the end or a wish to stop, and writes what is due."""
+
+    def __init__(self, parts: SessionParts, say: Callable[[str], None]) -> None:
+        """Prepare the probes and the journal."""
+        self._parts, self._config, self._trainer = parts, parts.config, parts.trainer
+        self._say_plain = say
+        resumed = parts.resumed or {}
+        self._elapsed_before_s = float(resumed.get("elapsed_s", 0.0))
+        self._best_db = float(resumed.get("best_psnr_db", -math.inf))
+        self._first_step = parts.trainer.step
+        self._started_s = self._saved_s = time.perf_counter()
+        self._has_validation = bool(parts.view_set.scenes("val"))
+        split: Split = "val" if self._has_validation else "train"
+        self._probe = self._make_probe(split, self._config.validation_pictures)
+        self._album = self._make_probe(split, self._config.frame_scenes)
+        self._journal = Journal(parts.run, parts.trainer.step)
+        self._scores: Scores | None = None
+        self._bar: tqdm[Any] | None = None
+
+    def run(self, should_stop: Callable[[int], bool]) -> Outcome:
+        """Train; `should_stop` is asked after each step."""
+        share = self._progress()
+        validations = Ticker(self._config.validations, share)
+        frames = Ticker(self._config.frames, share, EARLY_POWER)
+        try:
+            with self._open_bar() as self._bar:
+                if not self._trainer.step:
+                    self._add_frame()
+                self._loop(should_stop, validations, frames)
+            self._save_last()
+            self._journal.save_gif()
+        finally:
+            self._bar = None
+            self._journal.close()
+        return self._outcome()
+
+    def _loop(self, should_stop: Callable[[int], bool], validations: Ticker, frames: Ticker) -> None:
+        share = self._progress()
+        while share < 1:
+            result = self._trainer.train_step(learning_rate(self._config, self._moment()))
+            share = self._progress()
+            if self._trainer.step % self._config.log_every == 0 or share >= 1:
+                self._log(result)
+            if validations.due(share):
+                self._validate(share)
+            if frames.due(share):
+                self._add_frame()
+            if time.perf_counter() - self._saved_s > 60 * self._config.checkpoint_minutes:
+                self._save_last()
+            if should_stop(self._trainer.step):
+                return
+
+    def _log(self, result: StepResult) -> None:
+        loss = float(result.loss)
+        if not math.isfinite(loss):
+            raise EnrError(
+                f"The training diverged at step {self._trainer.step} (loss {loss}); lower it with "
+                "--set learning_rate=..., or resume the run's last checkpoint."
+            )
+        values = {
+            "loss": loss,
+            "psnr_db": float(result.psnr_db),
+            **{f"loss_{name}": float(part) for name, part in result.parts.items()},
+            "learning_rate": learning_rate(self._config, self._moment()),
+            "images_per_s": self._images_per_s(),
+            "elapsed_s": self._elapsed_s(),
+        }
+        self._journal.write("train", self._trainer.step, values)
+        self._show(values)
+
+    def _validate(self, share: float) -> None:
+        scores = self._scores = self._probe.score(self._trainer.model)
+        elapsed = {"elapsed_s": self._elapsed_s()}
+        kind = "validation" if self._has_validation else "train_scenes"
+        faults = find_faults(scores) if share >= PATIENCE else ()
+        written = {**scores.to_dict(), "faults": list(faults), **elapsed}
+        self._journal.write(kind, self._trainer.step, written)
+        groups = ", ".join(f"{group} {db:.2f}" for group, db in scores.group_db.items())
+        self._say(
+            f"step {self._trainer.step}: {scores.psnr_db:.2f} dB on {kind.replace('_', ' ')} ({groups}); "
+            f"with another view's pose {scores.swapped_db:.2f}, bare background {scores.background_db:.2f}"
+        )
+        for fault in faults:
+            self._say(f"Warning: the model does not learn as it should; {fault}")
+        if scores.psnr_db > self._best_db or not self._has_validation:
+            self._best_db = scores.psnr_db
+            save_checkpoint(self._parts.run.best, self._trainer.model, self._metadata())
+        self._save_last()
+
+    def _add_frame(self) -> None:
+        self._journal.add_frame(self._album.picture(self._trainer.model), self._trainer.step)
+
+    def _save_last(self) -> None:
+        state = {
+            **self._trainer.state_dict(),
+            "elapsed_s": self._elapsed_s(),
+            "best_psnr_db": self._best_db,
+        }
+        save_checkpoint(self._parts.run.last, self._trainer.model, self._metadata(), state)
+        self._saved_s = time.perf_counter()
+
+    def _metadata(self) -> dict[str, Any]:
+        scores = self._scores.to_dict() if self._scores else None
+        moment = dataclasses.asdict(self._moment())
+        return {**self._parts.metadata, **moment, "validation": scores}
+
+    def _outcome(self) -> Outcome:
+        return Outcome(
+            run=self._parts.run,
+            step=self._trainer.step,
+            is_finished=self._progress() >= 1,
+            scores=self._scores,
+            best_psnr_db=self._best_db,
+            images_per_s=self._images_per_s(),
+        )
+
+    def _make_probe(self, split: Split, pictures: int) -> Probe:
+        view_set = self._parts.view_set
+        triples = choose_triples(view_set, split, pictures, self._config.seed)
+        return Probe(view_set, triples, self._trainer.device)
+
+    def _elapsed_s(self) -> float:
+        return self._elapsed_before_s + time.perf_counter() - self._started_s
+
+    def _moment(self) -> Moment:
+        return Moment(self._trainer.step, self._elapsed_s())
+
+    def _progress(self) -> float:
+        return progress(self._config, self._moment())
+
+    def _images_per_s(self) -> float:
+        steps = self._trainer.step - self._first_step
+        return 2 * self._config.batch_size * steps / max(time.perf_counter() - self._started_s, 1e-9)
+
+    def _open_bar(self) -> tqdm[Any]:
+        form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        return tqdm(total=1.0, initial=self._progress(), bar_format=form, disable=not self._parts.show_progress)
+
+    def _show(self, values: Mapping[str, float]) -> None:
+        if self._bar is None or self._bar.disable:
+            return
+        held_out = f", validation {self._scores.psnr_db:.2f} dB" if self._scores else ""
+        self._bar.set_postfix_str(
+            f"step {self._trainer.step}, {values['images_per_s']:.0f} images/s, loss {values['loss']:.4f}, "
+            f"PSNR {values['psnr_db']:.2f} dB{held_out}",
+            refresh=False,
+        )
+        self._bar.update(self._progress() - self._bar.n)
+
+    def _say(self, words: str) -> None:
+        """Say a line without tearing the progress bar."""
+        if self._bar is not None and not self._bar.disable:
+            self._bar.clear()
+        self._say_plain(words)

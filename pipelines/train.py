@@ -1,0 +1,157 @@
+"""`enr train` as a function: shards to a run folder with checkpoints, measurements and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from enr import __version__
+from enr.errors import EnrError
+from enr.model.checkpoint import load_model
+from enr.model.renderer import Renderer
+from enr.pipelines import runs
+from enr.pipelines.checkpoints import load_state
+from enr.pipelines.config import Config, Preset, find_key, override, validated_train
+from enr.pipelines.data import PairLoader, ViewSet
+from enr.pipelines.interrupt import StopWish
+from enr.pipelines.machine import choose_device, describe, prepare_cpu
+from enr.pipelines.prepare import describe_data, metadata_of, resolve_config
+from enr.pipelines.runs import Run
+from enr.pipelines.session import Outcome, Session, SessionParts
+from enr.pipelines.trainer import Trainer
+
+RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
+"""What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What `enr train` is asked for.
+
+    Attributes:
+        shards: .h5 files or folders of them.
+        preset: name of a preset; None chooses one.
+        assignments: `key=value` overrides.
+        max_minutes: minutes of training; when a run is resumed, further ones.
+        resume: the run to go on with.
+        runs: the folder of all runs.
+        name: last part of the run folder's name; None takes the preset's.
+        show_progress: whether to draw a progress bar.
+    """
+
+    shards: tuple[Path, ...] = ()
+    preset: str | None = None
+    assignments: tuple[str, ...] = ()
+    max_minutes: float | None = None
+    resume: Path | None = None
+    runs: Path = runs.RUNS
+    name: str | None = None
+    show_progress: bool = True
+
+
+def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool] | None = None) -> Outcome:
+    """Train a model, or go on with a run.
+
+    Args:
+        settings: what is asked for.
+        say: takes the lines for the user.
+        stop: asked after each step, with its number, whether to save and end there; Ctrl-C and SIGTERM do so too.
+
+    Returns:
+        The run, how far it came and its last scores.
+
+    Raises:
+        EnrError: the input does not fit (nothing was written then), or the training diverged.
+    """
+    parts = _resume(settings, say) if settings.resume else _begin(settings, say)
+    with StopWish(say) as wish:
+        return Session(parts, say).run(lambda step: wish.is_wished or (stop is not None and stop(step)))
+
+
+def _begin(settings: TrainSettings, say: Say) -> SessionParts:
+    view_set = ViewSet.open(settings.shards)
+    assignments = list(settings.assignments)
+    if settings.max_minutes is not None:
+        assignments.append(f"max_minutes={settings.max_minutes}")
+    config, words = resolve_config(view_set, settings.preset, assignments)
+    say(words)
+    torch.manual_seed(config.train.seed)
+    trainer = _build(config, view_set, Renderer(config.model))
+    data = describe_data(view_set)
+    shards = {"shards": [str(path) for path in view_set.paths], "data_fingerprint": view_set.fingerprint()}
+    described = {"enr_version": __version__, **shards, **config.to_dict()}
+    run = runs.create_run(settings.runs, settings.name or config.preset, described)
+    _say_data(view_set, config, say)
+    return SessionParts(run, config.train, view_set, trainer, metadata_of(config, data), settings.show_progress)
+
+
+def _resume(settings: TrainSettings, say: Say) -> SessionParts:
+    assert settings.resume is not None
+    run = runs.open_run(settings.resume)
+    if settings.preset:
+        raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
+    state = load_state(run.last)
+    config = _extended(Config.from_dict(run.config), settings, state["elapsed_s"])
+    view_set = ViewSet.open(settings.shards or run.shards)
+    _check_same_data(run, view_set)
+    if state["step"] >= config.train.steps or _is_over(config, state["elapsed_s"]):
+        raise EnrError(f"{run.folder} is finished; go on with --max-minutes M, or with --set steps=N of more steps.")
+    trainer = _build(config, view_set, load_model(run.last))
+    trainer.load_state_dict(state)
+    paths = [str(path) for path in view_set.paths]
+    run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
+    runs.write_config(run)
+    say(f"Going on with {run.folder} after step {trainer.step}.")
+    metadata = metadata_of(config, describe_data(view_set))
+    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress, state)
+
+
+def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
+    prepare_cpu(config.train.threads)
+    loader = PairLoader(view_set, "train", config.train.batch_size, config.train.seed)
+    return Trainer(model, loader, config.train, choose_device(config.train.device))
+
+
+def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Config:
+    """The run's configuration with a later end."""
+    for assignment in settings.assignments:
+        key = assignment.partition("=")[0].strip()
+        if find_key(key)[-1] not in RESUMABLE_KEYS:
+            raise EnrError(
+                f"--set {key} does not go with --resume, which would no longer be the same training; "
+                f"only {', '.join(RESUMABLE_KEYS)} may change."
+            )
+    changed = override(Preset(config.preset, False, {}, dataclasses.asdict(config.train)), settings.assignments).train
+    if settings.max_minutes is not None:
+        changed["max_minutes"] = elapsed_s / 60 + settings.max_minutes
+    return dataclasses.replace(config, train=validated_train(changed))
+
+
+def _is_over(config: Config, elapsed_s: float) -> bool:
+    return config.train.max_minutes is not None and elapsed_s >= 60 * config.train.max_minutes
+
+
+def _check_same_data(run: Run, view_set: ViewSet) -> None:
+    """Shards may have moved, but pairs are drawn by number: they must hold the same scenes in the same order."""
+    recorded = run.config.get("data_fingerprint")
+    if recorded is not None and recorded != view_set.fingerprint():
+        raise EnrError(
+            f"The shards are not those that {run.folder} was trained on (other scenes or views); "
+            "give the same ones, or start a new training."
+        )
+
+
+def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
+    train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
+    groups = ", ".join(sorted({scene.group for scene in train_scenes}))
+    views = sum(scene.count for scene in train_scenes)
+    device = describe(choose_device(config.train.device), config.train.precision)
+    say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
+    if not val_scenes:
+        say("No scene is held out for validation: the best checkpoint is the last one.")

@@ -1,0 +1,98 @@
+"""One model, its optimiser and its loader: a training step, and a state that can be put away and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from enr.model.losses import reconstruction_loss
+from enr.model.renderer import Renderer
+from enr.pipelines.config import TrainConfig
+from enr.pipelines.data import Batch, PairLoader, composite
+from enr.pipelines.machine import autocast
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step measured, left on the device so that nothing waits for it.
+
+    Attributes:
+        loss: scalar.
+        psnr_db: scalar, mean over the batch's pictures.
+        parts: the loss's parts, unweighted.
+    """
+
+    loss: Tensor
+    psnr_db: Tensor
+    parts: dict[str, Tensor]
+
+
+class Trainer:
+    """Trains a renderer on pairs of views (Dupont et al. 2020, section 3.3: each view is its partner's target).
+
+    Attributes:
+        model: in training mode, on `device`.
+        step: steps done.
+        device: where it is trained.
+    """
+
+    def __init__(self, model: Renderer, loader: PairLoader, config: TrainConfig, device: torch.device) -> None:
+        """Bring the model to the device; `config.precision` must be resolved."""
+        self.model = model.to(device).train()
+        self.step = 0
+        self.device = device
+        self._loader, self._config = loader, config
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+
+    def train_step(self, learning_rate: float) -> StepResult:
+        """Take the loader's next batch and make one step with it."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = next(self._loader)
+        images, motion, targets = self._to_device(batch)
+        with autocast(self.device, self._config.precision):
+            predicted = self.model(images, motion)
+        loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._config.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip_norm)
+        self._optimizer.step()
+        self.step += 1
+        return StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the weights: optimiser, loader, random number generators, step."""
+        cuda = torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []
+        return {
+            "step": self.step,
+            "optimizer": self._optimizer.state_dict(),
+            "loader": self._loader.state_dict(),
+            "rng": torch.get_rng_state(),
+            "rng_cuda": cuda,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken; the model must hold the weights of that time."""
+        self.step = int(state["step"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._loader.load_state_dict(state["loader"])
+        torch.set_rng_state(state["rng"])
+        if self.device.type == "cuda" and state["rng_cuda"]:
+            torch.cuda.set_rng_state_all(state["rng_cuda"])
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Sources (2 pairs, 3, h, w), motions (2 pairs, 4, 4) and targets: each picture's partner."""
+        rgba = torch.from_numpy(batch.rgba).to(self.device)
+        images = composite(rgba, self._loader.view_set.background)
+        motion = torch.from_numpy(batch.target_from_source).to(self.device)
+        return images, motion, images.roll(len(images) // 2, dims=0)
+
+
+def _mean_psnr(predicted: Tensor, targets: Tensor) -> Tensor:
+    error = (predicted.float().clamp(0, 1) - targets).square().mean(dim=(1, 2, 3))
+    return (-10 * torch.log10(error.clamp_min(1e-10))).mean()

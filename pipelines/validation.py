@@ -1,0 +1,171 @@
+"""Fixed pairs of held-out views: how good a model is while it trains, and whether it learns at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from enr.model.renderer import Renderer
+from enr.pipelines.data import Indices, Scene, ViewSet, composite
+from enr.pipelines.metrics import psnr
+from enr.pipelines.pictures import Picture, image_grid, to_uint8
+from enr.shards import Split
+
+CHUNK = 32
+BLANK_SHARE = 0.1
+"""A model sits on the background when it paints less than this share of what there is to paint."""
+
+POSE_DB = 0.2
+"""A model ignores the pose when another view's pose costs it less than this."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Means over pictures of held-out scenes.
+
+    Attributes:
+        psnr_db: of the predictions.
+        swapped_db: of the predictions that were given another view's pose.
+        background_db: of the bare background.
+        painted_share: how far the predictions depart from the background, beside how far the true pictures do.
+        group_db: PSNR of each group.
+    """
+
+    psnr_db: float
+    swapped_db: float
+    background_db: float
+    painted_share: float
+    group_db: dict[str, float]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the model sits on the background."""
+        return self.painted_share < BLANK_SHARE
+
+    @property
+    def ignores_pose(self) -> bool:
+        """Whether another view's pose is as good as the right one."""
+        return self.psnr_db - self.swapped_db < POSE_DB
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Triples:
+    """Views by threes: a source, its target, and another view of the scene whose pose is the wrong one.
+
+    Attributes:
+        source, target, other: (n,) views of one scene in each row; target differs from both others.
+    """
+
+    source: Indices
+    target: Indices
+    other: Indices
+
+
+class Probe:
+    """The same views of some scenes, given to a model again and again."""
+
+    def __init__(self, view_set: ViewSet, triples: Triples, device: torch.device) -> None:
+        """Read the views' pictures, and keep them on `device`."""
+        self._background = view_set.background
+        self._groups: NDArray[np.str_] = view_set.views["group"][triples.target]
+        self._source = torch.from_numpy(view_set.images(triples.source)).to(device)
+        self._target = torch.from_numpy(view_set.images(triples.target)).to(device)
+        self._motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.target))
+        self._wrong_motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.other))
+
+    def score(self, model: Renderer) -> Scores:
+        """Measure a model; it is left in training mode."""
+        columns = [self._score_rows(model, rows) for rows in torch.arange(len(self._source)).split(CHUNK)]
+        right, wrong, blank, painted, present = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+        groups = sorted(set(self._groups.tolist()))
+        return Scores(
+            psnr_db=float(right.mean()),
+            swapped_db=float(wrong.mean()),
+            background_db=float(blank.mean()),
+            painted_share=float(painted.mean() / present.mean().clamp_min(1e-9)),
+            group_db={group: float(right[torch.from_numpy(self._groups == group)].mean()) for group in groups},
+        )
+
+    def picture(self, model: Renderer) -> Image.Image:
+        """A grid of sources, predictions and truths, a column a row of the triples."""
+        rows = torch.arange(len(self._source))
+        predicted = self._predict(model, rows, self._motion)
+        kinds = (composite(self._source, self._background), predicted, composite(self._target, self._background))
+        cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in kinds]
+        zoom = max(1, 128 // max(self._source.shape[1:3]))
+        return image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
+
+    def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
+        truth = composite(self._target[rows], self._background)
+        blank = torch.tensor(self._background, device=truth.device).view(1, 3, 1, 1).expand_as(truth)
+        right = self._predict(model, rows, self._motion)
+        wrong = self._predict(model, rows, self._wrong_motion)
+        painted, present = ((images - blank).abs().mean(dim=(1, 2, 3)) for images in (right, truth))
+        return psnr(right, truth), psnr(wrong, truth), psnr(blank, truth), painted, present
+
+    @torch.no_grad()
+    def _predict(self, model: Renderer, rows: Tensor, motion: Tensor) -> Tensor:
+        model.eval()
+        images = composite(self._source[rows], self._background)
+        predicted: Tensor = model(images, motion[rows]).float().clamp(0, 1)
+        model.train()
+        return predicted
+
+
+def choose_triples(view_set: ViewSet, split: Split, pictures: int, seed: int) -> Triples:
+    """Fixed views of a split's scenes, spread evenly over its groups and scenes.
+
+    Args:
+        view_set: where they are taken from.
+        split: whose scenes.
+        pictures: how many rows.
+        seed: of the choice.
+    """
+    rng = np.random.default_rng([seed, 2])
+    by_group = [_shuffled(rng, view_set.scenes(split, group)) for group in view_set.groups]
+    by_group = [scenes for scenes in by_group if scenes]
+    rows = []
+    for number in range(pictures):
+        scenes = by_group[number % len(by_group)]
+        rows.append(_draw(rng, scenes[number // len(by_group) % len(scenes)]))
+    source, target, other = np.array(rows, dtype=np.int64).T
+    return Triples(source, target, other)
+
+
+def find_faults(scores: Scores) -> tuple[str, ...]:
+    """What is wrong with a model that does not learn, in words a user can act on."""
+    faults = []
+    if scores.is_blank:
+        faults.append(
+            f"it sits on the background: it paints {scores.painted_share:.0%} of what there is to paint "
+            f"({scores.psnr_db:.2f} dB, the bare background has {scores.background_db:.2f} dB). "
+            "Try output=linear, a smaller learning_rate, or loss.l2=1."
+        )
+    if scores.ignores_pose:
+        faults.append(
+            f"it ignores the pose: {scores.psnr_db:.2f} dB with the right pose, {scores.swapped_db:.2f} dB with "
+            "another view's. Train longer, or look whether the shards' cameras fit their pictures."
+        )
+    return tuple(faults)
+
+
+def _shuffled(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Scene]:
+    usable = [scene for scene in scenes if scene.count >= 2]
+    return [usable[index] for index in rng.permutation(len(usable))]
+
+
+def _draw(rng: np.random.Generator, scene: Scene) -> tuple[int, int, int]:
+    """Source, target and another view; of two views only, the source serves as the other one."""
+    views = [int(view) for view in rng.permutation(scene.view_indices)[:3]]
+    return views[0], views[1], views[2] if len(views) > 2 else views[0]
