@@ -245,7 +245,7 @@ def _read(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict[str, A
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], seconds)
     if not readable:
-        return None, f"no result within {seconds:.0f} s"
+        return None, f"no result within {seconds:g} s"
     line = process.stdout.readline()
     if not line.endswith(b"\n"):
         return None, _ending(process)

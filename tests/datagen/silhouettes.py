@@ -1,0 +1,119 @@
+"""An independent renderer of silhouettes: triangles, a camera, and nothing of Blender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from enr.camera import project
+
+SUPERSAMPLE = 8
+MARGIN_PX = 1
+TURN_DEG = 1.0
+SHIFT_PX = 0.5
+
+
+@dataclass(frozen=True)
+class View:
+    """A posed picture and the triangles that it should show."""
+
+    alpha: np.ndarray
+    """(height, width) uint8."""
+    triangles: np.ndarray
+    """(m, 3, 3) in the world."""
+    world_from_camera: np.ndarray
+    K: np.ndarray
+
+
+def fill_triangles(triangles: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(height, width) bool: the pixels whose centre lies in a triangle (m, 3, 2) of pixel coordinates.
+
+    A span of pixels for each row that a triangle crosses, opened and closed in a table of differences.
+    """
+    low = np.clip(np.ceil(triangles[..., 1].min(axis=1) - 0.5), 0, height).astype(int)
+    high = np.clip(np.ceil(triangles[..., 1].max(axis=1) - 0.5), 0, height).astype(int)
+    rows = high - low
+    owner = np.repeat(np.arange(len(triangles)), rows)
+    row = np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows) + low[owner]
+    left, right = _crossings(triangles[owner], row + 0.5)
+    start = np.clip(np.ceil(left - 0.5), 0, width).astype(int)
+    stop = np.clip(np.ceil(right - 0.5), 0, width).astype(int)
+    spans = np.zeros((height, width + 1), dtype=np.int64)
+    np.add.at(spans, (row, start), 1)
+    np.add.at(spans, (row, np.maximum(stop, start)), -1)
+    return np.cumsum(spans, axis=1)[:, :width] > 0
+
+
+def _crossings(triangles: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the horizontal line at `height` (n,) enters and leaves triangles (n, 3, 2)."""
+    start, end = triangles, np.roll(triangles, -1, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        along = (height[:, None] - start[..., 1]) / (end[..., 1] - start[..., 1])
+        x = start[..., 0] + along * (end[..., 0] - start[..., 0])
+    crossed = (along >= 0) & (along <= 1)
+    return np.where(crossed, x, np.inf).min(axis=1), np.where(crossed, x, -np.inf).max(axis=1)
+
+
+def fill_triangles_slowly(triangles: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The obvious twin: every pixel's centre against every triangle's three edges."""
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    covered = np.zeros((height, width), dtype=bool)
+    for corners in triangles:
+        side = [
+            (b[0] - a[0]) * (y - a[1]) - (b[1] - a[1]) * (x - a[0])
+            for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)
+        ]
+        covered |= np.all([value > 0 for value in side], axis=0) | np.all([value < 0 for value in side], axis=0)
+    return covered
+
+
+def fine_raster(view: View, world_from_camera: np.ndarray) -> np.ndarray:
+    """The view's triangles from a camera, `SUPERSAMPLE` times finer than the picture, with a margin around it."""
+    pixels, depth = project(view.triangles.reshape(-1, 3), world_from_camera, view.K)
+    assert depth.min() > 0, "a triangle reaches behind the camera; this raster does not clip"
+    height, width = (side + 2 * MARGIN_PX for side in view.alpha.shape)
+    corners = (pixels.reshape(-1, 3, 2) + MARGIN_PX) * SUPERSAMPLE
+    return fill_triangles(corners, height * SUPERSAMPLE, width * SUPERSAMPLE)
+
+
+def silhouette(fine: np.ndarray, shift_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """(height, width) bool: pixels of which a fine raster covers at least half, moved by whole fine pixels."""
+    down, right = (round(shift * SUPERSAMPLE) for shift in shift_px)
+    moved = np.roll(fine, (down, right), axis=(0, 1))
+    height, width = (side // SUPERSAMPLE for side in fine.shape)
+    coverage = moved.reshape(height, SUPERSAMPLE, width, SUPERSAMPLE).mean(axis=(1, 3))
+    return coverage[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX] >= 0.5
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two masks."""
+    return float((first & second).sum() / (first | second).sum())
+
+
+def own_iou(view: View) -> float:
+    """How well the projected triangles cover the picture."""
+    return iou(view.alpha >= 128, silhouette(fine_raster(view, view.world_from_camera)))
+
+
+def wrong_ious(view: View) -> list[float]:
+    """The same from wrong cameras: moved half a pixel each way, turned a degree each way about each camera axis."""
+    mask = view.alpha >= 128
+    fine = fine_raster(view, view.world_from_camera)
+    shifts = [(0.0, SHIFT_PX), (0.0, -SHIFT_PX), (SHIFT_PX, 0.0), (-SHIFT_PX, 0.0)]
+    moved = [iou(mask, silhouette(fine, shift)) for shift in shifts]
+    turned = [
+        iou(mask, silhouette(fine_raster(view, view.world_from_camera @ turn_camera(axis, angle))))
+        for axis in range(3)
+        for angle in (-TURN_DEG, TURN_DEG)
+    ]
+    return moved + turned
+
+
+def turn_camera(axis: int, angle_deg: float) -> np.ndarray:
+    """4x4 rotation about a coordinate axis."""
+    cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(4)
+    turn[first, first], turn[first, second], turn[second, first], turn[second, second] = cos, -sin, sin, cos
+    return turn
