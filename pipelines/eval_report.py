@@ -181,8 +181,6 @@ def verdict(group: GroupReport, background: Sequence[float]) -> str:
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     beats = "beats" if group.lead_db > 0 else "does NOT beat"
     first = f"The model {beats} {names[best]} ({group.lead_db:+.2f} dB)"
-    if math.isnan(group.pose_gap_db):
-        return f"{first}; scenes of two views cannot tell whether it uses the pose."
     if group.pose_gap_db < POSE_IGNORED_DB:
         return (
             f"{first}, and hardly uses the pose: another view's pose changes its score by {-group.pose_gap_db:+.2f} dB."

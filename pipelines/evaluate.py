@@ -51,6 +51,7 @@ from enr.pipelines.eval_report import (
     write_json,
 )
 from enr.pipelines.floors import derangement, floor_predictions
+from enr.pipelines.machine import prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.shards import Split
 
@@ -102,6 +103,7 @@ def evaluate(settings: EvalSettings) -> Report:
         EnrError: checkpoint, shards and settings do not fit together; nothing is written then.
     """
     device = pick_device(settings.device)
+    prepare_cpu(threads=0)
     origin = find_origin(settings)
     model = load_model(origin.checkpoint, device)
     view_set = ViewSet.open(origin.shards)
@@ -213,26 +215,25 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
         bench: settings and background.
     """
     background = bench.view_set.background
-    candidates = {MODEL: predictions, **floor_predictions(pictures.source, pictures.targets, background)}
-    other = swapped_order(pictures, bench.settings.seed)
+    candidates = {
+        MODEL: predictions,
+        SWAPPED_POSE: predict_swapped(bench, pictures, predictions),
+        **floor_predictions(pictures.source, pictures.targets, background),
+    }
     scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
-    if other is None:
-        scores[SWAPPED_POSE] = dict.fromkeys(scores[MODEL], float("nan"))
-    else:
-        scores[SWAPPED_POSE] = _score(predictions[other], pictures, bench.settings.with_ssim)
     return _scene_scores(pictures, predictions, scores, background)
 
 
-def swapped_order(pictures: ScenePictures, seed: int) -> torch.Tensor | None:
-    """For each target (n,), which target's pose the model is told instead; None for a single target.
+def predict_swapped(bench: Bench, pictures: ScenePictures, predictions: torch.Tensor) -> torch.Tensor:
+    """What the model predicts for each target (n, 3, height, width) when it is told another target's pose.
 
-    It depends on the seed and the scene's id alone.
+    Which one depends on the seed and the scene's id alone. A scene with a single target has no other: there the model
+    is told the source's own pose.
     """
-    count = len(pictures.targets)
-    if count < 2:
-        return None
-    rng = np.random.default_rng([seed, zlib.crc32(pictures.scene.scene_id.encode())])
-    return torch.from_numpy(derangement(count, rng))
+    if len(predictions) == 1:
+        return bench.model.generate_novel_views(pictures.source, torch.eye(4, dtype=torch.float64)[None])
+    rng = np.random.default_rng([bench.settings.seed, zlib.crc32(pictures.scene.scene_id.encode())])
+    return predictions[torch.from_numpy(derangement(len(predictions), rng))]
 
 
 def _score(candidate: torch.Tensor, pictures: ScenePictures, with_ssim: bool) -> dict[str, float]:
