@@ -150,6 +150,44 @@ def measure_loader(settings: BenchSettings) -> dict[str, Any]:
     }
 
 
+def measure_train(settings: BenchSettings) -> dict[str, Any]:
+    """Pictures a second in whole training steps (load, predict, back-propagate, update), as `enr train` makes them."""
+    from enr.model import Renderer
+    from enr.model.counting import count_parameters
+    from enr.pipelines.data import PairLoader, ViewSet
+    from enr.pipelines.machine import choose_device, describe, prepare_cpu
+    from enr.pipelines.prepare import resolve_config
+    from enr.pipelines.trainer import Trainer
+
+    with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        config, _ = resolve_config(view_set, settings.preset, [f"batch_size={settings.batch_size}"])
+        prepare_cpu(config.train.threads)
+        device = choose_device(config.train.device)
+        loader = PairLoader(view_set, "train", settings.batch_size, config.train.seed)
+        trainer = Trainer(Renderer(config.model), loader, config.train, device)
+        steps, seconds = repeat_for(
+            settings.seconds, lambda: float(trainer.train_step(config.train.learning_rate).loss)
+        )
+    return {
+        "images_per_second": 2 * settings.batch_size * steps / seconds,
+        "seconds_per_step": seconds / steps,
+        "batch_size": settings.batch_size,
+        "image_shape": list(config.model.image_shape),
+        "preset": config.preset,
+        "parameters": count_parameters(config.model),
+        "device": describe(device, config.train.precision),
+        **_device_memory(device),
+    }
+
+
+def _device_memory(device: Any) -> dict[str, float]:
+    """Peak memory on a GPU, beside that of the process."""
+    import torch
+
+    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+
+
 def measure_render(settings: BenchSettings) -> dict[str, Any]:
     """Frames a second that a model renders of one scene, moved for every frame; one by one and in batches."""
     import torch
@@ -177,6 +215,7 @@ def measure_render(settings: BenchSettings) -> dict[str, Any]:
         "parameters": count_parameters(config),
         "macs_encode_and_render": count_macs(config),
         "device": describe(device, precision),
+        **_device_memory(device),
     }
 
 
@@ -265,5 +304,6 @@ def _noise_scenes(ids: Any) -> dict[str, Any]:
 MEASURES: dict[Part, Callable[[BenchSettings], dict[str, Any]]] = {
     "datagen": measure_datagen,
     "loader": measure_loader,
+    "train": measure_train,
     "render": measure_render,
 }

@@ -47,6 +47,13 @@ def test_rendering_is_measured():
     assert result["frames_per_second"] == max(rates.values()) > 0
 
 
+def test_training_is_measured():
+    pytest.importorskip("torch")
+    result = benchmark.measure("train", TINY)
+    assert result["images_per_second"] == pytest.approx(2 * TINY.batch_size / result["seconds_per_step"])
+    assert result["image_shape"] == [3, 16, 16]
+
+
 def test_datagen_is_measured_beside_the_plain_loop(tmp_path):
     pytest.importorskip("trimesh")
     from enr.datagen.shapes import write_shapes

@@ -1,0 +1,161 @@
+"""`enr demo`: the whole chain on built-in chairs, through the same functions as the commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from enr.camera import focal_px_from_lens
+from enr.datagen.generate import Summary, generate
+from enr.datagen.jobs import RenderSettings
+from enr.datagen.plan import GenerateSettings
+from enr.datagen.pool import PoolSettings, default_workers
+from enr.datagen.poses import PoseSettings
+from enr.datagen.shapes import write_shapes
+from enr.errors import EnrError
+from enr.pipelines.eval_inputs import EvalSettings
+from enr.pipelines.eval_report import POSE_IGNORED_DB, GroupReport, Report, format_report
+from enr.pipelines.evaluate import evaluate
+from enr.pipelines.runs import Run
+from enr.pipelines.train import TrainSettings, train
+
+Say = Callable[[str], None]
+SPLIT_SHARES = (0.8, 0.05, 0.15)
+PRESET = "demo"
+EVALUATION_MINUTES = 0.5
+"""Kept free at the end for the evaluation, on a slow machine."""
+LEAST_TRAINING_MINUTES = 0.5
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the demo makes.
+
+    Attributes:
+        folder: where everything goes: `meshes/`, `shards/`, `runs/`, `eval/`.
+        chairs: how many of them.
+        views: pictures of each.
+        size_px: width and height of the pictures.
+        minutes: the whole demo's, at most.
+        train_minutes: the training's, at most.
+        assignments: `key=value` overrides of the preset `demo`.
+        seed: of the chairs, the poses and the model.
+        show_progress: whether to draw progress bars.
+    """
+
+    folder: Path = Path("enr-demo")
+    chairs: int = 96
+    views: int = 16
+    size_px: int = 32
+    minutes: float = 5.0
+    train_minutes: float = 3.0
+    assignments: tuple[str, ...] = ()
+    seed: int = 0
+    show_progress: bool = True
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo left.
+
+    Attributes:
+        report: the evaluation, on chairs that were not trained on.
+        contact_sheet: some of the rendered pictures.
+        gif: the same chairs again and again as the model learned.
+        pictures: sources, predictions and truths.
+        seconds: wall time.
+    """
+
+    report: Report
+    contact_sheet: Path
+    gif: Path
+    pictures: tuple[Path, ...]
+    seconds: float
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether the model uses the pose, and beats the floors that see no target."""
+        return all(uses_the_pose(group) and group.lead_db > 0 for group in self.report.groups)
+
+
+def uses_the_pose(group: GroupReport) -> bool:
+    """Whether another view's pose makes the model's pictures worse by more than noise."""
+    return group.pose_gap_db >= POSE_IGNORED_DB
+
+
+def run_demo(settings: DemoSettings, say: Say = print) -> DemoResult:
+    """Chairs, pictures, a trained model and its evaluation, within `settings.minutes`.
+
+    Args:
+        settings: what to make.
+        say: takes the lines for the user.
+
+    Raises:
+        EnrError: no chair could be rendered, with the reason.
+    """
+    started = time.monotonic()
+    say(f"1/3 {settings.chairs} chairs, {settings.views} views each, {settings.size_px} px")
+    summary = make_data(settings)
+    say(f"    {summary.images} pictures in {summary.seconds:.0f} s; contact sheet: {summary.contact_sheet}")
+    minutes = training_minutes(settings, (time.monotonic() - started) / 60)
+    say(f"2/3 training for {minutes:.1f} minutes")
+    run = make_model(settings, summary, minutes, say)
+    say("3/3 evaluation on chairs that were not trained on")
+    report = evaluate(EvalSettings(checkpoint=run.folder, out=settings.folder / "eval", seed=settings.seed))
+    say(f"\n{format_report(report)}\n")
+    assert summary.contact_sheet is not None
+    return DemoResult(
+        report, summary.contact_sheet, run.folder / "progress.gif", report.pictures, time.monotonic() - started
+    )
+
+
+def make_data(settings: DemoSettings) -> Summary:
+    """The chairs as meshes, and their roto-translations as shards; what is there already is kept.
+
+    Raises:
+        EnrError: no chair could be rendered, with the reason of the first.
+    """
+    meshes = settings.folder / "meshes"
+    write_shapes(meshes, count=settings.chairs, seed=settings.seed)
+    size = settings.size_px
+    summary = generate(
+        GenerateSettings(
+            meshes=(meshes,),
+            views=settings.views,
+            poses=PoseSettings("rototrans"),
+            render=RenderSettings(size, size, focal_px_from_lens(size), seed=settings.seed),
+            split_shares=SPLIT_SHARES,
+            out=settings.folder / "shards",
+            overwrite=True,
+            pool=PoolSettings(workers=default_workers()),
+        ),
+        progress=settings.show_progress,
+    )
+    if not summary.scenes:
+        raise EnrError(f"No chair could be rendered ({next(iter(summary.failures.values()))}); run `enr doctor`.")
+    return summary
+
+
+def training_minutes(settings: DemoSettings, spent_minutes: float) -> float:
+    """How long to train, so that the whole demo keeps to its time."""
+    left = settings.minutes - spent_minutes - EVALUATION_MINUTES
+    return max(LEAST_TRAINING_MINUTES, min(settings.train_minutes, left))
+
+
+def make_model(settings: DemoSettings, summary: Summary, minutes: float, say: Say) -> Run:
+    """A small renderer, trained for so many minutes."""
+    outcome = train(
+        TrainSettings(
+            shards=summary.shards,
+            preset=PRESET,
+            assignments=(f"seed={settings.seed}", *settings.assignments),
+            max_minutes=minutes,
+            runs=settings.folder / "runs",
+            show_progress=settings.show_progress,
+        ),
+        say=lambda line: say(f"    {line}"),
+    )
+    say(f"    {outcome.step} steps, {outcome.images_per_s:.0f} images/s")
+    return outcome.run
