@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from enr.datagen.material_groups import same_surface
 
 GREY = (0.5, 0.5, 0.5)
+NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
+NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"
 COLOURED_FORMATS = (".glb", ".gltf")
 
 
@@ -38,8 +41,8 @@ def import_mesh(path: Path) -> list[Any]:
     }
     if suffix not in importers:
         raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
-    if suffix == ".obj" and b"\0" in path.read_bytes():
-        raise MeshError("the file holds NUL bytes: it is damaged, or not text in UTF-8")
+    if suffix == ".obj":
+        _check_text(path.read_bytes())
     try:
         importers[suffix](filepath=str(path))
     except RuntimeError as error:  # how Blender's operators report their errors
@@ -51,6 +54,14 @@ def import_mesh(path: Path) -> list[Any]:
     if not objects:
         raise MeshError("the file holds no mesh")
     return objects
+
+
+def _check_text(text: bytes) -> None:
+    """Refuse an OBJ file that Blender would import without a word, but wrongly."""
+    if b"\0" in text:
+        raise MeshError("the file holds NUL bytes: it is damaged, or not text in UTF-8")
+    if NOT_FINITE.search(text):  # Blender takes such a coordinate for 0
+        raise MeshError(NOT_FINITE_REASON)
 
 
 def remove_meshes() -> None:
@@ -87,7 +98,7 @@ def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
         raise MeshError("the mesh has no faces")
     vertices = np.concatenate(clouds)
     if not np.isfinite(vertices).all():
-        raise MeshError("a vertex of the mesh is not a finite number")
+        raise MeshError(NOT_FINITE_REASON)
     if not area > 0:
         raise MeshError("the faces of the mesh have no area")
     return vertices

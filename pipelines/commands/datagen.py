@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -127,10 +128,13 @@ def _render_settings(options: dict[str, Any]) -> Any:
     from enr.datagen.jobs import RenderSettings
 
     width_px, height_px = _picture_size(options["resolution"])
+    focal_px = options["focal_px"] or camera.focal_px_from_lens(width_px)
+    if not math.isfinite(focal_px):
+        raise EnrError(f"--focal-px got {focal_px}; give a focal length in pixels, such as 88.9 for 64 px.")
     return RenderSettings(
         width_px=width_px,
         height_px=height_px,
-        focal_px=options["focal_px"] or camera.focal_px_from_lens(width_px),
+        focal_px=focal_px,
         samples=options["samples"],
         normalise=options["normalise"],
         materials=options["materials"],

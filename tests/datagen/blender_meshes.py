@@ -1,0 +1,56 @@
+"""Small meshes for tests that really render, and the rendering itself."""
+
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.meshes import MeshSource
+from enr.datagen.pool import Outcome, PoolSettings, render_all
+from enr.datagen.poses import PoseSettings, sample_poses
+
+PATCH = ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))
+"""A square that faces the camera of the group `trans`."""
+
+
+def corner_blocks() -> trimesh.Trimesh:
+    """A lopsided heap of boxes (Z up): no symmetry, so that a mirrored or turned picture shows."""
+    boxes = [((1.0, 0.5, 0.2), (0, 0, 0)), ((0.2, 0.2, 0.8), (0.4, 0.15, 0.5)), ((0.1, 0.3, 0.1), (-0.5, -0.3, 0.2))]
+    parts = []
+    for extents, centre in boxes:
+        part = trimesh.creation.box(extents)
+        part.apply_translation(centre)
+        parts.append(part)
+    return trimesh.util.concatenate(parts)
+
+
+def write_obj(path: Path, vertices, faces, header: str = "") -> Path:
+    """An OBJ file of Z-up vertices: (x, y, z) is stored as (x, z, -y), as that format has Y up."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [header, *(f"v {x} {z} {-y}" for x, y, z in vertices)]
+    lines += ["f " + " ".join(str(corner + 1) for corner in face) for face in faces]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def make_job(path: Path, views: int = 6, poses: PoseSettings | None = None, **render) -> dict:
+    """A render job for a mesh file; the scene's id is its stem, so copies of a mesh want the same file name."""
+    size = {"width_px": 48, "height_px": 48, "focal_px": 60.0, "samples": 8}
+    settings = RenderSettings(**{**size, **render})
+    poses = poses or PoseSettings("rototrans")
+    return render_job(settings, MeshSource(path.stem, path), sample_poses(poses, settings.seed, path.stem, views))
+
+
+def render(*jobs: dict) -> list[Outcome]:
+    """The outcomes of some jobs in their order, from one Blender."""
+    outcomes = list(render_all(jobs, PoolSettings(workers=1)))
+    assert [outcome.job for outcome in outcomes] == list(jobs)
+    return outcomes
+
+
+def pictures(*jobs: dict) -> list[np.ndarray]:
+    """RGBA (views, height, width, 4) int of some jobs, all of which must succeed."""
+    outcomes = render(*jobs)
+    assert not [outcome.reason for outcome in outcomes if outcome.reason]
+    return [outcome.images.astype(int) for outcome in outcomes if outcome.images is not None]

@@ -1,0 +1,104 @@
+"""`enr datagen` as a user types it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from tests.datagen import blender_meshes as bm
+
+from enr.pipelines.cli import main
+from enr.shards import read_shard
+
+
+@pytest.fixture
+def chairs(tmp_path, monkeypatch) -> Path:
+    """A working folder with three models in ShapeNet layout."""
+    monkeypatch.chdir(tmp_path)
+    blocks = bm.corner_blocks()
+    for number in range(3):
+        bm.write_obj(tmp_path / f"shapenet/chairs/{number}abc/model.obj", blocks.vertices * (number + 1), blocks.faces)
+    return tmp_path
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main, ["datagen", *arguments])
+
+
+def test_the_line_of_the_readme(chairs):
+    result = run("--group", "rototrans", "--views", "5", "shapenet/chairs")
+    assert result.exit_code == 0, result.output
+    shard = read_shard(chairs / "shards/rototrans-00000-of-00001.h5")
+    assert shard.images.shape == (15, 64, 64, 4)
+    assert shard.scenes["scene_id"].tolist() == ["0abc", "1abc", "2abc"]
+    assert {"train"} < set(shard.scenes["split"])
+    assert "15 image(s) of 3 mesh(es)" in result.output
+    assert re.search(r"\d+\.\d% of the views are clipped", result.output)
+    sheet = np.asarray(Image.open(chairs / "shards/rototrans-contact-sheet.png"))
+    assert sheet.shape[2] == 3 and len(np.unique(sheet)) > 20
+
+
+def test_every_option_reaches_the_shard(chairs):
+    line = (
+        "--group rototrans --views 4 --resolution 24x16 --samples 2 --focal-px 30 --radius 3 --box 0 .1 0 .2 0 .3 "
+        "--elevation-deg 10 20 --azimuth-deg 30 40 --sphere area --normalise longest --seed 7 --out made --workers 1 "
+        "--split 1 1 1 --materials grey --background #ff0000 --compression gzip --mesh-timeout 60 shapenet/chairs"
+    )
+    result = run(*line.split())
+    assert result.exit_code == 0, result.output
+    shard = read_shard(chairs / "made/rototrans-00000-of-00001.h5")
+    views, render = shard.views, shard.meta.config["render"]
+    assert shard.images.shape[1:3] == (16, 24)
+    np.testing.assert_array_equal(views["K"][0], [[30, 0, 12], [0, 30, 8], [0, 0, 1]])
+    assert (views["radius"] == 3).all()
+    assert ((views["target_point"] >= 0) & (views["target_point"] <= [0.1, 0.2, 0.3])).all()
+    assert ((views["elevation_deg"] >= 10) & (views["elevation_deg"] <= 20)).all()
+    assert ((views["azimuth_deg"] >= 30) & (views["azimuth_deg"] <= 40)).all()
+    assert shard.meta.seed == 7 and shard.meta.background == (1.0, 0.0, 0.0)
+    assert set(shard.scenes["materials"]) == {"grey"}
+    assert (render["samples"], render["normalise"]) == (2, "longest")
+    assert shard.meta.config["poses"]["sphere"] == "area"
+    assert shard.meta.config["split_shares"] == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("nowhere", "nowhere"),
+        ("empty", "empty"),
+        ("shapenet/chairs --resolution 0", "--resolution got '0'"),
+        ("shapenet/chairs --resolution big", "--resolution got 'big'"),
+        ("shapenet/chairs --background mauvish", "--background got 'mauvish'"),
+        ("shapenet/chairs --background 1,2,3", "--background got '1,2,3'"),
+        ("shapenet/chairs --split 0 0 0", "--split got"),
+        ("shapenet/chairs --elevation-deg 20 10", "elevation"),
+        ("shapenet/chairs --box 1 0 0 1 0 1", "box"),
+        ("shapenet/chairs --views 0", "--views"),
+        ("shapenet/chairs --radius nan", "radius"),
+        ("shapenet/chairs --focal-px inf", "--focal-px"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(chairs, line, sentence):
+    (chairs / "empty").mkdir()
+    result = run(*line.split())
+    assert result.exit_code == 2, result.output
+    assert sentence in result.output
+    assert "Traceback" not in result.output
+    assert not (chairs / "shards").exists()
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_status_1_if_no_scene_was_made_and_0_if_one_was(chairs):
+    bad = bm.write_obj(chairs / "bad/refuses.obj", [(0, 0, 0)], [])
+    alone = run(str(bad), "--views", "2")
+    assert alone.exit_code == 1
+    assert "1 mesh(es) failed:\n  refuses: it refuses" in alone.output
+    together = run("bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
+    assert together.exit_code == 0
+    assert "6 image(s) of 3 mesh(es)" in together.output
+    assert "refuses: it refuses" in together.output
+    again = run("bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
+    assert again.exit_code == 0
+    assert "nothing to do" in again.output and "1 mesh(es) failed" in again.output
