@@ -1,0 +1,238 @@
+"""A shard comes back as it was written, is complete or absent, and anything else is refused in a sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enr import __version__, shards
+from enr.camera import GROUPS, intrinsics, orbit_camera
+from enr.errors import EnrError
+from enr.shards import (
+    SCENE_SHAPES,
+    SPLITS,
+    VIEW_SHAPES,
+    Shard,
+    ShardMeta,
+    image_offset,
+    open_shard,
+    read_meta,
+    read_shard,
+    read_tables,
+    write_shard,
+)
+
+texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
+
+
+@st.composite
+def random_shards(draw):
+    views_of = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    ids = draw(st.lists(texts, min_size=len(views_of), max_size=len(views_of), unique=True))
+    height, width = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    seed = draw(st.integers(0, 2**32 - 1))
+    group = draw(st.sampled_from(GROUPS))
+    return make_shard(ids, views_of, (height, width), seed, group)
+
+
+def make_shard(ids=("a", "b"), views_of=(2, 3), shape=(5, 7), seed=0, group="rototrans"):
+    rng = np.random.default_rng(seed)
+    views, scenes = sum(views_of), len(ids)
+    azimuth_deg, elevation_deg = rng.uniform(-180, 180, views), rng.uniform(-90, 90, views)
+    target_point = rng.uniform(-0.4, 0.4, (views, 3))
+    return Shard(
+        meta=ShardMeta(group, seed, tuple(rng.random(3)), "5.0.1", {"views": 3, "nested": {"é": [1, 2.5, None]}}),
+        images=rng.integers(0, 256, (views, *shape, 4), dtype=np.uint8),
+        views={
+            "world_from_camera": orbit_camera(azimuth_deg, elevation_deg, 2.0, target_point),
+            "K": np.repeat(intrinsics(88.9, shape[1], shape[0])[None], views, axis=0),
+            "scene_id": np.repeat(np.array(ids, dtype=str), views_of),
+            "view_index": np.concatenate([np.arange(count, dtype=np.int32) for count in views_of]),
+            "azimuth_deg": azimuth_deg,
+            "elevation_deg": elevation_deg,
+            "radius": np.full(views, 2.0),
+            "target_point": target_point,
+            "clipped": rng.random(views) < 0.5,
+        },
+        scenes={
+            "scene_id": np.array(ids, dtype=str),
+            "split": rng.choice(SPLITS, scenes),
+            "mesh_path": np.array([f"/meshes/{name}.obj" for name in ids]),
+            "mesh_sha256": np.array(["0" * 64] * scenes),
+            "normalise_scale": rng.uniform(0.5, 2, scenes),
+            "normalise_offset": rng.normal(size=(scenes, 3)),
+            "materials": np.array(["palette"] * scenes),
+        },
+    )
+
+
+def change(shard, table, **columns):
+    return dataclasses.replace(shard, **{table: {**getattr(shard, table), **columns}})
+
+
+def assert_same(first: Shard, second: Shard):
+    assert second.meta == dataclasses.replace(first.meta, enr_version=__version__)
+    np.testing.assert_array_equal(first.images, second.images)
+    for table, shapes in (("views", VIEW_SHAPES), ("scenes", SCENE_SHAPES)):
+        assert set(getattr(second, table)) == set(shapes)
+        for name in shapes:
+            before, after = getattr(first, table)[name], getattr(second, table)[name]
+            np.testing.assert_array_equal(before, after, err_msg=name)
+            assert after.dtype.kind == before.dtype.kind, name
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "rototrans-00000-of-00001.h5"
+    write_shard(path, make_shard())
+    return path
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@settings(max_examples=25, deadline=None)
+@given(shard=random_shards())
+def test_a_shard_comes_back_as_it_was_written(tmp_path_factory, compression, shard):
+    path = tmp_path_factory.mktemp("shards") / "nested" / "shard.h5"
+    write_shard(path, shard, compression)
+    assert_same(shard, read_shard(path))
+    assert [file.name for file in path.parent.iterdir()] == ["shard.h5"]
+
+
+def test_meta_and_tables_can_be_read_without_the_images(written):
+    whole = read_shard(written)
+    meta, views, scenes = read_tables(written)
+    assert read_meta(written) == meta == whole.meta
+    for name in VIEW_SHAPES:
+        np.testing.assert_array_equal(views[name], whole.views[name])
+    for name in SCENE_SHAPES:
+        np.testing.assert_array_equal(scenes[name], whole.scenes[name])
+
+
+def test_the_same_shard_gives_the_same_bytes(written, tmp_path):
+    again = tmp_path / "again.h5"
+    write_shard(again, make_shard())
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_uncompressed_images_lie_in_one_piece_in_the_file(written):
+    with open_shard(written) as file:
+        offset, shape = image_offset(file), file["images"].shape
+    mapped = np.memmap(written, np.uint8, "r", offset, shape)
+    np.testing.assert_array_equal(mapped, make_shard().images)
+
+
+def test_gzip_makes_one_chunk_an_image(tmp_path):
+    write_shard(tmp_path / "packed.h5", make_shard(), "gzip")
+    with open_shard(tmp_path / "packed.h5") as file:
+        assert image_offset(file) is None
+        assert file["images"].chunks == (1, 5, 7, 4)
+
+
+def test_each_view_has_its_scene_s_split():
+    shard = change(make_shard(), "scenes", split=np.array(["val", "train"]))
+    assert shard.split_of_view().tolist() == ["val", "val", "train", "train", "train"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_shard_is_refused(written, share):
+    content = written.read_bytes()
+    written.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(EnrError, match="truncated"):
+        read_shard(written)
+
+
+def test_what_is_no_shard_is_refused(tmp_path):
+    other = tmp_path / "other.h5"
+    with pytest.raises(EnrError, match="not a file"):
+        read_shard(other)
+    with pytest.raises(EnrError, match="not a file"):
+        read_shard(tmp_path)
+    other.write_text("hello")
+    with pytest.raises(EnrError, match="not a readable HDF5 file"):
+        read_shard(other)
+    with h5py.File(other, "w") as file:
+        file["images"] = np.zeros(3)
+    with pytest.raises(EnrError, match="not a shard of enr"):
+        read_meta(other)
+
+
+@pytest.mark.parametrize("version", [0, shards.SCHEMA_VERSION + 1])
+def test_another_schema_is_refused_with_both_versions(written, version):
+    with h5py.File(written, "a") as file:
+        file.attrs["schema_version"] = version
+    with pytest.raises(EnrError, match=f"schema {version}.*schema {shards.SCHEMA_VERSION}"):
+        read_tables(written)
+
+
+@pytest.mark.parametrize("name", ["images", "K", "target_point", "scenes/split"])
+def test_a_missing_data_set_is_named(written, name):
+    with h5py.File(written, "a") as file:
+        del file[name]
+    with pytest.raises(EnrError, match=name):
+        read_shard(written)
+
+
+@pytest.mark.parametrize("name", ["seed", "background", "config", "blender_version"])
+def test_a_missing_attribute_is_named(written, name):
+    with h5py.File(written, "a") as file:
+        del file.attrs[name]
+    with pytest.raises(EnrError, match=name):
+        read_meta(written)
+
+
+def test_an_unknown_group_is_refused(written):
+    with h5py.File(written, "a") as file:
+        file.attrs["group"] = "shear"
+    with pytest.raises(EnrError, match="shear"):
+        read_meta(written)
+
+
+@pytest.mark.parametrize("column", sorted(set(VIEW_SHAPES)))
+def test_a_column_that_is_too_short_is_not_written(tmp_path, column):
+    shard = make_shard()
+    shard = change(shard, "views", **{column: shard.views[column][:-1]})
+    with pytest.raises(EnrError, match=column):
+        write_shard(tmp_path / "bad.h5", shard)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_images_and_splits_are_not_written(tmp_path):
+    shard = make_shard()
+    wrong = [
+        dataclasses.replace(shard, images=shard.images.astype(np.float32)),
+        dataclasses.replace(shard, images=shard.images[..., :3]),
+        change(shard, "scenes", split=np.array(["train", "exam"])),
+    ]
+    for bad in wrong:
+        with pytest.raises(EnrError, match="expected"):
+            write_shard(tmp_path / "bad.h5", bad)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_shard_that_fails_half_way_leaves_the_old_one_and_no_partial(written, monkeypatch):
+    before = written.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shards, "_write_column", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_shard(written, make_shard(seed=1))
+    assert written.read_bytes() == before
+    assert [file.name for file in written.parent.iterdir()] == [written.name]
+
+
+def test_a_failed_rename_leaves_no_partial(tmp_path, monkeypatch):
+    def fail(partial, path):
+        assert partial.exists() and not path.exists()
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(shards, "_publish", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        write_shard(tmp_path / "shard.h5", make_shard())
+    assert not list(tmp_path.iterdir())
