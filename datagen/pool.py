@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from enr.errors import EnrError
@@ -30,6 +32,7 @@ WORKER = Path(__file__).resolve().with_name("worker.py")
 START_SECONDS = 180.0
 TAIL_LINES = 3
 TRIES = 2
+SCRATCH_PREFIX = "enr-datagen-"
 RAM_DISK = Path("/dev/shm")
 RAM_DISK_FREE_BYTES = 512 * 2**20
 
@@ -81,7 +84,9 @@ def render_all(jobs: Iterable[dict[str, Any]], settings: PoolSettings) -> Iterat
     Raises:
         EnrError: no worker can be started at all, with Blender's words.
     """
-    with tempfile.TemporaryDirectory(prefix="enr-datagen-", dir=_scratch_root()) as scratch:
+    root = _scratch_root()
+    _sweep(root)
+    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=root) as scratch:
         crew = _Crew(iter(jobs), settings, Path(scratch))
         try:
             yield from crew.outcomes()
@@ -264,11 +269,19 @@ def _ending(process: subprocess.Popen[bytes]) -> str:
     return f"Blender ended with status {status}"
 
 
-def _scratch_root() -> str | None:
+def _scratch_root() -> Path:
     """The RAM disk where there is one with room, else the system's folder for temporary files."""
     try:
         stats = os.statvfs(RAM_DISK)
     except OSError:
-        return None
+        return Path(tempfile.gettempdir())
     free = stats.f_bavail * stats.f_frsize
-    return str(RAM_DISK) if os.access(RAM_DISK, os.W_OK) and free > RAM_DISK_FREE_BYTES else None
+    return RAM_DISK if os.access(RAM_DISK, os.W_OK) and free > RAM_DISK_FREE_BYTES else Path(tempfile.gettempdir())
+
+
+def _sweep(root: Path) -> None:
+    """Remove the scratch folders of runs that were killed: on a RAM disk they hold memory."""
+    for folder in root.glob(f"{SCRATCH_PREFIX}*-*"):
+        pid = folder.name.removeprefix(SCRATCH_PREFIX).split("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)

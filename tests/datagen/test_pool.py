@@ -1,6 +1,8 @@
 """Whatever one mesh does to its worker, every job ends in exactly one outcome."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -77,7 +79,7 @@ def test_a_refused_job_never_reaches_a_worker(tmp_path):
 
 @pytest.mark.usefixtures("fake_worker")
 def test_leaving_early_ends_the_workers_and_their_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "_scratch_root", lambda: str(tmp_path))
+    monkeypatch.setattr(pool, "_scratch_root", lambda: tmp_path)
     jobs = [job(tmp_path / "meshes", "fine"), *(job(tmp_path / "meshes", "hangs", n) for n in range(1, 4))]
     outcomes = render_all(jobs, PoolSettings(workers=2))
     pid = next(outcomes).facts["pid"]
@@ -100,3 +102,15 @@ def test_pictures_arrive_whole(tmp_path):
     (outcome,) = render_all([job(tmp_path, "fine")], PoolSettings())
     assert outcome.images.shape == (2, 3, 4, 4)
     assert outcome.images.dtype == np.uint8
+
+
+@pytest.mark.usefixtures("fake_worker")
+def test_what_killed_runs_left_is_swept_and_running_ones_are_let_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "_scratch_root", lambda: tmp_path / "scratch")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, running = (tmp_path / f"scratch/enr-datagen-{pid}-abc" for pid in (ended.pid, os.getppid()))
+    for folder in (left, running):
+        folder.mkdir(parents=True)
+    list(render_all([job(tmp_path, "fine")], PoolSettings()))
+    assert list((tmp_path / "scratch").iterdir()) == [running]
