@@ -13,7 +13,7 @@ from enr.camera import GROUPS, Group
 from enr.errors import EnrError
 from enr.pipelines.data import Scene, ViewSet
 from enr.pipelines.runs import CONFIG_NAME, RUNS, Run, latest_run, open_run
-from enr.shards import SPLITS, Split, read_tables
+from enr.shards import SPLITS, Split
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
@@ -196,17 +196,17 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
     Raises:
         EnrError: the scene has no such view, no other view, or not the protocol's number of views.
     """
-    views = scene.view_indices
+    views, source_view = scene.view_indices, settings.source_view
     if settings.protocol == "apple" and len(views) != APPLE_VIEWS:
         raise EnrError(
             f"Scene {scene.scene_id} has {len(views)} views, --protocol apple needs {APPLE_VIEWS}; "
             "choose the source with --source N."
         )
     numbers = view_set.views["view_index"][views]
-    is_source = numbers == settings.source_view
+    is_source = numbers == source_view
     if not is_source.any():
         raise EnrError(
-            f"Scene {scene.scene_id} has no view {settings.source_view} (its views are {numbers.min()} to "
+            f"Scene {scene.scene_id} has no view {source_view} (its views are {numbers.min()} to "
             f"{numbers.max()}); choose --source among them."
         )
     if len(views) < 2:
@@ -243,13 +243,7 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
     return notes
 
 
-def seen_scenes(origin: Origin, scenes: Sequence[Scene]) -> list[str]:
-    """Ids of the scenes that the checkpoint's run was trained on, as far as its own shards are still at hand."""
-    if origin.run is None:
-        return []
-    trained: set[str] = set()
-    for path in origin.run.shards:
-        if path.is_file():
-            _, _, table = read_tables(path)
-            trained.update(table["scene_id"][table["split"] == "train"].tolist())
+def seen_scenes(metadata: dict[str, Any], scenes: Sequence[Scene]) -> list[str]:
+    """Ids of the scenes that a checkpoint was trained on, as far as its metadata lists them."""
+    trained = set(metadata.get("data", {}).get("trained_scene_ids", ()))
     return sorted({scene.scene_id for scene in scenes} & trained)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,9 +109,10 @@ def evaluate(settings: EvalSettings) -> Report:
     model = load_model(origin.checkpoint, device)
     view_set = ViewSet.open(origin.shards)
     bench = Bench(model, view_set, settings, device)
-    notes = [*check_fit(model, view_set)]
-    parts = _plan(bench, learned_groups(read_metadata(origin.checkpoint)), notes)
-    notes += _seen_note(origin, parts)
+    notes = check_fit(model, view_set)
+    metadata = read_metadata(origin.checkpoint)
+    parts = _plan(bench, learned_groups(metadata), notes)
+    notes += _seen_note(metadata, parts)
     out = _choose_out(settings, origin)
     groups = tuple(_evaluate_part(bench, part, out) for part in parts)
     report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
@@ -148,12 +150,10 @@ def _plan(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part
     return parts
 
 
-def _seen_note(origin: Origin, parts: Sequence[Part]) -> list[str]:
-    held_out = [scene for _, split, scenes in parts if split != "train" for scene in scenes]
-    seen = seen_scenes(origin, held_out)
-    if not seen:
-        return []
-    return [f"{len(seen)} of these scenes were in the training split of the run's own shards (first: {seen[0]})."]
+def _seen_note(metadata: dict[str, Any], parts: Sequence[Part]) -> list[str]:
+    """A word where these shards hold out what the checkpoint was trained on, as another --split share can do."""
+    seen = seen_scenes(metadata, [scene for _, split, scenes in parts if split != "train" for scene in scenes])
+    return [f"the checkpoint was TRAINED on {len(seen)} of these scenes (first: {seen[0]})."] if seen else []
 
 
 def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
@@ -263,13 +263,13 @@ def _scene_scores(
     )
 
 
-def _facts(bench: Bench, origin: Origin) -> dict[str, object]:
+def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
     settings = bench.settings
     return {
         "enr_version": __version__,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "checkpoint": str(origin.checkpoint),
-        "checkpoint_metadata": read_metadata(origin.checkpoint),
+        "checkpoint_metadata": _short_metadata(read_metadata(origin.checkpoint)),
         "shards": [str(path) for path in bench.view_set.paths],
         "image_shape": list(bench.model.config.image_shape),
         "protocol": settings.protocol,
@@ -279,3 +279,9 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, object]:
         "device": str(bench.device),
         "psnr_cap_db": metrics.PSNR_CAP_DB,
     }
+
+
+def _short_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Without the list of thousands of ids, which stays in the checkpoint."""
+    data = {name: value for name, value in metadata.get("data", {}).items() if name != "trained_scene_ids"}
+    return {**metadata, "data": data} if data else metadata
