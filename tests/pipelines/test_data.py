@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.pipelines.toy_shards import Toy, make_toy, write_toy
+
+from enr.camera import invert_rigid
+from enr.errors import EnrError
+from enr.pipelines.data import PairLoader, ViewSet, composite, find_shards
+from enr.shards import PARTIAL_SUFFIX, write_shard
+
+PAIRS_PER_S = 20_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    write_toy(folder / "a.h5", Toy(group="rot", seed=1))
+    write_toy(folder / "b.h5", Toy(group="trans", seed=2, views=3), compression="gzip")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def view_set(folder):
+    return ViewSet.open([folder])
+
+
+def test_images_of_every_layout_are_those_that_were_written(view_set):
+    first, second = make_toy(Toy(group="rot", seed=1)), make_toy(Toy(group="trans", seed=2, views=3))
+    order = np.random.default_rng(0).permutation(len(view_set))
+    assert np.array_equal(view_set.images(order), np.concatenate([first.images, second.images])[order])
+
+
+def test_tables_of_all_shards_are_one_table(view_set):
+    shards = [make_toy(Toy(group="rot", seed=1)), make_toy(Toy(group="trans", seed=2, views=3))]
+    for name in ("world_from_camera", "K", "view_index", "scene_id"):
+        assert np.array_equal(view_set.views[name], np.concatenate([shard.views[name] for shard in shards]))
+    splits = np.concatenate([shard.split_of_view() for shard in shards])
+    assert np.array_equal(view_set.views["split"], splits)
+
+
+def test_scenes_say_where_their_views_are(view_set):
+    for number, scene in enumerate(view_set.all_scenes):
+        rows = scene.view_indices
+        assert set(view_set.views["scene"][rows]) == {number}
+        assert set(view_set.views["scene_id"][rows]) == {scene.scene_id}
+        assert set(view_set.views["group"][rows]) == {scene.group}
+        assert set(view_set.views["split"][rows]) == {scene.split}
+    assert sum(scene.count for scene in view_set.all_scenes) == len(view_set)
+
+
+def test_scenes_are_chosen_by_split_and_group(view_set):
+    for split, group in itertools.product(("train", "val", "test"), ("rot", "trans")):
+        chosen = view_set.scenes(split, group)
+        assert chosen == tuple(s for s in view_set.all_scenes if s.split == split and s.group == group)
+        assert chosen
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 1000), st.integers(0, 300), st.sampled_from(["train", "val", "test"]))
+def test_pairs_are_two_views_of_one_scene_of_the_split(view_set, batch_size, seed, position, split):
+    loader = PairLoader(view_set, split, batch_size, seed)
+    first, second = loader.pairs(position)
+    assert len(first) == len(second) == batch_size
+    assert (first != second).all()
+    for name in ("scene", "group", "scene_id", "shard"):
+        assert np.array_equal(view_set.views[name][first], view_set.views[name][second])
+    assert set(view_set.views["split"][np.concatenate([first, second])]) == {split}
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 1000))
+def test_a_pass_takes_every_view_once(view_set, batch_size, seed):
+    loader = PairLoader(view_set, "train", batch_size, seed)
+    views = np.flatnonzero(view_set.views["split"] == "train")
+    stream = np.concatenate([loader.pairs(number)[0] for number in range(-(-2 * len(views) // batch_size))])
+    assert sorted(stream[: len(views)]) == views.tolist()
+    assert sorted(stream[len(views) : 2 * len(views)]) == views.tolist()
+
+
+def test_every_ordered_pair_is_drawn_equally_often(view_set):
+    loader = PairLoader(view_set, "train", 500, seed=3)
+    first, second = np.concatenate([loader.pairs(number) for number in range(40)], axis=1)
+    scene = next(scene for scene in view_set.scenes("train") if scene.count == 4)
+    counts = [((first == a) & (second == b)).sum() for a, b in itertools.permutations(scene.view_indices, 2)]
+    expected = sum(counts) / 12
+    # A chi-squared value with 11 degrees of freedom is above 35 once in 4,000 draws; the seed is fixed.
+    assert sum((count - expected) ** 2 for count in counts) / expected < 35
+
+
+def test_a_batch_is_its_pairs_both_ways(view_set):
+    loader = PairLoader(view_set, "train", 6, seed=0)
+    first, second = loader.pairs(0)
+    batch = next(loader)
+    assert np.array_equal(batch.views, np.concatenate([first, second]))
+    assert np.array_equal(batch.rgba, view_set.images(batch.views))
+    cameras = view_set.views["world_from_camera"]
+    for row, (source, target) in enumerate(zip(batch.views, np.roll(batch.views, 6), strict=True)):
+        expected = np.linalg.inv(cameras[target]) @ cameras[source]
+        np.testing.assert_allclose(batch.target_from_source[row], expected, atol=1e-12)
+    both = batch.target_from_source
+    np.testing.assert_allclose(both[:6], invert_rigid(both[6:]), atol=1e-12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 5))
+def test_a_loader_goes_on_where_it_was(view_set, before, seed):
+    loader, other = PairLoader(view_set, "train", 3, seed), PairLoader(view_set, "train", 3, seed=99)
+    for _ in range(before):
+        next(loader)
+    other.load_state_dict(loader.state_dict())
+    for _ in range(8):
+        ours, theirs = next(loader), next(other)
+        assert np.array_equal(ours.views, theirs.views)
+        assert np.array_equal(ours.rgba, theirs.rgba)
+
+
+def test_the_next_batch_leaves_the_last_one_alone(view_set):
+    loader = PairLoader(view_set, "train", 4, seed=0)
+    batch = next(loader)
+    before = batch.rgba.copy()
+    next(loader)
+    assert np.array_equal(batch.rgba, before)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.tuples(*[st.floats(0, 1)] * 3))
+def test_composite_equals_its_slow_twin(seed, background):
+    rgba = np.random.default_rng(seed).integers(0, 256, (2, 3, 4, 4), dtype=np.uint8)
+    expected = np.empty((2, 3, 3, 4))
+    for n, y, x, channel in np.ndindex(2, 3, 4, 3):
+        alpha = float(rgba[n, y, x, 3]) / 255
+        expected[n, channel, y, x] = alpha * float(rgba[n, y, x, channel]) / 255 + (1 - alpha) * background[channel]
+    got = composite(torch.from_numpy(rgba), background)
+    assert got.dtype == torch.float32
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-6)
+
+
+def test_it_reads_20_000_pairs_a_second(tmp_path):
+    write_toy(tmp_path / "a.h5", Toy(splits=("train",) * 4, views=200, size_px=64))
+    loader = PairLoader(ViewSet.open([tmp_path]), "train", 64, seed=0)
+    next(loader)
+    assert max(_pairs_per_s(loader) for _ in range(10)) > PAIRS_PER_S
+
+
+def _pairs_per_s(loader):
+    # Processor time: whatever else runs on the machine says nothing about the loader.
+    start = time.thread_time()
+    for _ in range(20):
+        next(loader)
+    return 20 * loader.batch_size / (time.thread_time() - start)
+
+
+def test_shards_given_twice_or_by_folder_count_once(folder):
+    files = find_shards([folder, folder / "a.h5", folder / ".." / folder.name / "b.h5"])
+    assert [file.name for file in files] == ["a.h5", "b.h5"]
+
+
+def refused(paths, *words):
+    with pytest.raises(EnrError) as caught:
+        ViewSet.open(paths)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(word in message for word in words), message
+
+
+def test_different_resolutions_are_refused(folder, tmp_path):
+    refused([folder, write_toy(tmp_path / "c.h5", Toy(size_px=24))], "resolution", "16x16", "24x24", "c.h5")
+
+
+def test_different_schemas_are_refused(folder, tmp_path):
+    path = write_toy(tmp_path / "c.h5", Toy())
+    with h5py.File(path, "a") as file:
+        file.attrs["schema_version"] = 99
+    refused([folder, path], "schema 99", "c.h5")
+
+
+def test_different_backgrounds_are_refused(folder, tmp_path):
+    refused([folder, write_toy(tmp_path / "c.h5", Toy(background=(0, 0, 0)))], "background", "c.h5")
+
+
+def test_a_mesh_that_is_trained_on_in_one_shard_and_held_out_in_another_is_refused(folder, tmp_path):
+    refused([folder, write_toy(tmp_path / "c.h5", Toy(splits=("val", "train")))], "box-000", "'val'", "'train'")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.99])
+def test_a_truncated_shard_is_refused(tmp_path, share):
+    path = write_toy(tmp_path / "a.h5", Toy())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    refused([path], "a.h5", "enr datagen")
+
+
+def test_something_else_is_refused(tmp_path):
+    (tmp_path / "a.h5").write_text("no shard")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["images"] = np.zeros((2, 4, 4, 4), np.uint8)
+    refused([tmp_path / "a.h5"], "a.h5")
+    refused([tmp_path / "b.h5"], "b.h5", "not a shard")
+    refused([tmp_path / "missing.h5"], "missing.h5")
+    (tmp_path / "empty").mkdir()
+    refused([tmp_path / "empty"], "No shard")
+    refused([], "No shard")
+
+
+def test_views_out_of_the_scenes_order_are_refused(tmp_path):
+    shard = make_toy(Toy())
+    mixed = replace(shard, views={**shard.views, "scene_id": np.roll(shard.views["scene_id"], 1)})
+    write_shard(tmp_path / "a.h5", mixed)
+    refused([tmp_path / "a.h5"], "order")
+
+
+def test_an_unfinished_shard_is_no_shard(folder, tmp_path):
+    (tmp_path / f"a.h5{PARTIAL_SUFFIX}").write_bytes((folder / "a.h5").read_bytes())
+    refused([tmp_path], "No shard")
+
+
+def test_single_views_make_no_pairs(tmp_path):
+    view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy(views=1))])
+    with pytest.raises(EnrError, match=r"single view.*--views 2"):
+        PairLoader(view_set, "train", 2, seed=0)
+
+
+def test_a_split_without_scenes_makes_no_pairs(tmp_path):
+    view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy(splits=("val", "test")))])
+    with pytest.raises(EnrError, match="no scene of the split 'train'"):
+        PairLoader(view_set, "train", 2, seed=0)
