@@ -11,7 +11,7 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen.material_groups import same_surface
+from enr.datagen.blender_groups import same_surface
 
 GREY = (0.5, 0.5, 0.5)
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
