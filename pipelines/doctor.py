@@ -82,7 +82,10 @@ def _memory() -> str:
         return ""
     import psutil
 
-    memory = psutil.virtual_memory()
+    try:
+        memory = psutil.virtual_memory()
+    except OSError:  # a container without /proc
+        return ""
     return f", {memory.total / 2**30:.1f} GiB memory, {memory.available / 2**30:.1f} GiB of it free"
 
 

@@ -74,9 +74,11 @@ INTERRUPTED = 130
     metavar="TRAIN VAL TEST",
     help="Shares of the meshes; which goes where is decided by a hash of its id.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of poses, colours and noise.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("shards"), show_default=True, help="Folder.")
-@click.option("--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True)
+@click.option(
+    "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
+)
 @click.option("--overwrite", is_flag=True, help="Replace shards of the same group made with other settings.")
 @click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
 @click.option("--mesh-timeout", type=click.FloatRange(0, min_open=True), help="Seconds before a mesh is given up.")
