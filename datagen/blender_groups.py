@@ -1,4 +1,4 @@
-"""For the code inside Blender: which material groups of a mesh cover the same surface, and should look alike. Standard library and NumPy only."""
+"""Inside Blender: which material groups of a mesh cover the same surface, and should look alike. NumPy only."""
 
 from __future__ import annotations
 

@@ -167,15 +167,14 @@ def paint(objects: list[Any], materials: str, palette: list[list[float]]) -> Non
         return
     colours = [GREY] if materials == "grey" else palette
     surface = same_surface(_group_corners(objects))
-    painted: dict[int, Any] = {}
-    for number in sorted(set(surface.values())):
-        painted[number] = _matte(colours[number % len(colours)])
+    painted = {number: _matte(colours[number % len(colours)]) for number in sorted(set(surface.values()))}
     for item in objects:
-        if not item.material_slots:
+        if not item.data.materials:
             item.data.materials.append(None)
-        names = [_group_name(slot) for slot in item.material_slots]
-        for slot, group in zip(item.material_slots, names, strict=True):
-            slot.material = painted[surface.get(group, 0)]
+    slots = [slot for item in objects for slot in item.material_slots]
+    # All names first: objects may share a mesh and its slots, which are then painted twice.
+    for slot, group in [(slot, _group_name(slot)) for slot in slots]:
+        slot.material = painted[surface.get(group, 0)]
 
 
 def _group_name(slot: Any) -> str:
