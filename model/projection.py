@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
 from enr.model.layers import Pointwise
+from enr.model.warp import at_least_float32
 
 START_ALPHA = 0.1
 """Opacity of a cell before training: low, so that light (and the gradient) reaches every depth."""
@@ -104,7 +105,7 @@ class Composite(nn.Module):
 
     def forward(self, volume: Tensor, parts: SceneParts) -> ProjectedScene:
         """(b, c, d, h, w) to a map of (b, out_channels, h, w), with opacity, depth and colour."""
-        cells = self.cell(volume)
+        cells = at_least_float32(self.cell(volume))
         alpha = torch.sigmoid(cells[:, -1:])
         if parts.visibility is not None:
             alpha = alpha * parts.visibility

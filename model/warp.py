@@ -77,15 +77,16 @@ def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
         cube: where the volume stands, in object units.
 
     Returns:
-        (b, c, d, h, w).
+        (b, c, d, h, w), float32 at least.
     """
-    source_from_target = invert_rigid(target_from_source)
-    axes = torch.as_tensor(VOLUME_FROM_CAMERA).to(source_from_target)
-    centre = torch.tensor([0.0, 0.0, cube.radius]).to(source_from_target)
-    rotation = source_from_target[:, :3, :3]
-    moved_centre = rotation @ centre + source_from_target[:, :3, 3]
-    offset = (moved_centre - centre) @ axes.T / cube.half_side
-    return resample_volume(scene, axes @ rotation @ axes.T, offset)
+    with _full_precision(scene):
+        source_from_target = invert_rigid(target_from_source)
+        axes = torch.as_tensor(VOLUME_FROM_CAMERA).to(source_from_target)
+        centre = torch.tensor([0.0, 0.0, cube.radius]).to(source_from_target)
+        rotation = source_from_target[:, :3, :3]
+        moved_centre = rotation @ centre + source_from_target[:, :3, 3]
+        offset = (moved_centre - centre) @ axes.T / cube.half_side
+        return resample_volume(scene, axes @ rotation @ axes.T, offset)
 
 
 def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
@@ -99,9 +100,11 @@ def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
     Returns:
         (b, c, d, h, w).
     """
-    cells = _cell_centres(scene).reshape(1, -1, 3)
-    positions = cells @ rotation.to(scene).transpose(1, 2) + offset.to(scene)[:, None]
-    return _sample(scene, positions)
+    with _full_precision(scene):
+        scene = at_least_float32(scene)
+        cells = _cell_centres(scene).reshape(1, -1, 3)
+        positions = cells @ rotation.to(scene).transpose(1, 2) + offset.to(scene)[:, None]
+        return _sample(scene, positions)
 
 
 def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum) -> Tensor:
@@ -113,25 +116,28 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum) ->
         frustum: the lens and depth range of both cameras.
 
     Returns:
-        (b, c, d, h, w); 0 where the point lies outside the source's frustum.
+        (b, c, d, h, w), float32 at least; 0 where the point lies outside the source's frustum.
     """
-    points = frustum_points(scene.shape[2:], frustum).to(scene).reshape(1, -1, 3)
-    source_from_target = invert_rigid(target_from_source).to(scene)
-    points = points @ source_from_target[:, :3, :3].transpose(1, 2) + source_from_target[:, None, :3, 3]
-    return _sample(scene, frustum_coordinates(points, frustum))
+    with _full_precision(scene):
+        scene = at_least_float32(scene)
+        points = frustum_points(scene.shape[2:], frustum, scene.device).to(scene).reshape(1, -1, 3)
+        source_from_target = invert_rigid(target_from_source).to(scene)
+        points = points @ source_from_target[:, :3, :3].transpose(1, 2) + source_from_target[:, None, :3, 3]
+        return _sample(scene, frustum_coordinates(points, frustum))
 
 
-def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum) -> Tensor:
+def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
     """The centres of a frustum's cells.
 
     Args:
         cells: (d, h, w).
         frustum: the lens and depth range.
+        device: where they are wanted.
 
     Returns:
         (d, h, w, 3) float64 in camera coordinates, object units.
     """
-    depth, v, u = (_centres(count) / 2 + 0.5 for count in cells)
+    depth, v, u = (_centres(count, device) / 2 + 0.5 for count in cells)
     z = frustum_depths(depth, frustum)[:, None, None]
     x = (u * frustum.width_px - frustum.width_px / 2) / frustum.focal_px
     y = (v * frustum.height_px - frustum.height_px / 2) / frustum.focal_px
@@ -176,14 +182,24 @@ def invert_rigid(transform: Tensor) -> Tensor:
     return torch.cat([top, transform[..., 3:, :]], dim=-2)
 
 
-def _centres(count: int) -> Tensor:
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """`tensor`, widened if it is of half precision: positions and transmittances need more than 8 bits."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _full_precision(scene: Tensor) -> torch.autocast:
+    """Autocast would multiply positions in half precision, and cells would land beside their places."""
+    return torch.autocast(device_type=scene.device.type, enabled=False)
+
+
+def _centres(count: int, device: torch.device | str) -> Tensor:
     """(count,) float64: cell centres between -1 and 1 (align_corners=False)."""
-    return (2 * torch.arange(count, dtype=torch.float64) + 1) / count - 1
+    return (2 * torch.arange(count, dtype=torch.float64, device=device) + 1) / count - 1
 
 
 def _cell_centres(scene: Tensor) -> Tensor:
     """(d, h, w, 3): (depth, height, width) of the cell centres, in [-1, 1]."""
-    grids = torch.meshgrid(*(_centres(count) for count in scene.shape[2:]), indexing="ij")
+    grids = torch.meshgrid(*(_centres(count, scene.device) for count in scene.shape[2:]), indexing="ij")
     return torch.stack(grids, dim=-1).to(scene)
 
 

@@ -65,6 +65,17 @@ def test_shapes_and_gradients_everywhere(config: RendererConfig, motions: Motion
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+def test_bfloat16_training_computes_the_same_up_to_its_rounding(config: RendererConfig, motions: Motions) -> None:
+    model = Renderer(config).train()
+    images = torch.rand(2, *config.image_shape)
+    exact = model(images, motions(2))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = model(images, motions(2))
+    assert (rounded.float() - exact).abs().mean() < 0.05
+    rounded.float().square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
 def test_each_kind_fits_two_views(config: RendererConfig, motions: Motions) -> None:
     """Dark objects on white from two cameras: in a few steps the loss falls to a fraction of the white picture's."""
     torch.manual_seed(3)

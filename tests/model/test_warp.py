@@ -217,3 +217,15 @@ def test_the_spherical_mask_is_the_inscribed_sphere(cells: int) -> None:
     for index in np.ndindex(cells, cells, cells):
         expected[index] = float(np.linalg.norm(np.array(index) - middle) <= middle)
     assert torch.equal(warp.spherical_mask(cells), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_does_not_misplace_cells(kind: str) -> None:
+    """In bfloat16 alone, or under autocast, only the features are rounded, never the positions."""
+    generator = torch.Generator().manual_seed(0)
+    scene = torch.randn(2, 2, 16, 16, 16, generator=generator).bfloat16()
+    motion = small_motions(2, 4)
+    exact = fast(kind)(scene.double(), motion)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(fast(kind)(scene, motion).double(), exact, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(fast(kind)(scene, motion).double(), exact, rtol=1e-4, atol=1e-4)
