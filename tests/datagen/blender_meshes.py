@@ -1,5 +1,7 @@
 """Small meshes for tests that really render, and the rendering itself."""
 
+import base64
+import json
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,33 @@ def write_obj(path: Path, vertices, faces, header: str = "") -> Path:
     lines += ["f " + " ".join(str(corner + 1) for corner in face) for face in faces]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_gltf_cubes(path: Path, materials: list[str], nodes: list[dict]) -> None:
+    """A glTF file of one unit cube for each material, placed by nodes that may share it."""
+    cube = trimesh.creation.box()
+    positions, corners = cube.vertices.astype("<f4"), cube.faces.astype("<u4")
+    data = base64.b64encode(positions.tobytes() + corners.tobytes()).decode()
+    views = [(0, positions.nbytes, 34962), (positions.nbytes, corners.nbytes, 34963)]
+    count = {"componentType": 5126, "type": "VEC3", "count": 8, "min": [-0.5] * 3, "max": [0.5] * 3}
+    content = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": list(range(len(nodes)))}],
+        "nodes": nodes,
+        "meshes": [
+            {"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "material": number}]}
+            for number in range(len(materials))
+        ],
+        "materials": [{"name": name} for name in materials],
+        "buffers": [{"byteLength": views[1][0] + views[1][1], "uri": f"data:application/octet-stream;base64,{data}"}],
+        "bufferViews": [{"buffer": 0, "byteOffset": o, "byteLength": n, "target": t} for o, n, t in views],
+        "accessors": [
+            {"bufferView": 0, **count},
+            {"bufferView": 1, "componentType": 5125, "type": "SCALAR", "count": corners.size},
+        ],
+    }
+    path.write_text(json.dumps(content))
 
 
 def make_job(path: Path, views: int = 6, poses: PoseSettings | None = None, **render) -> dict:

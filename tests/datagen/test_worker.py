@@ -165,16 +165,14 @@ def test_materials(tmp_path, blocks):
 
 def test_copies_of_a_part_share_its_colour(tmp_path):
     """Two nodes of a glTF that share a mesh, left and right of another one."""
-    scene = bm.trimesh.Scene()
-    for name, size, places in (("base", 0.5, (0,)), ("legs", 0.3, (-1, 1))):
-        part = bm.trimesh.creation.box((size, size, size))
-        part.visual = bm.trimesh.visual.TextureVisuals(material=bm.trimesh.visual.material.PBRMaterial(name=name))
-        for place in places:
-            move = bm.trimesh.transformations.translation_matrix((0, 0, place))  # glTF's -z is the picture's right
-            scene.add_geometry(part, node_name=f"{name}{place}", geom_name=name, transform=move)
-    scene.export(tmp_path / "parts.glb")
+    nodes = [
+        {"name": "base", "mesh": 0, "scale": [0.5, 0.5, 0.5]},
+        {"name": "left", "mesh": 1, "scale": [0.3, 0.3, 0.3], "translation": [0, 0, 1]},
+        {"name": "right", "mesh": 1, "scale": [0.3, 0.3, 0.3], "translation": [0, 0, -1]},  # glTF's -z is to the right
+    ]
+    bm.write_gltf_cubes(tmp_path / "parts.gltf", ["wood", "steel"], nodes)
     front = PoseSettings("trans", box=((0, 0), (0, 0), (0, 0)))
-    (images,) = bm.pictures(bm.make_job(tmp_path / "parts.glb", 1, front, materials="palette", samples=64))
+    (images,) = bm.pictures(bm.make_job(tmp_path / "parts.gltf", 1, front, materials="palette", samples=64))
     left, middle, right = (
         part[part[..., 3] == 255][:, :3].mean(axis=0) for part in np.array_split(images[0], [20, 28], axis=1)
     )
