@@ -1,4 +1,11 @@
-"""The result of an evaluation: means, table, JSON."""
+"""The result of an evaluation: means, table, JSON.
+
+The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `protocol`, `seed`, ...), the `definition` of its
+numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`, `swapped_pose`,
+`background`, `copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`, `ssim`), `lead_db` over the
+better of the floors that see no target, `pose_gap_db`, `silhouette_iou`, `chroma_correlation`, and `per_scene`, the
+same for every scene. A number that does not exist is null.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +21,7 @@ from tabulate import tabulate
 
 from enr.camera import Group
 from enr.pipelines.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, MEAN_TARGET, background_name
+from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.shards import Split
 
 MODEL = "model"
@@ -126,6 +134,11 @@ class Report:
     json_path: Path
 
     @property
+    def has_ssim(self) -> bool:
+        """Whether SSIM was measured."""
+        return SSIM in self.groups[0].scenes[0].scores[MODEL]
+
+    @property
     def pictures(self) -> tuple[Path, ...]:
         """The pictures of sources, predictions and truths."""
         return tuple(group.picture for group in self.groups if group.picture is not None)
@@ -137,15 +150,19 @@ def mean(values: Iterable[float]) -> float:
     return sum(kept) / len(kept) if kept else math.nan
 
 
-def definition(background: Sequence[float], with_ssim: bool) -> str:
+def definition(report: Report) -> str:
     """What the numbers mean, in the words that are printed with every table."""
     lines = [
         "PSNR: -10 log10 of the mean squared error in dB, data range 1, per picture; mean over the target views of a "
         "scene, then mean over scenes.",
-        f"Targets are 8-bit pictures over {background_name(background)}. Foreground: the pixels whose true alpha is "
-        "above 0.",
+        f"Targets are 8-bit pictures over {background_name(report.background)}. Foreground: the pixels whose true "
+        "alpha is above 0.",
+        "Another view's pose: the model is told the pose of another target view, drawn by the seed, and compared with "
+        "the true target.",
+        f"Silhouette IoU: pixels that depart from the background by more than {SILHOUETTE_LEVEL}, against a true alpha "
+        "of a half. Chroma correlation: predicted and true mean colour without brightness, over scenes.",
     ]
-    if with_ssim:
+    if report.has_ssim:
         lines.append("SSIM: 11x11 Gaussian, sigma 1.5, data range 1; averaged as PSNR is.")
     return "\n".join(lines)
 
@@ -153,9 +170,8 @@ def definition(background: Sequence[float], with_ssim: bool) -> str:
 def format_report(report: Report) -> str:
     """The tables and their definition, as text."""
     sections = [_format_group(group, report.background) for group in report.groups]
-    with_ssim = SSIM in report.groups[0].scenes[0].scores[MODEL]
     notes = "\n".join(f"Note: {note}" for note in report.notes)
-    return "\n\n".join(part for part in (*sections, notes, definition(report.background, with_ssim)) if part)
+    return "\n\n".join(part for part in (*sections, notes, definition(report)) if part)
 
 
 def _format_group(group: GroupReport, background: Sequence[float]) -> str:
@@ -167,12 +183,12 @@ def _format_group(group: GroupReport, background: Sequence[float]) -> str:
     )
     table = tabulate(
         [_row(group.scores, candidate, background) for candidate in CANDIDATES],
-        headers=["", "PSNR", "model's lead", "foreground", "model's lead", *_extra_headers(group)],
+        headers=["", "PSNR dB", "model's lead", "foreground dB", "model's lead", *_extra_headers(group)],
         disable_numparse=True,
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
-    extras = f"silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
-    return f"{title}\n\n{table}\n\n{verdict(group, background)} ({extras})"
+    extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
+    return f"{title}\n\n{table}\n\n{verdict(group, background)}\n{extras}"
 
 
 def verdict(group: GroupReport, background: Sequence[float]) -> str:
@@ -232,13 +248,12 @@ def write_json(report: Report) -> None:
 
 def as_dict(report: Report) -> dict[str, Any]:
     """The report as JSON holds it (with NaN still in it)."""
-    with_ssim = SSIM in report.groups[0].scenes[0].scores[MODEL]
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         **report.facts,
         "background": list(report.background),
-        "definition": definition(report.background, with_ssim),
+        "definition": definition(report),
         "notes": list(report.notes),
         "results": [_group_dict(group) for group in report.groups],
     }
