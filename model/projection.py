@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
-from enr.model.layers import Pointwise
+from enr.model.layers import Pointwise, activation
 from enr.model.warp import at_least_float32
 
 START_ALPHA = 0.1
@@ -89,7 +89,9 @@ class Composite(nn.Module):
     def __init__(self, in_channels: int, config: RendererConfig) -> None:
         super().__init__()
         widths = config.num_channels_projection
-        self.cell = Pointwise(3, in_channels, (*widths[:-1], widths[-1] + 1), normalise=False)
+        # No linear layer follows the last activation: it would commute with compositing, and is cheaper after it.
+        self.cell = nn.Sequential(Pointwise(3, in_channels, widths, normalise=False), activation())
+        self.alpha = nn.Conv3d(widths[-1], 1, 1)
         # The rigid cube's depth index falls with the distance, the frustum's rises.
         self.reverse = config.warp == "rigid"
         self.register_buffer("background", torch.tensor(config.background).reshape(1, 3, 1, 1), persistent=False)
@@ -97,22 +99,21 @@ class Composite(nn.Module):
         self._start_transparent()
 
     def _start_transparent(self) -> None:
-        last = self.cell.layers[-1]
-        assert isinstance(last, nn.Conv3d) and last.bias is not None
+        assert self.alpha.bias is not None
         with torch.no_grad():
-            last.weight[-1] *= 0.1
-            last.bias[-1] = math.log(START_ALPHA / (1 - START_ALPHA))
+            self.alpha.weight *= 0.1
+            self.alpha.bias.fill_(math.log(START_ALPHA / (1 - START_ALPHA)))
 
     def forward(self, volume: Tensor, parts: SceneParts) -> ProjectedScene:
         """(b, c, d, h, w) to a map of (b, out_channels, h, w), with opacity, depth and colour."""
-        cells = at_least_float32(self.cell(volume))
-        alpha = torch.sigmoid(cells[:, -1:])
+        cells = self.cell(volume)
+        alpha = torch.sigmoid(at_least_float32(self.alpha(cells)))
         if parts.visibility is not None:
             alpha = alpha * parts.visibility
         weights = compositing_weights(alpha, reverse=self.reverse)
         opacity = weights.sum(2)
         depth_share = self._depth_share(weights)
-        maps = [(weights * cells[:, :-1]).sum(2), opacity, depth_share]
+        maps = [(weights * cells).sum(2), opacity, depth_share]
         colour = self._colour(weights, parts)
         if colour is not None:
             maps.append(colour)

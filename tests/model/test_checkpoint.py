@@ -128,7 +128,7 @@ def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
     described = json.loads(path.read_text())
     described["config"]["num_channels_projection"] = [16, 8]
     path.write_text(json.dumps(described))
-    with pytest.raises(EnrError, match=r"do not fit their config \(first: projection\.cell"):
+    with pytest.raises(EnrError, match=r"do not fit their config \(first: projection\."):
         load_model(saved)
     path.write_text("{")
     with pytest.raises(EnrError, match="not readable JSON"):
