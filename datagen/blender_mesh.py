@@ -43,8 +43,9 @@ def import_mesh(path: Path) -> list[Any]:
         raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
     if suffix == ".obj":
         _check_text(path.read_bytes())
+    options = {"disable_bone_shape": True} if suffix in COLOURED_FORMATS else {}  # else it adds a mesh of its own
     try:
-        importers[suffix](filepath=str(path))
+        importers[suffix](filepath=str(path), **options)
     except RuntimeError as error:  # how Blender's operators report their errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error)})") from error
     objects = [item for item in bpy.data.objects if item.type == "MESH" and "enr" not in item]
@@ -81,7 +82,7 @@ def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
     clouds, area = [], 0.0
     bpy.context.view_layer.update()
     for item in objects:
-        mesh = item.data
+        mesh = _posed_mesh(item)
         if not mesh.polygons:
             continue
         positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
@@ -102,6 +103,13 @@ def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
     if not area > 0:
         raise MeshError("the faces of the mesh have no area")
     return vertices
+
+
+def _posed_mesh(item: Any) -> Any:
+    """The mesh as it will be rendered: bent by a skeleton or a shape key where the file has some."""
+    if item.modifiers or item.data.shape_keys:
+        return item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
+    return item.data
 
 
 def normalisation(vertices: NDArray[np.float64], mode: str) -> tuple[float, NDArray[np.float64]]:

@@ -180,6 +180,18 @@ def test_copies_of_a_part_share_its_colour(tmp_path):
     assert np.abs(left - middle).max() > 12
 
 
+def test_a_mesh_is_measured_in_its_rendered_pose(tmp_path):
+    """A glTF cube with a morph target that doubles it, fully applied: its diagonal is 2 sqrt(3)."""
+    path = tmp_path / "morphed.gltf"
+    bm.write_gltf_cubes(path, ["wood"], [{"mesh": 0}])
+    content = json.loads(path.read_text())
+    content["meshes"][0]["primitives"][0]["targets"] = [{"POSITION": 0}]
+    content["meshes"][0]["weights"] = [1.0]
+    path.write_text(json.dumps(content))
+    (outcome,) = bm.render(bm.make_job(path, views=2))
+    assert outcome.facts["normalise_scale"] == pytest.approx(1 / (2 * 3**0.5), rel=1e-5)
+
+
 BROKEN = {
     "empty": ("", "the file holds no mesh"),
     "points": ("v 0 0 0\nv 1 0 0\nv 0 1 0\n", "the mesh has no faces"),
