@@ -230,6 +230,7 @@ def _row(scores: Scores, candidate: str, background: Sequence[float]) -> list[st
 def _number(value: float, signed: bool = False, digits: int = 2) -> str:
     if math.isnan(value):
         return "-"
+    value = round(value, digits) + 0.0  # no minus before a zero
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_shards import Toy, write_toy
+from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import save_model
 from enr.model.config import RendererConfig

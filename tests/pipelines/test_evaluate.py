@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_shards import Toy, make_toy, write_toy
+from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
