@@ -25,6 +25,8 @@ from enr.shards import Split
 PATIENCE = 0.15
 """A model has this share of the training before it is told that it does not learn."""
 
+SHOW_EVERY_S = 1.0
+
 
 @dataclass(frozen=True)
 class SessionParts:
@@ -82,6 +84,7 @@ class Session:
         self._best_db = float(resumed.get("best_psnr_db", -math.inf))
         self._first_step = parts.trainer.step
         self._started_s = self._saved_s = time.perf_counter()
+        self._shown_s = -math.inf
         self._has_validation = bool(parts.view_set.scenes("val"))
         split: Split = "val" if self._has_validation else "train"
         self._probe = self._make_probe(split, self._config.validation_pictures)
@@ -100,6 +103,8 @@ class Session:
                 if not self._trainer.step:
                     self._add_frame()
                 self._loop(should_stop, validations, frames)
+            if not self._parts.run.best.is_dir():  # stopped before the first validation
+                save_checkpoint(self._parts.run.best, self._trainer.model, self._metadata())
             self._save_last()
             self._journal.save_gif()
         finally:
@@ -114,6 +119,7 @@ class Session:
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)
+            self._show(result)
             if validations.due(share):
                 self._validate(share)
             if frames.due(share):
@@ -139,7 +145,6 @@ class Session:
             "elapsed_s": self._elapsed_s(),
         }
         self._journal.write("train", self._trainer.step, values)
-        self._show(values)
 
     def _validate(self, share: float) -> None:
         scores = self._scores = self._probe.score(self._trainer.model)
@@ -209,13 +214,15 @@ class Session:
         form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         return tqdm(total=1.0, initial=self._progress(), bar_format=form, disable=not self._parts.show_progress)
 
-    def _show(self, values: Mapping[str, float]) -> None:
-        if self._bar is None or self._bar.disable:
+    def _show(self, result: StepResult) -> None:
+        """Bring the progress bar up to date, once a second: reading a number makes a GPU wait."""
+        if self._bar is None or self._bar.disable or time.perf_counter() - self._shown_s < SHOW_EVERY_S:
             return
+        self._shown_s = time.perf_counter()
         held_out = f", validation {self._scores.psnr_db:.2f} dB" if self._scores else ""
         self._bar.set_postfix_str(
-            f"step {self._trainer.step}, {values['images_per_s']:.0f} images/s, loss {values['loss']:.4f}, "
-            f"PSNR {values['psnr_db']:.2f} dB{held_out}",
+            f"step {self._trainer.step}, {self._images_per_s():.0f} images/s, loss {float(result.loss):.4f}, "
+            f"PSNR {float(result.psnr_db):.2f} dB{held_out}",
             refresh=False,
         )
         self._bar.update(self._progress() - self._bar.n)

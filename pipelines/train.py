@@ -69,9 +69,14 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
     Raises:
         EnrError: the input does not fit (nothing was written then), or the training diverged.
     """
-    parts = _resume(settings, say) if settings.resume else _begin(settings, say)
-    with StopWish(say) as wish:
-        return Session(parts, say).run(lambda step: wish.is_wished or (stop is not None and stop(step)))
+    try:
+        parts = _resume(settings, say) if settings.resume else _begin(settings, say)
+        with StopWish(say) as wish:
+            return Session(parts, say).run(lambda step: wish.is_wished or (stop is not None and stop(step)))
+    except OSError as error:
+        raise EnrError(
+            f"The run could not be written ({error}); free space or choose --runs, then --resume."
+        ) from error
 
 
 def _begin(settings: TrainSettings, say: Say) -> SessionParts:
@@ -152,6 +157,10 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     views = sum(scene.count for scene in train_scenes)
     device = describe(choose_device(config.train.device), config.train.precision)
+    limits = f"{config.train.steps} steps"
+    if config.train.max_minutes is not None:
+        limits += f" or {config.train.max_minutes:g} minutes (--max-minutes)"
     say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
+    say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
     if not val_scenes:
         say("No scene is held out for validation: the best checkpoint is the last one.")
