@@ -236,3 +236,10 @@ def test_a_resumed_ticker_does_not_repeat_itself():
     before = [first.due(step / 50) for step in range(1, 24)]
     second = Ticker(7, 23 / 50)
     assert before + [second.due(step / 50) for step in range(24, 51)] == expected
+
+
+def test_the_page_about_training_names_every_key_and_preset():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    keys = [".".join(path[1:]) for path in known_keys().values() if path[0] == "train"]
+    assert [key for key in keys if f"`{key}`" not in page] == []
+    assert [name for name in preset_names() if f"| `{name}` |" not in page] == []
