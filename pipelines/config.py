@@ -127,7 +127,7 @@ class Config:
         Raises:
             EnrError: an entry is unknown or does not fit.
         """
-        model = RendererConfig.from_dict(values["model"])
+        model = _validated(RendererConfig, values["model"], "model")
         return cls(str(values.get("preset", "")), model, validated_train(values["train"]))
 
 

@@ -21,6 +21,7 @@ from enr.errors import EnrError
 
 RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
+_SECTIONS = {"shards": list, "model": dict, "train": dict}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def open_run(path: Path) -> Run:
         config = yaml.safe_load(file.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise EnrError(f"{file} is not readable YAML; give a folder made by `enr train`.") from error
-    if not isinstance(config, dict) or not {"shards", "model", "train"} <= set(config):
+    if not isinstance(config, dict) or not all(isinstance(config.get(key), kind) for key, kind in _SECTIONS.items()):
         raise EnrError(f"{file} is not the configuration of a run; give a folder made by `enr train`.")
     return Run(Path(path), config)
 

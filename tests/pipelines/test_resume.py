@@ -154,6 +154,16 @@ def test_what_cannot_be_resumed_is_refused(whole, tmp_path, damage):
     assert sorted(run.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    "content", ["", "7", "a: [", "{shards: [], model: 3, train: {}}", "{shards: [], model: {near: x}, train: {}}"]
+)
+def test_a_damaged_configuration_is_refused(whole, tmp_path, content):
+    run = Path(shutil.copytree(whole.run.folder, tmp_path / "run"))
+    (run / "config.yaml").write_text(content)
+    with pytest.raises(EnrError):
+        quiet_train(TrainSettings(resume=run, assignments=("steps=99",), show_progress=False))
+
+
 @pytest.mark.parametrize("assignment", ["learning_rate=1", "model.warp=rigid", "batch_size=9", "seed=3", "near=1"])
 def test_a_resumed_run_keeps_what_it_learns(whole, assignment):
     with pytest.raises(EnrError, match=r"does not go with --resume"):
