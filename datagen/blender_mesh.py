@@ -31,30 +31,33 @@ def import_mesh(path: Path) -> list[Any]:
     Raises:
         MeshError: the format is unknown, or Blender's importer refuses the file or finds no mesh in it.
     """
-    suffix = path.suffix.lower()
-    importers = {
-        ".obj": bpy.ops.wm.obj_import,
-        ".glb": bpy.ops.import_scene.gltf,
-        ".gltf": bpy.ops.import_scene.gltf,
-        ".ply": bpy.ops.wm.ply_import,
-        ".stl": bpy.ops.wm.stl_import,
-    }
-    if suffix not in importers:
-        raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
-    if suffix == ".obj":
+    if path.suffix.lower() == ".obj":
         _check_text(path.read_bytes())
-    options = {"disable_bone_shape": True} if suffix in COLOURED_FORMATS else {}  # else it adds a mesh of its own
     try:
-        importers[suffix](filepath=str(path), **options)
+        _run_importer(path)
     except RuntimeError as error:  # how Blender's operators report their errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error)})") from error
-    objects = [item for item in bpy.data.objects if item.type == "MESH" and "enr" not in item]
-    for item in bpy.data.objects:
-        if item.type != "MESH" and "enr" not in item:
-            item.hide_render = True  # lights and cameras that a glTF may bring along
+    imported = [item for item in bpy.data.objects if "enr" not in item]
+    objects = [item for item in imported if item.type == "MESH"]
+    for item in imported:
+        item.hide_render |= item.type != "MESH"  # lights and cameras that a glTF may bring along
     if not objects:
         raise MeshError("the file holds no mesh")
     return objects
+
+
+def _run_importer(path: Path) -> None:
+    match path.suffix.lower():
+        case ".obj":
+            bpy.ops.wm.obj_import(filepath=str(path))
+        case ".glb" | ".gltf":  # without the option, a skeleton brings a mesh of its own for its bones
+            bpy.ops.import_scene.gltf(filepath=str(path), disable_bone_shape=True)
+        case ".ply":
+            bpy.ops.wm.ply_import(filepath=str(path))
+        case ".stl":
+            bpy.ops.wm.stl_import(filepath=str(path))
+        case suffix:
+            raise MeshError(f"the format {suffix or 'without a suffix'} is not one that can be imported")
 
 
 def _check_text(text: bytes) -> None:
