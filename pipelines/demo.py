@@ -29,7 +29,7 @@ EVALUATION_MINUTES = 0.5
 LEAST_TRAINING_MINUTES = 0.5
 LEARNED_DB = 1.5
 """What another view's pose must cost, and the lead over the floors that see no target. Before any training both are
-near 1 dB, because the source's colours ride on rays that the pose moves; a minute of one core brings 2.4 dB and more."""
+near 1 dB, because the source's colours ride on rays that the pose moves; a minute of one core brings over 2.4 dB."""
 
 
 @dataclass(frozen=True)
