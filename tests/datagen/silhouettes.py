@@ -8,7 +8,8 @@ import numpy as np
 
 from enr.camera import project
 
-SUPERSAMPLE = 8
+SUPERSAMPLE = 32
+"""Eight would do but for level edges that cover just about half a row of pixels."""
 MARGIN_PX = 1
 TURN_DEG = 1.0
 SHIFT_PX = 0.5
@@ -39,7 +40,7 @@ def fill_triangles(triangles: np.ndarray, height: int, width: int) -> np.ndarray
     left, right = _crossings(triangles[owner], row + 0.5)
     start = np.clip(np.ceil(left - 0.5), 0, width).astype(int)
     stop = np.clip(np.ceil(right - 0.5), 0, width).astype(int)
-    spans = np.zeros((height, width + 1), dtype=np.int64)
+    spans = np.zeros((height, width + 1), dtype=np.int32)
     np.add.at(spans, (row, start), 1)
     np.add.at(spans, (row, np.maximum(stop, start)), -1)
     return np.cumsum(spans, axis=1)[:, :width] > 0
@@ -68,22 +69,40 @@ def fill_triangles_slowly(triangles: np.ndarray, height: int, width: int) -> np.
     return covered
 
 
-def fine_raster(view: View, world_from_camera: np.ndarray) -> np.ndarray:
-    """The view's triangles from a camera, `SUPERSAMPLE` times finer than the picture, with a margin around it."""
+@dataclass(frozen=True)
+class FineRaster:
+    """Triangles drawn `SUPERSAMPLE` times finer than the picture, in a window around the object."""
+
+    covered: np.ndarray
+    """(rows, columns) bool."""
+    top_px: int
+    left_px: int
+    shape: tuple[int, int]
+    """Height and width of the whole picture in pixels."""
+
+    def silhouette(self, shift_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+        """(height, width) bool: pixels of which at least half is covered, after a shift (down, right) below 1 px."""
+        down, right = (round(shift * SUPERSAMPLE) for shift in shift_px)
+        moved = np.roll(self.covered, (down, right), axis=(0, 1))
+        rows, columns = (side // SUPERSAMPLE for side in moved.shape)
+        half_covered = moved.reshape(rows, SUPERSAMPLE, columns, SUPERSAMPLE).mean(axis=(1, 3)) >= 0.5
+        whole = np.zeros([side + 2 * MARGIN_PX for side in self.shape], dtype=bool)
+        top, left = self.top_px + MARGIN_PX, self.left_px + MARGIN_PX
+        whole[top : top + rows, left : left + columns] = half_covered
+        return whole[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
+
+
+def fine_raster(view: View, world_from_camera: np.ndarray) -> FineRaster:
+    """The view's triangles as a camera sees them."""
     pixels, depth = project(view.triangles.reshape(-1, 3), world_from_camera, view.K)
     assert depth.min() > 0, "a triangle reaches behind the camera; this raster does not clip"
-    height, width = (side + 2 * MARGIN_PX for side in view.alpha.shape)
-    corners = (pixels.reshape(-1, 3, 2) + MARGIN_PX) * SUPERSAMPLE
-    return fill_triangles(corners, height * SUPERSAMPLE, width * SUPERSAMPLE)
-
-
-def silhouette(fine: np.ndarray, shift_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """(height, width) bool: pixels of which a fine raster covers at least half, moved by whole fine pixels."""
-    down, right = (round(shift * SUPERSAMPLE) for shift in shift_px)
-    moved = np.roll(fine, (down, right), axis=(0, 1))
-    height, width = (side // SUPERSAMPLE for side in fine.shape)
-    coverage = moved.reshape(height, SUPERSAMPLE, width, SUPERSAMPLE).mean(axis=(1, 3))
-    return coverage[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX] >= 0.5
+    height, width = view.alpha.shape
+    limits = np.array([width, height]) + MARGIN_PX
+    left, top = np.clip(np.floor(pixels.min(axis=0)) - MARGIN_PX, -MARGIN_PX, limits - 1).astype(int)
+    right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + MARGIN_PX, (left + 1, top + 1), limits).astype(int)
+    corners = (pixels.reshape(-1, 3, 2) - [left, top]) * SUPERSAMPLE
+    covered = fill_triangles(corners, (bottom - top) * SUPERSAMPLE, (right - left) * SUPERSAMPLE)
+    return FineRaster(covered, int(top), int(left), (height, width))
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:
@@ -93,7 +112,7 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 def own_iou(view: View) -> float:
     """How well the projected triangles cover the picture."""
-    return iou(view.alpha >= 128, silhouette(fine_raster(view, view.world_from_camera)))
+    return iou(view.alpha >= 128, fine_raster(view, view.world_from_camera).silhouette())
 
 
 def wrong_ious(view: View) -> list[float]:
@@ -101,9 +120,9 @@ def wrong_ious(view: View) -> list[float]:
     mask = view.alpha >= 128
     fine = fine_raster(view, view.world_from_camera)
     shifts = [(0.0, SHIFT_PX), (0.0, -SHIFT_PX), (SHIFT_PX, 0.0), (-SHIFT_PX, 0.0)]
-    moved = [iou(mask, silhouette(fine, shift)) for shift in shifts]
+    moved = [iou(mask, fine.silhouette(shift)) for shift in shifts]
     turned = [
-        iou(mask, silhouette(fine_raster(view, view.world_from_camera @ turn_camera(axis, angle))))
+        iou(mask, fine_raster(view, view.world_from_camera @ turn_camera(axis, angle)).silhouette())
         for axis in range(3)
         for angle in (-TURN_DEG, TURN_DEG)
     ]
