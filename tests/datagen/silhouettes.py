@@ -8,8 +8,6 @@ import numpy as np
 
 from enr.camera import project
 
-SUPERSAMPLE = 32
-"""Eight would do but for level edges that cover just about half a row of pixels."""
 MARGIN_PX = 1
 TURN_DEG = 1.0
 SHIFT_PX = 0.5
@@ -25,6 +23,8 @@ class View:
     """(m, 3, 3) in the world."""
     world_from_camera: np.ndarray
     K: np.ndarray
+    supersample: int = 16
+    """So many times finer is the projection. 8 would do but for level edges that cover about half a row of pixels."""
 
 
 def fill_triangles(triangles: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -40,10 +40,11 @@ def fill_triangles(triangles: np.ndarray, height: int, width: int) -> np.ndarray
     left, right = _crossings(triangles[owner], row + 0.5)
     start = np.clip(np.ceil(left - 0.5), 0, width).astype(int)
     stop = np.clip(np.ceil(right - 0.5), 0, width).astype(int)
-    spans = np.zeros((height, width + 1), dtype=np.int32)
-    np.add.at(spans, (row, start), 1)
-    np.add.at(spans, (row, np.maximum(stop, start)), -1)
-    return np.cumsum(spans, axis=1)[:, :width] > 0
+    opened, closed = (
+        np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).astype(np.int32)
+        for column in (start, np.maximum(stop, start))
+    )
+    return np.cumsum((opened - closed).reshape(height, width + 1), axis=1, dtype=np.int32)[:, :width] > 0
 
 
 def _crossings(triangles: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,21 +72,23 @@ def fill_triangles_slowly(triangles: np.ndarray, height: int, width: int) -> np.
 
 @dataclass(frozen=True)
 class FineRaster:
-    """Triangles drawn `SUPERSAMPLE` times finer than the picture, in a window around the object."""
+    """Triangles drawn `supersample` times finer than the picture, in a window around the object."""
 
     covered: np.ndarray
     """(rows, columns) bool."""
     top_px: int
     left_px: int
+    supersample: int
     shape: tuple[int, int]
     """Height and width of the whole picture in pixels."""
 
     def silhouette(self, shift_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
         """(height, width) bool: pixels of which at least half is covered, after a shift (down, right) below 1 px."""
-        down, right = (round(shift * SUPERSAMPLE) for shift in shift_px)
+        down, right = (round(shift * self.supersample) for shift in shift_px)
         moved = np.roll(self.covered, (down, right), axis=(0, 1))
-        rows, columns = (side // SUPERSAMPLE for side in moved.shape)
-        half_covered = moved.reshape(rows, SUPERSAMPLE, columns, SUPERSAMPLE).mean(axis=(1, 3)) >= 0.5
+        fine = self.supersample
+        rows, columns = (side // fine for side in moved.shape)
+        half_covered = moved.reshape(rows, fine, columns, fine).mean(axis=(1, 3)) >= 0.5
         whole = np.zeros([side + 2 * MARGIN_PX for side in self.shape], dtype=bool)
         top, left = self.top_px + MARGIN_PX, self.left_px + MARGIN_PX
         whole[top : top + rows, left : left + columns] = half_covered
@@ -100,9 +103,10 @@ def fine_raster(view: View, world_from_camera: np.ndarray) -> FineRaster:
     limits = np.array([width, height]) + MARGIN_PX
     left, top = np.clip(np.floor(pixels.min(axis=0)) - MARGIN_PX, -MARGIN_PX, limits - 1).astype(int)
     right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + MARGIN_PX, (left + 1, top + 1), limits).astype(int)
-    corners = (pixels.reshape(-1, 3, 2) - [left, top]) * SUPERSAMPLE
-    covered = fill_triangles(corners, (bottom - top) * SUPERSAMPLE, (right - left) * SUPERSAMPLE)
-    return FineRaster(covered, int(top), int(left), (height, width))
+    fine = view.supersample
+    corners = (pixels.reshape(-1, 3, 2) - [left, top]) * fine
+    covered = fill_triangles(corners, int(bottom - top) * fine, int(right - left) * fine)
+    return FineRaster(covered, int(top), int(left), fine, (height, width))
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:
