@@ -20,6 +20,9 @@ from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
 if TYPE_CHECKING:
     from torch import Tensor
 
+FINGERPRINT_VIEWS = 16
+"""So many pictures of each shard are part of its fingerprint; reading all of them would take minutes."""
+
 Indices = NDArray[np.int64]
 Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
 """Attributes, per-view and per-scene tables of a shard."""
@@ -89,6 +92,7 @@ class ViewSet:
         _check_background(files, metas)
         scenes = _list_scenes(files, tables)
         _check_splits(scenes)
+        _check_distinct(scenes)
         views = _stack_views([views for _, views, _ in tables], scenes)
         row = np.concatenate([np.arange(len(views["K"])) for _, views, _ in tables])
         sources = tuple(open_images(path) for path in files)
@@ -108,11 +112,20 @@ class ViewSet:
         return tuple(sorted({meta.group for meta in self.metas}))
 
     def fingerprint(self) -> str:
-        """A number for the views' order, cameras and splits, wherever the shards lie."""
+        """A number for the data, wherever the shards lie: views, cameras, splits, background, a sample of pictures."""
         digest = hashlib.sha256(self.views["world_from_camera"].tobytes())
+        digest.update(self.views["K"].tobytes())
+        digest.update(f"{self.height_px} {self.width_px} {self.background}\n".encode())
         for scene in self.all_scenes:
             digest.update(f"{scene.scene_id} {scene.group} {scene.split} {scene.count}\n".encode())
+        digest.update(self.images(self._sampled_views()).tobytes())
         return digest.hexdigest()
+
+    def _sampled_views(self) -> Indices:
+        """A few views of every shard, evenly spread: enough to tell other materials or another light."""
+        by_shard = [np.flatnonzero(self.views["shard"] == number) for number in range(len(self.paths))]
+        spread = [np.linspace(0, len(views) - 1, FINGERPRINT_VIEWS).astype(int) for views in by_shard]
+        return np.concatenate([views[places] for views, places in zip(by_shard, spread, strict=True)])
 
     def scenes(self, split: Split | None = None, group: Group | None = None) -> tuple[Scene, ...]:
         """The scenes of a split and a group (of all of them where None)."""
@@ -314,6 +327,18 @@ def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene
             scenes.append(Scene(str(scene_id), meta.group, split, offset + int(start), int(count)))
         offset += len(ids)
     return tuple(scenes)
+
+
+def _check_distinct(scenes: Sequence[Scene]) -> None:
+    """A scene that is given twice would count twice in training and in every mean."""
+    seen: set[tuple[str, str]] = set()
+    for scene in scenes:
+        if (scene.scene_id, scene.group) in seen:
+            raise EnrError(
+                f"Scene {scene.scene_id} ({scene.group}) is in the given shards twice; "
+                "leave out the shards that repeat it, or make one set with more `--views`."
+            )
+        seen.add((scene.scene_id, scene.group))
 
 
 def _check_splits(scenes: Sequence[Scene]) -> None:

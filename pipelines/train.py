@@ -147,7 +147,7 @@ def _check_same_data(run: Run, view_set: ViewSet) -> None:
     recorded = run.config.get("data_fingerprint")
     if recorded is not None and recorded != view_set.fingerprint():
         raise EnrError(
-            f"The shards are not those that {run.folder} was trained on (other scenes or views); "
+            f"The shards are not those that {run.folder} was trained on (other scenes, views, cameras or pictures); "
             "give the same ones, or start a new training."
         )
 

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 from tests.pipelines.toy_shards import Toy, write_toy
@@ -134,6 +135,22 @@ def test_shards_may_have_moved_but_not_changed(shards, tmp_path):
     write_toy(moved / "rot.h5", Toy(group="rot", seed=9))
     with pytest.raises(EnrError, match="not those"):
         quiet_train(TrainSettings((moved,), resume=first.run.folder, show_progress=False))
+
+
+@pytest.mark.parametrize("change", [{"size_px": 24}, {"background": (0.0, 0.0, 0.0)}, "materials"])
+def test_other_pictures_of_the_same_scenes_are_refused_and_the_run_stays(shards, whole, tmp_path, change):
+    run = Path(shutil.copytree(whole.run.folder, tmp_path / "run"))
+    other = Path(shutil.copytree(shards, tmp_path / "other"))
+    toys = {"rot.h5": Toy(group="rot", seed=1), "trans.h5": Toy(group="trans", seed=2, prefix="slab")}
+    for name, toy in toys.items():
+        write_toy(other / name, toy if change == "materials" else replace(toy, **change))
+    if change == "materials":
+        with h5py.File(other / "rot.h5", "a") as file:
+            file["images"][..., :3] = 255 - file["images"][..., :3]
+    before = (run / "config.yaml").read_bytes()
+    with pytest.raises(EnrError, match="not those"):
+        quiet_train(TrainSettings((other,), resume=run, assignments=("steps=16",), show_progress=False))
+    assert (run / "config.yaml").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["not a run", "no checkpoint", "truncated state", "truncated weights"])
