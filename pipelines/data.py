@@ -274,7 +274,7 @@ def check_pairs(scenes: Sequence[Scene], split: Split) -> None:
     single = next((scene for scene in scenes if scene.count < 2), None)
     if single is not None:
         raise EnrError(
-            f"Scene {single.scene_id} ({single.group}) has a single view, training needs pairs of views; "
+            f"Scene {single.scene_id} ({single.group}, {split}) has a single view, training needs pairs of views; "
             "make the shards with `enr datagen --views 2` or more."
         )
 

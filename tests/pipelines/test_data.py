@@ -191,6 +191,10 @@ def test_a_mesh_that_is_trained_on_in_one_shard_and_held_out_in_another_is_refus
     refused([folder, write_toy(tmp_path / "c.h5", Toy(splits=("val", "train")))], "box-000", "'val'", "'train'")
 
 
+def test_a_scene_that_is_given_twice_is_refused(folder, tmp_path):
+    refused([folder, write_toy(tmp_path / "c.h5", Toy(group="rot", seed=1))], "box-000", "(rot)", "twice")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.6, 0.99])
 def test_a_truncated_shard_is_refused(tmp_path, share):
     path = write_toy(tmp_path / "a.h5", Toy())
