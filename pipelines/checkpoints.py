@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,15 @@ from enr.model.checkpoint import save_model
 from enr.model.renderer import Renderer
 
 STATE_NAME = "trainer.pt"
+STATE_ENTRIES: dict[str, Any] = {
+    "step": int,
+    "elapsed_s": (int, float),
+    "best_psnr_db": (int, float),
+    "optimizer": dict,
+    "loader": dict,
+    "rng": torch.Tensor,
+    "rng_cuda": list,
+}
 _NEW, _OLD = ".new", ".old"
 
 
@@ -61,9 +69,19 @@ def load_state(folder: Path) -> dict[str, Any]:
         raise EnrError(f"{folder} holds no training to resume (no {STATE_NAME}); give the folder of an earlier run.")
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # what reading junk as a pickle raises is not to be listed
         raise EnrError(f"{path} is not readable (truncated or of another kind); start a new training.") from error
+    _check_state(state, path)
     return state
+
+
+def _check_state(state: Any, path: Path) -> None:
+    entries = state if isinstance(state, dict) else {}
+    unfit = [name for name, kind in STATE_ENTRIES.items() if not isinstance(entries.get(name), kind)]
+    if unfit:
+        raise EnrError(f"{path} is not the state of a training (no fitting {unfit[0]}); start a new training.")
 
 
 def _beside(folder: Path, suffix: str) -> Path:

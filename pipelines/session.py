@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from tqdm import tqdm
 
 from enr.errors import EnrError
@@ -104,6 +105,7 @@ class Session:
                     self._add_frame()
                 self._loop(should_stop, validations, frames)
             if not self._parts.run.best.is_dir():  # stopped before the first validation
+                self._check_weights()
                 save_checkpoint(self._parts.run.best, self._trainer.model, self._metadata())
             self._save_last()
             self._journal.save_gif()
@@ -132,10 +134,7 @@ class Session:
     def _log(self, result: StepResult) -> None:
         loss = float(result.loss)
         if not math.isfinite(loss):
-            raise EnrError(
-                f"The training diverged at step {self._trainer.step} (loss {loss}); lower it with "
-                "--set learning_rate=..., or resume the run's last checkpoint."
-            )
+            raise self._diverged(f"the loss is {loss}")
         values = {
             "loss": loss,
             "psnr_db": float(result.psnr_db),
@@ -146,7 +145,21 @@ class Session:
         }
         self._journal.write("train", self._trainer.step, values)
 
+    def _diverged(self, reason: str) -> EnrError:
+        rate = self._config.learning_rate
+        kept = f"; {self._parts.run.last} keeps an earlier step" if self._parts.run.last.is_dir() else ""
+        return EnrError(
+            f"The training diverged at step {self._trainer.step} ({reason}){kept}. "
+            f"Start a new one with a lower rate, such as --set learning_rate={rate / 4:.1g}."
+        )
+
+    def _check_weights(self) -> None:
+        """Between two looks at the loss the weights may have become NaN: they must not replace a checkpoint."""
+        if not all(bool(torch.isfinite(tensor).all()) for tensor in self._trainer.model.state_dict().values()):
+            raise self._diverged("weights are not finite")
+
     def _validate(self, share: float) -> None:
+        self._check_weights()
         scores = self._scores = self._probe.score(self._trainer.model)
         elapsed = {"elapsed_s": self._elapsed_s()}
         kind = "validation" if self._has_validation else "train_scenes"
@@ -169,6 +182,7 @@ class Session:
         self._journal.add_frame(self._album.picture(self._trainer.model), self._trainer.step)
 
     def _save_last(self) -> None:
+        self._check_weights()
         state = {
             **self._trainer.state_dict(),
             "elapsed_s": self._elapsed_s(),

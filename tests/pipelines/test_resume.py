@@ -153,7 +153,26 @@ def test_other_pictures_of_the_same_scenes_are_refused_and_the_run_stays(shards,
     assert (run / "config.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("damage", ["not a run", "no checkpoint", "truncated state", "truncated weights"])
+def lose(name):
+    def damage(path):
+        state = torch.load(path, weights_only=True)
+        torch.save({key: value for key, value in state.items() if key != name}, path)
+
+    return damage
+
+
+DAMAGES = ("not a run", "no checkpoint", "truncated state", "truncated weights")
+STATE_DAMAGES = {
+    "junk": lambda path: path.write_bytes(b"junk"),
+    "pickled junk": lambda path: path.write_bytes(b"\x80\x02\x8a\x0al\xfc"),
+    "a number": lambda path: torch.save(5, path),
+    "no step": lose("step"),
+    "no elapsed_s": lose("elapsed_s"),
+    "another optimizer": lambda path: torch.save({**torch.load(path, weights_only=True), "optimizer": {}}, path),
+}
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, *STATE_DAMAGES])
 def test_what_cannot_be_resumed_is_refused(whole, tmp_path, damage):
     run = Path(shutil.copytree(whole.run.folder, tmp_path / "run"))
     last = run / "checkpoints" / "last"
@@ -161,6 +180,8 @@ def test_what_cannot_be_resumed_is_refused(whole, tmp_path, damage):
         (run / "config.yaml").unlink()
     elif damage == "no checkpoint":
         shutil.rmtree(last)
+    elif damage in STATE_DAMAGES:
+        STATE_DAMAGES[damage](last / "trainer.pt")
     else:
         path = last / ("trainer.pt" if damage == "truncated state" else "model.safetensors")
         path.write_bytes(path.read_bytes()[:1000])
@@ -172,7 +193,15 @@ def test_what_cannot_be_resumed_is_refused(whole, tmp_path, damage):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "7", "a: [", "{shards: [], model: 3, train: {}}", "{shards: [], model: {near: x}, train: {}}"]
+    "content",
+    [
+        "{shards: [5], model: {}, train: {}}",
+        "",
+        "7",
+        "a: [",
+        "{shards: [], model: 3, train: {}}",
+        "{shards: [], model: {near: x}, train: {}}",
+    ],
 )
 def test_a_damaged_configuration_is_refused(whole, tmp_path, content):
     run = Path(shutil.copytree(whole.run.folder, tmp_path / "run"))

@@ -288,8 +288,18 @@ def test_a_diverging_training_ends_in_a_sentence(shards, tmp_path):
     wanted = settings_for(
         shards, tmp_path, "steps=200", "learning_rate=1e30", "warmup_steps=0", "clip_norm=0", "log_every=1"
     )
-    with pytest.raises(EnrError, match="diverged at step"):
+    with pytest.raises(EnrError, match="diverged at step") as caught:
         run(wanted)
+    assert "resume" not in str(caught.value)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(shards, tmp_path):
+    """Neither when it is stopped before anyone looked at the loss, nor at a checkpoint in between."""
+    wild = ("learning_rate=1e30", "warmup_steps=0", "clip_norm=0", "log_every=1000", "steps=200")
+    wanted = settings_for(shards, tmp_path, *wild, "validations=1", "frames=1")
+    with pytest.raises(EnrError, match="diverged at step"):
+        run(wanted, stop=lambda step: step >= 5)
+    assert not list(tmp_path.rglob("checkpoints/*"))
 
 
 def test_a_checkpoint_is_replaced_whole(shards, tmp_path, monkeypatch):
