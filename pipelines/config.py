@@ -20,6 +20,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
 
+MAX_SEED = 2**63
+"""Torch takes no larger seed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -80,6 +83,7 @@ class TrainConfig:
             _check_bound(name, getattr(self, name), getattr(self, name) >= 0, "not negative")
         for name in ("learning_rate", "checkpoint_minutes"):
             _check_bound(name, getattr(self, name), getattr(self, name) > 0, "positive")
+        _check_bound("seed", self.seed, self.seed < MAX_SEED, "below 2**63")
         _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
         if self.max_minutes is not None:
             _check_bound("max_minutes", self.max_minutes, self.max_minutes > 0, "positive")
@@ -103,9 +107,15 @@ class Preset:
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """(height, width) of the pictures that it is for."""
-        _, height, width = self.model["image_shape"]
-        return int(height), int(width)
+        """(height, width) of the pictures that it is for.
+
+        Raises:
+            EnrError: an override made `image_shape` something else than three whole numbers.
+        """
+        shape = self.model["image_shape"]
+        if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(type(size) is int for size in shape):
+            raise EnrError(f"model.image_shape is {shape!r}; give channels, height and width, such as [3,64,64].")
+        return shape[1], shape[2]
 
 
 @dataclass(frozen=True)
@@ -161,16 +171,18 @@ def override(preset: Preset, assignments: Sequence[str]) -> Preset:
         EnrError: no `=`, or an unknown key (with the nearest known one).
     """
     sections: dict[str, dict[str, Any]] = {"model": dict(preset.model), "train": _copy(preset.train)}
+    any_size = preset.any_size
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             raise EnrError(f"--set {assignment} has no value; write --set key=value.")
         section, *path = find_key(key.strip())
+        any_size = any_size and path != ["image_shape"]  # a size that is asked for must be the shards'
         place = sections[section]
         for part in path[:-1]:
             place = place.setdefault(part, {})
         place[path[-1]] = _read_value(key, text)
-    return dataclasses.replace(preset, model=sections["model"], train=sections["train"])
+    return dataclasses.replace(preset, any_size=any_size, model=sections["model"], train=sections["train"])
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:

@@ -54,6 +54,7 @@ from enr.pipelines.eval_report import (
 from enr.pipelines.floors import derangement, floor_predictions
 from enr.pipelines.machine import prepare_cpu
 from enr.pipelines.pictures import save_picture
+from enr.pipelines.runs import check_folder
 from enr.shards import Split
 
 JSON_NAME = "report.json"
@@ -104,6 +105,8 @@ def evaluate(settings: EvalSettings) -> Report:
         EnrError: checkpoint, shards and settings do not fit together; nothing is written then.
     """
     device = pick_device(settings.device)
+    if settings.out is not None:
+        check_folder(settings.out, "--out")
     prepare_cpu(threads=0)
     origin = find_origin(settings)
     model = load_model(origin.checkpoint, device)
@@ -130,7 +133,7 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # `meta` has tensors, but no numbers in them
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error

@@ -48,6 +48,9 @@ def resolve_config(view_set: ViewSet, name: str | None, assignments: Sequence[st
             cannot be trained on.
     """
     check_pairs(view_set.scenes("train"), "train")
+    held_out = view_set.scenes("val")
+    if held_out and all(scene.count < 2 for scene in held_out):
+        check_pairs(held_out, "val")  # a few single views are left out, but nothing could be measured here
     size_px = (view_set.height_px, view_set.width_px)
     # The device may be set by an override, and the preset depends on the device: look at the overrides first.
     wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,7 +70,12 @@ def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
         root: the folder of all runs.
         name: last part of the folder's name.
         config: what `config.yaml` shall hold; plain YAML types.
+
+    Raises:
+        EnrError: the name has a slash, or the folder cannot be made.
     """
+    check_name(name)
+    check_folder(root, "--runs")
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     folder = _unused(root / f"{stamp}-{name}")
     folder.mkdir(parents=True)
@@ -101,6 +107,8 @@ def open_run(path: Path) -> Run:
         raise EnrError(f"{file} is not readable YAML; give a folder made by `enr train`.") from error
     if not isinstance(config, dict) or not all(isinstance(config.get(key), kind) for key, kind in _SECTIONS.items()):
         raise EnrError(f"{file} is not the configuration of a run; give a folder made by `enr train`.")
+    if not all(isinstance(path, str) for path in config["shards"]):
+        raise EnrError(f"{file} lists shards that are no paths ({config['shards']}); mend it, or start a new training.")
     return Run(Path(path), config)
 
 
@@ -108,13 +116,37 @@ def latest_run(root: Path = RUNS) -> Path:
     """The newest run folder in `root` that holds a checkpoint.
 
     Raises:
-        EnrError: there is none.
+        EnrError: there is none, or `root` is no folder.
     """
+    check_folder(root, "--runs")
     folders = [path.parent for path in Path(root).glob(f"*/{CONFIG_NAME}")]
     done = [folder for folder in folders if (folder / "checkpoints" / "last").is_dir()]
     if not done:
         raise EnrError(f"No earlier run in {root}/; train one with `enr train shards/*.h5`, or name a checkpoint.")
     return max(done, key=lambda folder: (folder.name, folder.stat().st_mtime))
+
+
+def check_name(name: str) -> None:
+    """Check the last part of a run folder's name.
+
+    Raises:
+        EnrError: it has a slash; such a run would lie deeper than where runs are looked for.
+    """
+    if "/" in name or "\\" in name:
+        raise EnrError(f"--name {name} has a slash; give a name without one, and the folder of all runs with --runs.")
+
+
+def check_folder(path: Path, option: str) -> None:
+    """Check that a folder exists or can be made, without making it.
+
+    Raises:
+        EnrError: it, or what it would lie in, is a file or may not be written; the message names `option`.
+    """
+    holder = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not holder.is_dir():
+        raise EnrError(f"{option} {path} cannot be a folder, {holder} is a file; name another folder.")
+    if not os.access(holder, os.W_OK | os.X_OK):
+        raise EnrError(f"{option} {path} cannot be written, {holder} is read-only; name another folder.")
 
 
 def _unused(folder: Path) -> Path:

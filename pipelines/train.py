@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -80,6 +81,8 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
 
 
 def _begin(settings: TrainSettings, say: Say) -> SessionParts:
+    runs.check_folder(settings.runs, "--runs")
+    runs.check_name(settings.name or "")
     view_set = ViewSet.open(settings.shards)
     assignments = list(settings.assignments)
     if settings.max_minutes is not None:
@@ -108,7 +111,7 @@ def _resume(settings: TrainSettings, say: Say) -> SessionParts:
     if state["step"] >= config.train.steps or _is_over(config, state["elapsed_s"]):
         raise EnrError(f"{run.folder} is finished; go on with --max-minutes M, or with --set steps=N of more steps.")
     trainer = _build(config, view_set, load_model(run.last))
-    trainer.load_state_dict(state)
+    _restore(trainer, state, run)
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
@@ -121,6 +124,13 @@ def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
     prepare_cpu(config.train.threads)
     loader = PairLoader(view_set, "train", config.train.batch_size, config.train.seed)
     return Trainer(model, loader, config.train, choose_device(config.train.device))
+
+
+def _restore(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise EnrError(f"The trainer's state in {run.last} does not fit its model; start a new training.") from error
 
 
 def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Config:
@@ -162,5 +172,11 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
         limits += f" or {config.train.max_minutes:g} minutes (--max-minutes)"
     say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
     say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
+    single = sum(scene.count < 2 for scene in val_scenes)
+    if single:
+        say(
+            f"{single} {'scene' if single == 1 else 'scenes'} held out for validation "
+            f"{'has' if single == 1 else 'have'} a single view: left out."
+        )
     if not val_scenes:
         say("No scene is held out for validation: the best checkpoint is the last one.")

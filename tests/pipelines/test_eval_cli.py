@@ -172,6 +172,8 @@ REFUSALS = {
     "a group not learned": (["--checkpoint", "odd/bare", "shards"], "never saw rot;"),
     "a group not there": (["--groups", "trans"], "and no trans"),
     "a split not there": (["--split", "test"], "no test scene of rot"),
+    "a folder below a file": (["--out", "odd/small.h5/x"], "odd/small.h5 is a file"),
+    "a device without numbers": (["--device", "meta"], "The device 'meta' cannot be used"),
     "no such device": (["--device", "abacus"], "The device 'abacus' cannot be used"),
 }
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import pytest
 from click.testing import CliRunner
-from tests.pipelines.toy_shards import Toy, write_toy
+from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.pipelines.checkpoints import load_state
 from enr.pipelines.cli import main
 from enr.pipelines.runs import latest_run
+from enr.shards import Shard, write_shard
 
 MAIN = "from enr.pipelines.cli import main; main()"
 QUICK = [
@@ -56,9 +57,25 @@ def test_without_arguments_it_takes_the_shards_folder_and_chooses_a_preset(here)
     assert "Preset small-64, adapted to 16x16 px" in result.output
 
 
+def write_single_val(path, splits, group="rototrans"):
+    """A shard whose last scene has lost all views but its first."""
+    toy = Toy(splits=splits, group=group)
+    shard, kept = make_toy(toy), (len(splits) - 1) * toy.views + 1
+    views = {name: rows[:kept] for name, rows in shard.views.items()}
+    write_shard(path, Shard(shard.meta, shard.images[:kept], views, shard.scenes), compression="none")
+
+
+def test_held_out_scenes_of_a_single_view_are_left_out_with_a_word(here):
+    write_single_val(Path("mixed.h5"), ("train", "val", "val"))
+    result = enr("train", "mixed.h5", "--preset", "smoke", "--set", "steps=1", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "1 scene held out for validation has a single view" in result.output
+
+
 def test_bad_input_ends_in_one_sentence_and_leaves_nothing(here):
     write_toy(Path("single.h5"), Toy(views=1))
     write_toy(Path("large.h5"), Toy(size_px=24))
+    write_single_val(Path("single-val.h5"), ("train", "train", "val"))
     write_toy(Path("untrained.h5"), Toy(splits=("val", "test")))
     write_toy(Path("newer.h5"), Toy())
     with h5py.File("newer.h5", "a") as file:
@@ -73,9 +90,18 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(here):
     refused(good, "large.h5", words=["resolution", "16x16", "24x24"])
     refused(good, "newer.h5", words=["schema 99"])
     refused("single.h5", words=["single view", "--views 2"])
+    refused("single-val.h5", words=["single view", "val"])
+    refused(good, "--name", "a/b", words=["a/b", "slash"])
+    refused(good, "--runs", "text.h5", words=["text.h5", "--runs"])
+    refused(good, "--runs", "text.h5/deeper", words=["text.h5", "--runs"])
+    refused("--resume", "--runs", "text.h5", words=["text.h5", "--runs"])
     refused("untrained.h5", words=["no scene", "train"])
     refused(good, "--set", "leaning_rate=1", words=["did you mean learning_rate?"])
     refused(good, "--set", "batch_size=x", words=["batch_size"])
+    refused(good, "--set", "seed=99999999999999999999", words=["seed", "2**63"])
+    for shape in ("64", "[3,16]", "[3,x,16]"):
+        refused(good, "--preset", "chairs-64", "--set", f"image_shape={shape}", words=["image_shape", "[3,64,64]"])
+    refused(good, "--preset", "smoke", "--set", "image_shape=[3,64,64]", words=["image_shape=[3,16,16]", "shards"])
     refused(good, "--preset", "chairs-128", words=["128x128", "16x16"])
     refused(good, "--preset", "smal-64", words=["did you mean small-64?"])
     refused("--resume", words=["No earlier run"])
