@@ -129,14 +129,22 @@ def _read_description(folder: Path) -> dict[str, Any]:
         described = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise EnrError(f"{path} is not readable JSON ({error}); take another checkpoint.") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT or "config" not in described:
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise EnrError(f"{path} does not describe a renderer of enr; give a checkpoint made by `enr train`.")
     if described.get("format_version") != FORMAT_VERSION:
         raise EnrError(
             f"{path} has checkpoint format {described.get('format_version')}, this version of enr reads "
             f"{FORMAT_VERSION}; use the version that wrote it."
         )
+    _check_entries(described, path)
     return described
+
+
+def _check_entries(described: Mapping[str, Any], path: Path) -> None:
+    for name in ("config", "metadata"):
+        if not isinstance(described.get(name), dict):
+            found = f"has {name} = {described[name]!r}" if name in described else f"lacks the entry {name}"
+            raise EnrError(f"{path} {found}; expected a table of names and values: take another checkpoint.")
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:

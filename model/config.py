@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -137,6 +138,8 @@ class RendererConfig:
         Raises:
             EnrError: a key is unknown (with the nearest known one) or missing, or the values do not fit.
         """
+        if not isinstance(values, Mapping):
+            raise EnrError(f"The renderer's config is {values!r}; expected a table of names and values.")
         known = {field.name: field for field in dataclasses.fields(cls)}
         for key in values:
             if key not in known:
@@ -147,6 +150,8 @@ class RendererConfig:
         missing = [name for name in required if name not in values]
         if missing:
             raise EnrError(f"The renderer's config lacks {', '.join(missing)}; add them.")
+        for name, value in values.items():
+            _check_kind(name, value, str(known[name].type))
         return cls(**values)
 
 
@@ -165,6 +170,26 @@ def mirrored(channels: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int
     """
     widths = (*reversed(channels[:-1]), *channels[:1])
     return widths, tuple(stride if stride == 1 else -stride for stride in reversed(strides))
+
+
+def _check_kind(name: str, value: Any, annotation: str) -> None:
+    """Refuse a value that is not of the entry's kind, such as text where a number is expected."""
+    if annotation.startswith("tuple["):
+        expected = "list of numbers" if "float" in annotation else "list of whole numbers"
+        fits = isinstance(value, list | tuple) and all(_is_number(item, whole="int" in annotation) for item in value)
+    elif "int" in annotation or annotation == "float":
+        expected = "number" if annotation == "float" else "whole number"
+        fits = _is_number(value, whole="int" in annotation) or (value is None and "None" in annotation)
+    elif annotation == "bool":
+        expected, fits = "value true or false", isinstance(value, bool)
+    else:
+        expected, fits = "name", isinstance(value, str)
+    if not fits:
+        raise EnrError(f"The renderer's config has {name} = {value!r}; expected a {expected}.")
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check(config: RendererConfig) -> None:

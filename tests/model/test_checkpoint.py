@@ -114,6 +114,8 @@ def test_what_is_no_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
         ({"format": "other"}, "does not describe a renderer"),
         ({"format_version": 99}, "checkpoint format 99"),
         ({"config": {"warpp": 1}}, "did you mean warp"),
+        ({"config": 5}, "has config = 5"),
+        ({"metadata": None}, "has metadata = None"),
     ],
 )
 def test_a_changed_description_is_refused(saved: Path, change: dict[str, Any], message: str) -> None:
@@ -121,6 +123,39 @@ def test_a_changed_description_is_refused(saved: Path, change: dict[str, Any], m
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(EnrError, match=message):
         load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("image_shape", 16),
+        ("image_shape", [3, "x", 16]),
+        ("focal_px", "x"),
+        ("near", None),
+        ("focal_px", float("nan")),
+        ("channels_2d", [4.5]),
+        ("spherical_mask", "yes"),
+        ("depth_cells", 2.5),
+        ("warp", ["rigid"]),
+        ("background", "white"),
+    ],
+)
+def test_an_entry_of_another_kind_is_named(saved: Path, name: str, value: Any) -> None:
+    path = saved / "model.json"
+    described = json.loads(path.read_text())
+    described["config"][name] = value
+    path.write_text(json.dumps(described))
+    with pytest.raises(EnrError, match=f"has {name} = .*; expected a "):
+        load_model(saved)
+
+
+def test_missing_metadata_is_named(saved: Path) -> None:
+    path = saved / "model.json"
+    described = json.loads(path.read_text())
+    del described["metadata"]
+    path.write_text(json.dumps(described))
+    with pytest.raises(EnrError, match="lacks the entry metadata"):
+        read_metadata(saved)
 
 
 def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
