@@ -163,11 +163,12 @@ def read_tables(path: Path) -> tuple[ShardMeta, dict[str, NDArray[Any]], dict[st
     """Attributes, per-view and per-scene tables of a shard, without its images.
 
     Raises:
-        EnrError: as `open_shard`.
+        EnrError: as `open_shard`; or a split is unknown or a camera not finite.
     """
     with open_shard(path) as file:
         views = {name: _read_column(file[name]) for name in VIEW_SHAPES}
         scenes = {name: _read_column(file[f"scenes/{name}"]) for name in SCENE_SHAPES}
+        _check_values(views, scenes, str(path))
         return _read_meta(file, path), views, scenes
 
 
@@ -176,7 +177,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
     """The open file of a checked shard. Open it in the process that reads it, never before a fork.
 
     Raises:
-        EnrError: the file is missing, truncated, no shard, or of another schema version.
+        EnrError: the file is missing, truncated, no shard, of another schema version, or its tables' shapes disagree.
     """
     if not Path(path).is_file():
         raise EnrError(f"{path} is not a file; give .h5 shards made by `enr datagen`.")
@@ -216,18 +217,26 @@ def _write_meta(file: h5py.File, meta: ShardMeta) -> None:
 def _read_meta(file: h5py.File, path: Path) -> ShardMeta:
     attrs = file.attrs
     try:
-        red, green, blue = (float(value) for value in attrs["background"])
         return ShardMeta(
             group=attrs["group"],
             seed=int(attrs["seed"]),
-            background=(red, green, blue),
+            background=_three_numbers(attrs["background"]),
             blender_version=str(attrs["blender_version"]),
             config=json.loads(attrs["config"]),
             enr_version=str(attrs["enr_version"]),
             schema_version=int(attrs["schema_version"]),
         )
-    except (KeyError, ValueError) as error:
-        raise EnrError(f"{path} lacks a shard attribute ({error}); make it again with `enr datagen`.") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise EnrError(
+            f"{path} lacks a shard attribute or has a wrong one ({error}); make it again with `enr datagen`."
+        ) from error
+
+
+def _three_numbers(background: Any) -> tuple[float, float, float]:
+    if np.shape(background) != (3,):
+        raise ValueError(f"background {background!r} is not three numbers")
+    red, green, blue = (float(value) for value in background)
+    return red, green, blue
 
 
 def _write_images(file: h5py.File, images: NDArray[np.uint8], compression: str) -> None:
@@ -263,32 +272,66 @@ def _read_column(dataset: h5py.Dataset) -> NDArray[Any]:
 def _check_layout(file: h5py.File, path: Path) -> None:
     if file.attrs.get("format") != FORMAT:
         raise EnrError(f"{path} is an HDF5 file but not a shard of enr; give .h5 shards made by `enr datagen`.")
-    version = int(file.attrs.get("schema_version", 0))
-    if version != SCHEMA_VERSION:
+    version = file.attrs.get("schema_version", 0)
+    if np.ndim(version) or version != SCHEMA_VERSION:
         raise EnrError(
             f"{path} has shard schema {version}, this version of enr reads schema {SCHEMA_VERSION}; "
             "make the shard again with `enr datagen`."
         )
     names = ["images", *VIEW_SHAPES, *(f"scenes/{name}" for name in SCENE_SHAPES)]
-    missing = [name for name in names if name not in file]
+    missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
     if missing:
         raise EnrError(f"{path} lacks the data set(s) {', '.join(missing)}; make it again with `enr datagen`.")
     if file.attrs.get("group") not in GROUPS:
         raise EnrError(f"{path} names the group {file.attrs.get('group')!r}; expected one of {', '.join(GROUPS)}.")
+    _check_shapes(file, path)
+
+
+def _check_shapes(file: h5py.File, path: Path) -> None:
+    """Every data set's rows and trailing shape, from the file's header alone."""
+    images = file["images"]
+    _check_images(images.dtype, images.shape, str(path))
+    scenes = {name: file[f"scenes/{name}"].shape for name in SCENE_SHAPES}
+    _check_columns({name: file[name].shape for name in VIEW_SHAPES}, VIEW_SHAPES, images.shape[0], str(path))
+    _check_columns(scenes, SCENE_SHAPES, scenes["scene_id"][0] if scenes["scene_id"] else 0, str(path))
+    kinds = [(file[name], dtype) for name, (dtype, _) in VIEW_SHAPES.items()]
+    kinds += [(file[f"scenes/{name}"], dtype) for name, (dtype, _) in SCENE_SHAPES.items()]
+    for column, dtype in kinds:
+        if column.dtype.kind != np.dtype(dtype).kind:
+            raise EnrError(f"{path}: {column.name} holds {column.dtype}; make the shard again with `enr datagen`.")
+
+
+def _check_values(views: dict[str, NDArray[Any]], scenes: dict[str, NDArray[Any]], where: str) -> None:
+    """Splits that are known and cameras that are finite."""
+    unknown = set(scenes["split"]) - set(SPLITS)
+    if unknown:
+        raise EnrError(f"{where}: unknown split {sorted(unknown)}; expected one of {', '.join(SPLITS)}.")
+    for name in ("world_from_camera", "K"):
+        broken = np.flatnonzero(~np.isfinite(views[name]).all(axis=(1, 2)))
+        if len(broken):
+            raise EnrError(
+                f"{where}: {name} of view {broken[0]} is not finite; make the shard again with `enr datagen`."
+            )
+
+
+def _check_images(dtype: Any, shape: tuple[int, ...], where: str) -> None:
+    if dtype != np.uint8 or len(shape) != 4 or shape[-1] != 4:
+        raise EnrError(f"{where}: images are {dtype} {shape}; expected uint8 (views, height, width, 4).")
+
+
+def _check_columns(
+    found: dict[str, tuple[int, ...]], shapes: dict[str, tuple[Any, tuple[int, ...]]], rows: int, where: str
+) -> None:
+    for name, (_, trailing) in shapes.items():
+        if found[name] != (rows, *trailing):
+            raise EnrError(f"{where}: {name} has shape {found[name]}; expected {(rows, *trailing)}.")
 
 
 def _check_tables(shard: Shard, where: str) -> None:
-    images = shard.images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 4:
-        raise EnrError(f"{where}: images are {images.dtype} {images.shape}; expected uint8 (views, height, width, 4).")
-    rows = len(shard.scenes["scene_id"])
-    for table, shapes, length in (
-        (shard.views, VIEW_SHAPES, len(images)),
-        (shard.scenes, SCENE_SHAPES, rows),
+    _check_images(shard.images.dtype, shard.images.shape, where)
+    for table, shapes, rows in (
+        (shard.views, VIEW_SHAPES, len(shard.images)),
+        (shard.scenes, SCENE_SHAPES, len(shard.scenes["scene_id"])),
     ):
-        for name, (_, trailing) in shapes.items():
-            if np.shape(table[name]) != (length, *trailing):
-                raise EnrError(f"{where}: {name} has shape {np.shape(table[name])}; expected {(length, *trailing)}.")
-    unknown = set(shard.scenes["split"]) - set(SPLITS)
-    if unknown:
-        raise EnrError(f"{where}: unknown split {sorted(unknown)}; expected one of {', '.join(SPLITS)}.")
+        _check_columns({name: np.shape(table[name]) for name in shapes}, shapes, rows, where)
+    _check_values(shard.views, shard.scenes, where)

@@ -192,6 +192,47 @@ def test_an_unknown_group_is_refused(written):
         read_meta(written)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("K", np.zeros((5, 3))),
+        ("radius", np.ones(4)),
+        ("radius", [b"far"] * 5),
+        ("images", np.zeros((4, 5, 7, 4), np.uint8)),
+        ("images", np.zeros((5, 5, 7, 3), np.uint8)),
+        ("scenes/normalise_offset", np.zeros((2, 2))),
+        ("scenes/scene_id", b"a"),
+        ("scenes/split", [b"train", b"exam"]),
+        ("world_from_camera", np.full((5, 4, 4), np.nan)),
+        ("K", np.full((5, 3, 3), np.inf)),
+    ],
+)
+def test_a_data_set_that_does_not_fit_is_refused_when_tables_are_read(written, name, value):
+    with h5py.File(written, "a") as file:
+        del file[name]
+        is_text = np.asarray(value).dtype.kind == "S"
+        file.create_dataset(name, data=value, dtype=h5py.string_dtype() if is_text else None)
+    with pytest.raises(EnrError, match=written.name):
+        read_tables(written)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("schema_version", "one"),
+        ("schema_version", [1, 1]),
+        ("background", 1.0),
+        ("background", "white"),
+        ("seed", "x"),
+    ],
+)
+def test_an_attribute_of_another_kind_is_refused(written, name, value):
+    with h5py.File(written, "a") as file:
+        file.attrs[name] = value
+    with pytest.raises(EnrError, match=written.name):
+        read_meta(written)
+
+
 @pytest.mark.parametrize("column", sorted(set(VIEW_SHAPES)))
 def test_a_column_that_is_too_short_is_not_written(tmp_path, column):
     shard = make_shard()
