@@ -114,7 +114,10 @@ def check_rigid(transform: ArrayLike, tolerance: float = 1e-4) -> Array:
     if matrix.shape[-2:] != (4, 4):
         raise EnrError(f"A rigid transform has shape (..., 4, 4), but got {matrix.shape}; pass a 4x4 matrix.")
     if not np.isfinite(matrix).all():
-        raise EnrError("A 4x4 transform has numbers that are not finite; a rotation and a translation are expected.")
+        raise EnrError(
+            "A 4x4 transform is not rigid: some of its numbers are not finite; "
+            "a rotation and a translation are expected."
+        )
     rotation = matrix[..., :3, :3]
     orthogonal = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(initial=0) <= tolerance
     affine = np.abs(matrix[..., 3, :] - [0, 0, 0, 1]).max(initial=0) <= tolerance
