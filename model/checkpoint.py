@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import re
 from collections.abc import Mapping
@@ -54,8 +55,20 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
     }
     partial_config = folder / (CONFIG_NAME + ".partial")
     partial_config.write_text(json.dumps(described, indent=2) + "\n")
+    for written in (partial, partial_config):
+        sync(written)
     partial.replace(folder / WEIGHTS_NAME)
     partial_config.replace(folder / CONFIG_NAME)
+    sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk: a rename alone outlives no loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from enr.errors import EnrError
-from enr.model.checkpoint import save_model
+from enr.model.checkpoint import save_model, sync
 from enr.model.renderer import Renderer
+from enr.pipelines.runs import beside, replaced_from
 
 STATE_NAME = "trainer.pt"
 STATE_ENTRIES: dict[str, Any] = {
@@ -23,7 +24,7 @@ STATE_ENTRIES: dict[str, Any] = {
     "rng": torch.Tensor,
     "rng_cuda": list,
 }
-_NEW, _OLD = ".new", ".old"
+_NEW = ".new"
 
 
 def save_checkpoint(
@@ -37,21 +38,24 @@ def save_checkpoint(
         metadata: for `save_model`.
         state: the trainer's state; without it the checkpoint can be used, but not resumed.
     """
-    new, old = _beside(folder, _NEW), _beside(folder, _OLD)
+    new, old = beside(folder, _NEW), replaced_from(folder)
     shutil.rmtree(new, ignore_errors=True)
     save_model(new, model, metadata)
     if state is not None:
         torch.save(dict(state), new / STATE_NAME)
+        sync(new / STATE_NAME)
+        sync(new)
     restore_interrupted(folder)
     if folder.exists():
         folder.replace(old)
     new.replace(folder)
+    sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
 def restore_interrupted(folder: Path) -> None:
     """Put the old checkpoint back where a replacement was cut off between its two renames."""
-    old = _beside(folder, _OLD)
+    old = replaced_from(folder)
     if old.exists() and not folder.exists():
         old.replace(folder)
     shutil.rmtree(old, ignore_errors=True)
@@ -82,7 +86,3 @@ def _check_state(state: Any, path: Path) -> None:
     unfit = [name for name, kind in STATE_ENTRIES.items() if not isinstance(entries.get(name), kind)]
     if unfit:
         raise EnrError(f"{path} is not the state of a training (no fitting {unfit[0]}); start a new training.")
-
-
-def _beside(folder: Path, suffix: str) -> Path:
-    return folder.with_name(f".{folder.name}{suffix}")

@@ -12,7 +12,7 @@ import numpy as np
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
 from enr.pipelines.data import Scene, ViewSet
-from enr.pipelines.runs import CONFIG_NAME, RUNS, Run, latest_run, open_run
+from enr.pipelines.runs import CONFIG_NAME, RUNS, Run, latest_run, open_run, standing
 from enr.shards import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _find_checkpoint(settings: EvalSettings) -> tuple[Path, Run | None]:
 
 def _checkpoint_of(run: Run) -> tuple[Path, Run]:
     """The run's best checkpoint, or its last one where no validation has been run yet."""
-    for folder in (run.best, run.last):
+    for folder in (standing(run.best), standing(run.last)):
         if folder.is_dir():
             return folder, run
     raise EnrError(f"The run {run.folder} holds no checkpoint yet; continue it with `enr train --resume`.")

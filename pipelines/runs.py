@@ -120,7 +120,7 @@ def latest_run(root: Path = RUNS) -> Path:
     """
     check_folder(root, "--runs")
     folders = [path.parent for path in Path(root).glob(f"*/{CONFIG_NAME}")]
-    done = [folder for folder in folders if (folder / "checkpoints" / "last").is_dir()]
+    done = [folder for folder in folders if standing(folder / "checkpoints" / "last").is_dir()]
     if not done:
         raise EnrError(f"No earlier run in {root}/; train one with `enr train shards/*.h5`, or name a checkpoint.")
     return max(done, key=lambda folder: (folder.name, folder.stat().st_mtime))
@@ -147,6 +147,25 @@ def check_folder(path: Path, option: str) -> None:
         raise EnrError(f"{option} {path} cannot be a folder, {holder} is a file; name another folder.")
     if not os.access(holder, os.W_OK | os.X_OK):
         raise EnrError(f"{option} {path} cannot be written, {holder} is read-only; name another folder.")
+
+
+def standing(checkpoint: Path) -> Path:
+    """Where a checkpoint folder's content is: beside it, where its replacement was cut off between the two renames.
+
+    It only looks, so that it may be asked while a training is running.
+    """
+    old = replaced_from(checkpoint)
+    return old if old.is_dir() and not checkpoint.is_dir() else checkpoint
+
+
+def replaced_from(checkpoint: Path) -> Path:
+    """Where the earlier checkpoint lies while a new one takes its place."""
+    return beside(checkpoint, ".old")
+
+
+def beside(folder: Path, suffix: str) -> Path:
+    """The hidden neighbour of a folder."""
+    return folder.with_name(f".{folder.name}{suffix}")
 
 
 def _unused(folder: Path) -> Path:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from enr.errors import EnrError
-from enr.model import Renderer, RendererConfig, load_model, read_metadata, save_model
+from enr.model import Renderer, RendererConfig, checkpoint, load_model, read_metadata, save_model
 
 METADATA = {"groups": ["rot", "trans"], "data": {"scenes": 3}, "step": 7}
 
@@ -147,6 +147,16 @@ def test_an_entry_of_another_kind_is_named(saved: Path, name: str, value: Any) -
     path.write_text(json.dumps(described))
     with pytest.raises(EnrError, match=f"has {name} = .*; expected a "):
         load_model(saved)
+
+
+def test_files_are_on_the_disk_before_they_get_their_names(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, events = load_model(saved), []
+    replace = Path.replace
+    monkeypatch.setattr(checkpoint, "sync", lambda path: events.append(path.name))
+    monkeypatch.setattr(Path, "replace", lambda self, to: (events.append(to.name), replace(self, to))[1])
+    save_model(saved, model, METADATA)
+    names = ["model.safetensors", "model.json"]
+    assert events == [*(f"{name}.partial" for name in names), *names, saved.name]
 
 
 def test_missing_metadata_is_named(saved: Path) -> None:

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from PIL import Image
 from tests.pipelines.toy_shards import Toy, write_toy
 
-from enr.model.checkpoint import save_model
+from enr.model.checkpoint import load_model, save_model
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.cli import main
-from enr.pipelines.runs import create_run
+from enr.pipelines.eval_inputs import EvalSettings, find_origin
+from enr.pipelines.runs import create_run, latest_run
 
 torch.set_num_threads(1)
 SIZE_PX = 16
@@ -95,6 +96,17 @@ def test_the_plain_line_takes_the_latest_run_and_writes_into_it(workplace):
         assert str(path.relative_to(workplace)) in result.output
     assert "checkpoints/best" in result.output
     assert "rot: there are no test scenes; these are validation scenes" in result.output
+
+
+def test_a_checkpoint_whose_replacement_was_cut_off_is_found(workplace):
+    checkpoints = latest(workplace) / "checkpoints"
+    for name in ("best", "last"):
+        if (checkpoints / name).is_dir():
+            (checkpoints / name).rename(checkpoints / f".{name}.old")
+    assert latest_run() == Path("runs") / latest(workplace).name
+    origin = find_origin(EvalSettings())
+    assert origin.checkpoint.name == ".best.old"
+    assert load_model(origin.checkpoint)
 
 
 def test_table_and_json_agree(workplace):
