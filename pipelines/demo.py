@@ -37,7 +37,8 @@ class DemoSettings:
     """What the demo makes.
 
     Attributes:
-        folder: where everything goes: `meshes/`, `shards/`, `runs/`, `eval/`.
+        folder: where everything goes: `demo-meshes/`, `demo-shards/`, `runs/`, `demo-eval/`. None of the names that other
+            commands use by default, so that a demo in a working folder replaces nobody's data.
         chairs: how many of them.
         views: pictures of each.
         size_px: width and height of the pictures.
@@ -106,7 +107,7 @@ def run_demo(settings: DemoSettings, say: Say = print) -> DemoResult:
     say(f"2/3 training for {minutes:.1f} minutes")
     run = make_model(settings, summary, minutes, say)
     say("3/3 evaluation on chairs that were not trained on")
-    report = evaluate(EvalSettings(checkpoint=run.folder, out=settings.folder / "eval", seed=settings.seed))
+    report = evaluate(EvalSettings(checkpoint=run.folder, out=settings.folder / "demo-eval", seed=settings.seed))
     say(f"\n{format_report(report)}\n")
     assert summary.contact_sheet is not None
     return DemoResult(
@@ -120,7 +121,7 @@ def make_data(settings: DemoSettings) -> Summary:
     Raises:
         EnrError: no chair could be rendered, with the reason of the first.
     """
-    meshes = settings.folder / "meshes"
+    meshes = settings.folder / "demo-meshes"
     write_shapes(meshes, count=settings.chairs, seed=settings.seed)
     size = settings.size_px
     summary = generate(
@@ -130,7 +131,7 @@ def make_data(settings: DemoSettings) -> Summary:
             poses=PoseSettings("rototrans"),
             render=RenderSettings(size, size, focal_px_from_lens(size), seed=settings.seed),
             split_shares=SPLIT_SHARES,
-            out=settings.folder / "shards",
+            out=settings.folder / "demo-shards",
             overwrite=True,
             pool=PoolSettings(workers=default_workers()),
         ),

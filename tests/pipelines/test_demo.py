@@ -120,6 +120,16 @@ def test_finished_shards_are_kept(tiny):
     assert summary.contact_sheet == result.contact_sheet
 
 
+def test_a_demo_in_a_working_folder_leaves_the_data_there_alone(tmp_path):
+    mine = [tmp_path / "shards/rototrans-00000-of-00001.h5", tmp_path / "meshes/mine.obj"]
+    for path in mine:
+        path.parent.mkdir()
+        path.write_text("precious")
+    summary = demo.make_data(dataclasses.replace(TINY, chairs=2, views=1, folder=tmp_path))
+    assert summary.scenes == 2
+    assert [path.read_text() for path in mine] == ["precious"] * 2
+
+
 def test_without_a_picture_it_ends_in_one_sentence(tiny, monkeypatch):
     settings, _, _ = tiny
     nothing = dataclasses.replace(demo.make_data(settings), scenes=0, failures={"chair": "Blender crashed"})
