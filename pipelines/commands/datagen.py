@@ -74,14 +74,20 @@ INTERRUPTED = 130
     metavar="TRAIN VAL TEST",
     help="Shares of the meshes; which goes where is decided by a hash of its id.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of poses, colours and noise.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of poses, colours and noise."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("shards"), show_default=True, help="Folder.")
 @click.option(
     "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
 )
 @click.option("--overwrite", is_flag=True, help="Replace shards of the same group made with other settings.")
 @click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
-@click.option("--mesh-timeout", type=click.FloatRange(0, min_open=True), help="Seconds before a mesh is given up.")
+@click.option(
+    "--mesh-timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds before a mesh is given up [default: by views, picture size and samples].",
+)
 def command(**options: Any) -> None:
     """Render MESHES (files or folders of OBJ, glTF, PLY, STL, OFF; ShapeNet layouts) into shards of posed pictures."""
     from enr.datagen.generate import generate

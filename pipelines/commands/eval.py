@@ -33,7 +33,9 @@ SPLITS = ("train", "val", "test")
 @click.option("--any-group", is_flag=True, help="Measure groups that the checkpoint never learned, too.")
 @click.option("--source", type=click.IntRange(0), help="The view that the model is given [default: 0].")
 @click.option("--protocol", type=click.Choice(["apple"]), help="apple: source view 64 of 251, all others as targets.")
-@click.option("--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split.")
+@click.option(
+    "--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split [default: all]."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the swapped poses.")
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Pictures at a time.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")

@@ -27,7 +27,11 @@ SHARDS = Path("shards")
     metavar="KEY=VALUE",
     help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or model.warp=rigid; repeatable.",
 )
-@click.option("--max-minutes", type=click.FloatRange(0, min_open=True), help="End after so many (further) minutes.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="End after so many (further) minutes [default: the preset's].",
+)
 @click.option(
     "--resume",
     is_flag=False,
