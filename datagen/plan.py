@@ -79,7 +79,7 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
     """
     sources = find_meshes(settings.meshes)
     splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
-    scenes = [PlannedScene(source, splits[source.scene_id], mesh_sha256(source.path)) for source in sources]
+    scenes = [PlannedScene(source, splits[source.scene_id], _sha256_or_nothing(source.path)) for source in sources]
     picture_bytes = settings.render.width_px * settings.render.height_px * 4
     size = max(1, SHARD_BYTES // (settings.views * picture_bytes))
     chunks = [tuple(scenes[start : start + size]) for start in range(0, len(scenes), size)]
@@ -87,6 +87,14 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
         PlannedShard(shard_path(settings, index, len(chunks)), chunk, shard_config(settings, chunk))
         for index, chunk in enumerate(chunks)
     )
+
+
+def _sha256_or_nothing(path: Path) -> str:
+    """A mesh's hash; empty for one that cannot be read, which becomes a named failure when its turn comes."""
+    try:
+        return mesh_sha256(path)
+    except OSError:
+        return ""
 
 
 def shard_path(settings: GenerateSettings, index: int, shards: int) -> Path:

@@ -37,8 +37,8 @@ class DemoSettings:
     """What the demo makes.
 
     Attributes:
-        folder: where everything goes: `demo-meshes/`, `demo-shards/`, `runs/`, `demo-eval/`. None of the names that other
-            commands use by default, so that a demo in a working folder replaces nobody's data.
+        folder: where everything goes: `demo-meshes/`, `demo-shards/`, `runs/`, `demo-eval/`. Other commands do not
+            use these names by default, so that a demo in a working folder replaces nobody's data.
         chairs: how many of them.
         views: pictures of each.
         size_px: width and height of the pictures.
