@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, failu
 from enr.datagen.pool import Outcome, render_all
 from enr.datagen.poses import Poses, sample_poses
 from enr.errors import EnrError
-from enr.shards import Shard, ShardMeta, read_tables, write_shard
+from enr.shards import FLAGS, Shard, ShardMeta, read_tables, write_shard
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,10 @@ def _view_table(settings: GenerateSettings, scene: PlannedScene, outcome: Outcom
         "radius": poses.radius,
         "target_point": poses.target_point,
         "clipped": np.array(outcome.facts["clipped"], dtype=bool),
+        "roll_deg": np.zeros(views),
+        "split": np.array([scene.split] * views),
+        "clipped_share": np.full(views, np.nan, dtype=np.float32),
+        "flags": np.array(outcome.facts["clipped"], dtype=np.uint16) << FLAGS.index("clipped"),
     }
 
 
@@ -227,6 +232,7 @@ def _scene_table(rendered: Sequence[tuple[PlannedScene, Outcome]]) -> dict[str, 
         "normalise_scale": np.array([outcome.facts["normalise_scale"] for _, outcome in rendered]),
         "normalise_offset": np.array([outcome.facts["normalise_offset"] for _, outcome in rendered]),
         "materials": np.array([outcome.facts["materials"] for _, outcome in rendered]),
+        "facts": np.array([json.dumps(outcome.facts.get("mesh", {}), sort_keys=True) for _, outcome in rendered]),
     }
 
 

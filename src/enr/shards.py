@@ -11,63 +11,85 @@ A shard holds whole scenes as flat tables. Per view, at the root (`views` rows, 
 | `view_index` | int32 (views,) | the view's number within its scene |
 | `azimuth_deg`, `elevation_deg` | float64 (views,) | the orbit's angles, in degrees |
 | `radius`, `target_point` | float64 (views,), (views, 3) | orbit radius and the point looked at, object units |
+| `roll_deg` | float64 (views,) | turn of the camera about its own axis, in degrees |
+| `split` | string (views,) | the scene's split, or `test` for a held-out view of a scene that is trained on |
 | `clipped` | bool (views,) | the object touches the picture's border |
+| `clipped_share` | float32 (views,) | share of the object's silhouette beyond the border; NaN where not measured |
+| `flags` | uint16 (views,) | bits, lowest first: the names in `FLAGS` |
+
+Optional passes, present in full or absent: `depth` float32 (views, height, width), along the optical axis in object
+units, infinite where nothing is; `normals` float16 (views, height, width, 3), with the attribute `space` (`camera` or
+`world`), zero where nothing is; `mask` bool (views, height, width), where anything is.
+
+Angles, radius and target point are NaN where the cameras came from a file.
 
 Per scene, in the group `scenes` (`scenes` rows, in the order of the views): `scene_id`, `split` (train, val or
-test), `mesh_path`, `mesh_sha256`, `normalise_scale`, `normalise_offset` (3), `materials`. A vertex of the Z-up
-mesh becomes `scale * (vertex + offset)` in the world.
+test), `mesh_path`, `mesh_sha256`, `normalise_scale`, `normalise_offset` (3), `materials`, `facts` (JSON: faces,
+material count, missing textures and so on). A vertex of the Z-up mesh becomes `scale * (vertex + offset)` in the
+world.
 
 Attributes of the file: `format` ("enr-shard"), `schema_version`, `enr_version`, `blender_version`, `group`
 (rot, trans or rototrans), `seed`, `background` (three sRGB numbers in [0, 1]) and `config` (JSON: everything
-needed to make the file again).
+needed to make the file again). Every data set carries its own `sha256`. Schema 1, without what came later, is still
+read: columns that it lacks are filled with what they would have said.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.camera import GROUPS, Group
+from enr.camera import Group
 from enr.errors import EnrError
+from enr.shard_layout import (
+    FLAGS,
+    FORMAT,
+    PASS_SHAPES,
+    SCENE_SHAPES,
+    SCHEMA_VERSION,
+    SPLITS,
+    VIEW_SHAPES,
+    Split,
+    check_columns,
+    check_images,
+    check_layout,
+    check_values,
+    columns,
+    pass_columns,
+)
 
-FORMAT = "enr-shard"
-SCHEMA_VERSION = 1
-Split = Literal["train", "val", "test"]
-SPLITS: tuple[Split, ...] = get_args(Split)
+__all__ = [
+    "FLAGS",
+    "PASS_SHAPES",
+    "SCENE_SHAPES",
+    "SCHEMA_VERSION",
+    "SPLITS",
+    "VIEW_SHAPES",
+    "Shard",
+    "ShardMeta",
+    "Split",
+    "image_offset",
+    "open_shard",
+    "read_meta",
+    "read_shard",
+    "read_tables",
+    "values_sha256",
+    "write_shard",
+]
+
 PARTIAL_SUFFIX = ".partial"
-
-VIEW_SHAPES: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "world_from_camera": (np.float64, (4, 4)),
-    "K": (np.float64, (3, 3)),
-    "scene_id": (h5py.string_dtype(), ()),
-    "view_index": (np.int32, ()),
-    "azimuth_deg": (np.float64, ()),
-    "elevation_deg": (np.float64, ()),
-    "radius": (np.float64, ()),
-    "target_point": (np.float64, (3,)),
-    "clipped": (np.bool_, ()),
-}
-"""dtype and trailing shape of every per-view data set but `images`."""
-
-SCENE_SHAPES: dict[str, tuple[Any, tuple[int, ...]]] = {
-    "scene_id": (h5py.string_dtype(), ()),
-    "split": (h5py.string_dtype(), ()),
-    "mesh_path": (h5py.string_dtype(), ()),
-    "mesh_sha256": (h5py.string_dtype(), ()),
-    "normalise_scale": (np.float64, ()),
-    "normalise_offset": (np.float64, (3,)),
-    "materials": (h5py.string_dtype(), ()),
-}
-"""dtype and trailing shape of every data set in the group `scenes`."""
+NormalsSpace = Literal["camera", "world"]
+Table = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -92,17 +114,20 @@ class Shard:
         images: (views, height, width, 4) uint8 RGBA, straight alpha.
         views: per-view arrays by the names of `VIEW_SHAPES`, `views` rows each.
         scenes: per-scene arrays by the names of `SCENE_SHAPES`, `scenes` rows each.
+        passes: optional pictures beside the colour, by the names of `PASS_SHAPES`, `views` rows each.
+        normals_space: axes of the normals, `camera` or `world`.
     """
 
     meta: ShardMeta
     images: NDArray[np.uint8]
     views: dict[str, NDArray[Any]]
     scenes: dict[str, NDArray[Any]]
+    passes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    normals_space: NormalsSpace = "camera"
 
     def split_of_view(self) -> NDArray[np.str_]:
-        """(views,) the split of each view's scene."""
-        split = dict(zip(self.scenes["scene_id"], self.scenes["split"], strict=True))
-        return np.array([split[scene] for scene in self.views["scene_id"]], dtype=str)
+        """(views,) the split of each view: its scene's, or `test` where it was held out."""
+        return self.views["split"].astype(str)
 
 
 def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] = "none") -> None:
@@ -122,7 +147,11 @@ def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] =
     try:
         with h5py.File(partial, "w") as file:
             _write_meta(file, shard.meta)
-            _write_images(file, shard.images, compression)
+            _write_pictures(file, "images", shard.images, compression)
+            for name, pictures in shard.passes.items():
+                _write_pictures(file, name, pictures, compression)
+            if "normals" in shard.passes:
+                file["normals"].attrs["space"] = shard.normals_space
             for name, (dtype, _) in VIEW_SHAPES.items():
                 _write_column(file, name, shard.views[name], dtype)
             for name, (dtype, _) in SCENE_SHAPES.items():
@@ -149,26 +178,24 @@ def read_shard(path: Path) -> Shard:
         EnrError: as `open_shard`.
     """
     with open_shard(path) as file:
-        shard = Shard(
-            meta=_read_meta(file, path),
-            images=file["images"][:],
-            views={name: _read_column(file[name]) for name in VIEW_SHAPES},
-            scenes={name: _read_column(file[f"scenes/{name}"]) for name in SCENE_SHAPES},
-        )
+        views, scenes = _read_tables(file)
+        passes = {name: file[name][:] for name in PASS_SHAPES if name in file}
+        is_world = "normals" in file and file["normals"].attrs.get("space") == "world"
+        space: NormalsSpace = "world" if is_world else "camera"
+        shard = Shard(_read_meta(file, path), file["images"][:], views, scenes, passes, space)
     _check_tables(shard, str(path))
     return shard
 
 
-def read_tables(path: Path) -> tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+def read_tables(path: Path) -> tuple[ShardMeta, Table, Table]:
     """Attributes, per-view and per-scene tables of a shard, without its images.
 
     Raises:
         EnrError: as `open_shard`; or a split is unknown or a camera not finite.
     """
     with open_shard(path) as file:
-        views = {name: _read_column(file[name]) for name in VIEW_SHAPES}
-        scenes = {name: _read_column(file[f"scenes/{name}"]) for name in SCENE_SHAPES}
-        _check_values(views, scenes, str(path))
+        views, scenes = _read_tables(file)
+        check_values(views, scenes, str(path))
         return _read_meta(file, path), views, scenes
 
 
@@ -188,7 +215,7 @@ def open_shard(path: Path) -> Iterator[h5py.File]:
             f"{path} is not a readable HDF5 file (truncated or of another kind); make it again with `enr datagen`."
         ) from error
     with file:
-        _check_layout(file, path)
+        check_layout(file, path)
         yield file
 
 
@@ -239,16 +266,24 @@ def _three_numbers(background: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _write_images(file: h5py.File, images: NDArray[np.uint8], compression: str) -> None:
-    if compression == "none":
-        file.create_dataset("images", data=images)
-        return
-    file.create_dataset("images", data=images, chunks=(1, *images.shape[1:]), compression="gzip", compression_opts=4)
+def _write_pictures(file: h5py.File, name: str, pictures: NDArray[Any], compression: str) -> None:
+    layout: dict[str, Any] = {}
+    if compression != "none":
+        layout = {"chunks": (1, *pictures.shape[1:]), "compression": "gzip", "compression_opts": 4}
+    file.create_dataset(name, data=pictures, **layout).attrs["sha256"] = values_sha256(pictures)
 
 
 def _write_column(file: h5py.File, name: str, values: NDArray[Any], dtype: Any) -> None:
     is_text = h5py.check_string_dtype(np.dtype(dtype)) is not None
-    file.create_dataset(name, data=np.asarray(values, dtype=object) if is_text else values, dtype=dtype)
+    column = np.asarray(values, dtype=object) if is_text else np.asarray(values, dtype=dtype)
+    file.create_dataset(name, data=column, dtype=dtype).attrs["sha256"] = values_sha256(column)
+
+
+def values_sha256(values: NDArray[Any]) -> str:
+    """SHA-256 of an array's bytes in row order, little-endian; of text in UTF-8, each entry ended by a NUL."""
+    if values.dtype.kind in "OU":
+        return hashlib.sha256(b"".join(str(text).encode() + b"\0" for text in values.tolist())).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
 
 
 def _publish(partial: Path, path: Path) -> None:
@@ -269,69 +304,34 @@ def _read_column(dataset: h5py.Dataset) -> NDArray[Any]:
     return dataset[:]
 
 
-def _check_layout(file: h5py.File, path: Path) -> None:
-    if file.attrs.get("format") != FORMAT:
-        raise EnrError(f"{path} is an HDF5 file but not a shard of enr; give .h5 shards made by `enr datagen`.")
-    version = file.attrs.get("schema_version", 0)
-    if np.ndim(version) or version != SCHEMA_VERSION:
-        raise EnrError(
-            f"{path} has shard schema {version}, this version of enr reads schema {SCHEMA_VERSION}; "
-            "make the shard again with `enr datagen`."
-        )
-    names = ["images", *VIEW_SHAPES, *(f"scenes/{name}" for name in SCENE_SHAPES)]
-    missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
-    if missing:
-        raise EnrError(f"{path} lacks the data set(s) {', '.join(missing)}; make it again with `enr datagen`.")
-    if file.attrs.get("group") not in GROUPS:
-        raise EnrError(f"{path} names the group {file.attrs.get('group')!r}; expected one of {', '.join(GROUPS)}.")
-    _check_shapes(file, path)
+def _read_tables(file: h5py.File) -> tuple[Table, Table]:
+    """Per-view and per-scene columns; what an older schema lacks is filled with what it would have said."""
+    version = int(file.attrs["schema_version"])
+    views = {name: _read_column(file[name]) for name in columns("views", version)}
+    scenes = {path.split("/")[1]: _read_column(file[path]) for path in columns("scenes", version)}
+    return (views, scenes) if version > 1 else _with_later_columns(views, scenes)
 
 
-def _check_shapes(file: h5py.File, path: Path) -> None:
-    """Every data set's rows and trailing shape, from the file's header alone."""
-    images = file["images"]
-    _check_images(images.dtype, images.shape, str(path))
-    scenes = {name: file[f"scenes/{name}"].shape for name in SCENE_SHAPES}
-    _check_columns({name: file[name].shape for name in VIEW_SHAPES}, VIEW_SHAPES, images.shape[0], str(path))
-    _check_columns(scenes, SCENE_SHAPES, scenes["scene_id"][0] if scenes["scene_id"] else 0, str(path))
-    kinds = [(file[name], dtype) for name, (dtype, _) in VIEW_SHAPES.items()]
-    kinds += [(file[f"scenes/{name}"], dtype) for name, (dtype, _) in SCENE_SHAPES.items()]
-    for column, dtype in kinds:
-        if column.dtype.kind != np.dtype(dtype).kind:
-            raise EnrError(f"{path}: {column.name} holds {column.dtype}; make the shard again with `enr datagen`.")
-
-
-def _check_values(views: dict[str, NDArray[Any]], scenes: dict[str, NDArray[Any]], where: str) -> None:
-    """Splits that are known and cameras that are finite."""
-    unknown = set(scenes["split"]) - set(SPLITS)
-    if unknown:
-        raise EnrError(f"{where}: unknown split {sorted(unknown)}; expected one of {', '.join(SPLITS)}.")
-    for name in ("world_from_camera", "K"):
-        broken = np.flatnonzero(~np.isfinite(views[name]).all(axis=(1, 2)))
-        if len(broken):
-            raise EnrError(
-                f"{where}: {name} of view {broken[0]} is not finite; make the shard again with `enr datagen`."
-            )
-
-
-def _check_images(dtype: Any, shape: tuple[int, ...], where: str) -> None:
-    if dtype != np.uint8 or len(shape) != 4 or shape[-1] != 4:
-        raise EnrError(f"{where}: images are {dtype} {shape}; expected uint8 (views, height, width, 4).")
-
-
-def _check_columns(
-    found: dict[str, tuple[int, ...]], shapes: dict[str, tuple[Any, tuple[int, ...]]], rows: int, where: str
-) -> None:
-    for name, (_, trailing) in shapes.items():
-        if found[name] != (rows, *trailing):
-            raise EnrError(f"{where}: {name} has shape {found[name]}; expected {(rows, *trailing)}.")
+def _with_later_columns(views: Table, scenes: Table) -> tuple[Table, Table]:
+    """The tables of schema 1 as schema 2 has them."""
+    split = dict(zip(scenes["scene_id"].tolist(), scenes["split"].tolist(), strict=True))
+    count = len(views["clipped"])
+    later_views: Table = {
+        "roll_deg": np.zeros(count),
+        "split": np.array([split.get(scene, "") for scene in views["scene_id"].tolist()], dtype=str),
+        "clipped_share": np.full(count, np.nan, dtype=np.float32),
+        "flags": (views["clipped"].astype(np.uint16) << FLAGS.index("clipped")).astype(np.uint16),
+    }
+    return {**views, **later_views}, {**scenes, "facts": np.array(["{}"] * len(scenes["split"]), dtype=str)}
 
 
 def _check_tables(shard: Shard, where: str) -> None:
-    _check_images(shard.images.dtype, shard.images.shape, where)
+    check_images(shard.images.dtype, shard.images.shape, where)
     for table, shapes, rows in (
         (shard.views, VIEW_SHAPES, len(shard.images)),
         (shard.scenes, SCENE_SHAPES, len(shard.scenes["scene_id"])),
     ):
-        _check_columns({name: np.shape(table[name]) for name in shapes}, shapes, rows, where)
-    _check_values(shard.views, shard.scenes, where)
+        check_columns({name: np.shape(table[name]) for name in shapes}, shapes, rows, where)
+    found = {name: np.shape(pictures) for name, pictures in shard.passes.items()}
+    check_columns(found, pass_columns(shard.images.shape, found), len(shard.images), where)
+    check_values(shard.views, shard.scenes, where)

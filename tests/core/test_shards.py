@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from enr import __version__, shards
 from enr.camera import GROUPS, intrinsics, orbit_camera
 from enr.errors import EnrError
+from enr.shard_layout import SINCE_SCHEMA_2
 from enr.shards import (
+    FLAGS,
     SCENE_SHAPES,
     SPLITS,
     VIEW_SHAPES,
@@ -58,6 +60,10 @@ def make_shard(ids=("a", "b"), views_of=(2, 3), shape=(5, 7), seed=0, group="rot
             "radius": np.full(views, 2.0),
             "target_point": target_point,
             "clipped": rng.random(views) < 0.5,
+            "roll_deg": rng.uniform(-10, 10, views),
+            "split": rng.choice(SPLITS, views),
+            "clipped_share": rng.random(views, dtype=np.float32),
+            "flags": rng.integers(0, 2 ** len(FLAGS), views).astype(np.uint16),
         },
         scenes={
             "scene_id": np.array(ids, dtype=str),
@@ -67,6 +73,7 @@ def make_shard(ids=("a", "b"), views_of=(2, 3), shape=(5, 7), seed=0, group="rot
             "normalise_scale": rng.uniform(0.5, 2, scenes),
             "normalise_offset": rng.normal(size=(scenes, 3)),
             "materials": np.array(["palette"] * scenes),
+            "facts": np.array(['{"faces": 12}'] * scenes),
         },
     )
 
@@ -133,9 +140,9 @@ def test_gzip_makes_one_chunk_an_image(tmp_path):
         assert file["images"].chunks == (1, 5, 7, 4)
 
 
-def test_each_view_has_its_scene_s_split():
-    shard = change(make_shard(), "scenes", split=np.array(["val", "train"]))
-    assert shard.split_of_view().tolist() == ["val", "val", "train", "train", "train"]
+def test_a_view_may_be_held_out_of_a_scene_that_is_trained_on():
+    shard = change(make_shard(), "views", split=np.array(["val", "val", "train", "test", "train"]))
+    assert shard.split_of_view().tolist() == ["val", "val", "train", "test", "train"]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
@@ -277,3 +284,49 @@ def test_a_failed_rename_leaves_no_partial(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="Input/output"):
         write_shard(tmp_path / "shard.h5", make_shard())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_passes_come_back_with_the_axes_of_their_normals(tmp_path, compression):
+    shard, rng = make_shard(), np.random.default_rng(1)
+    views = len(shard.images)
+    passes = {
+        "depth": np.where(rng.random((views, 5, 7)) < 0.5, np.inf, rng.random((views, 5, 7))).astype(np.float32),
+        "normals": rng.normal(size=(views, 5, 7, 3)).astype(np.float16),
+        "mask": rng.random((views, 5, 7)) < 0.5,
+    }
+    write_shard(tmp_path / "a.h5", dataclasses.replace(shard, passes=passes, normals_space="world"), compression)
+    again = read_shard(tmp_path / "a.h5")
+    assert again.normals_space == "world"
+    for name, pictures in passes.items():
+        np.testing.assert_array_equal(again.passes[name], pictures)
+        assert again.passes[name].dtype == pictures.dtype
+
+
+def test_a_pass_of_another_size_is_refused(tmp_path):
+    shard = make_shard()
+    with pytest.raises(EnrError, match="depth has shape"):
+        write_shard(tmp_path / "a.h5", dataclasses.replace(shard, passes={"depth": np.zeros((5, 5, 6), np.float32)}))
+
+
+def test_every_data_set_carries_the_hash_of_its_values(written):
+    with h5py.File(written) as file:
+        names: list[str] = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        for name in names:
+            values = file[name].asstr()[:] if h5py.check_string_dtype(file[name].dtype) else file[name][:]
+            assert file[name].attrs["sha256"] == shards.values_sha256(np.asarray(values))
+    assert {"images", "K", "scenes/facts"} <= set(names)
+
+
+def test_a_shard_of_schema_1_is_read_with_what_it_would_have_said(written):
+    with h5py.File(written, "a") as file:
+        file.attrs["schema_version"] = 1
+        for name in SINCE_SCHEMA_2:
+            del file[name]
+    shard = read_shard(written)
+    split = dict(zip(shard.scenes["scene_id"], shard.scenes["split"], strict=True))
+    assert shard.split_of_view().tolist() == [split[scene] for scene in shard.views["scene_id"]]
+    assert not shard.views["roll_deg"].any() and np.isnan(shard.views["clipped_share"]).all()
+    np.testing.assert_array_equal(shard.views["flags"] == 2 ** FLAGS.index("clipped"), shard.views["clipped"])
+    assert set(shard.scenes["facts"]) == {"{}"}

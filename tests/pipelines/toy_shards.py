@@ -56,6 +56,10 @@ def make_toy(toy: Toy) -> Shard:
         "radius": np.full(count, 2.0),
         "target_point": target,
         "clipped": np.zeros(count, dtype=bool),
+        "roll_deg": np.zeros(count),
+        "split": np.repeat(toy.splits, toy.views),
+        "clipped_share": np.zeros(count, dtype=np.float32),
+        "flags": np.zeros(count, dtype=np.uint16),
     }
     meta = ShardMeta(toy.group, toy.seed, toy.background, "none", {"made_by": "toy"})
     return Shard(meta, np.stack(images), views, _scene_table(ids, toy.splits))
@@ -70,6 +74,7 @@ def _scene_table(ids: list[str], splits: tuple[str, ...]) -> dict[str, Any]:
         "normalise_scale": np.ones(len(ids)),
         "normalise_offset": np.zeros((len(ids), 3)),
         "materials": np.array(["palette"] * len(ids)),
+        "facts": np.array(["{}"] * len(ids)),
     }
 
 
