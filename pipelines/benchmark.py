@@ -134,7 +134,8 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
 
 def measure_loader(settings: BenchSettings) -> dict[str, Any]:
     """Pairs a second that the training loader reads from files in the system's cache."""
-    from enr.pipelines.data import PairLoader, ViewSet
+    from enr.pipelines.data import ViewSet
+    from enr.pipelines.loader import PairLoader
 
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
         view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
@@ -154,7 +155,8 @@ def measure_train(settings: BenchSettings) -> dict[str, Any]:
     """Pictures a second in whole training steps (load, predict, back-propagate, update), as `enr train` makes them."""
     from enr.model import Renderer
     from enr.model.counting import count_parameters
-    from enr.pipelines.data import PairLoader, ViewSet
+    from enr.pipelines.data import ViewSet
+    from enr.pipelines.loader import PairLoader
     from enr.pipelines.machine import choose_device, describe, prepare_cpu
     from enr.pipelines.prepare import resolve_config
     from enr.pipelines.trainer import Trainer

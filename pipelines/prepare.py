@@ -14,7 +14,8 @@ from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
 from enr.pipelines.config import Config, Preset, override, read_preset, resolve
-from enr.pipelines.data import ViewSet, check_pairs
+from enr.pipelines.data import ViewSet
+from enr.pipelines.loader import check_pairs
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.shards import SPLITS
 

@@ -17,8 +17,9 @@ from enr.model.renderer import Renderer
 from enr.pipelines import runs
 from enr.pipelines.checkpoints import load_state
 from enr.pipelines.config import Config, Preset, find_key, override, validated_train
-from enr.pipelines.data import PairLoader, ViewSet
+from enr.pipelines.data import ViewSet
 from enr.pipelines.interrupt import StopWish
+from enr.pipelines.loader import PairLoader
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.prepare import describe_data, metadata_of, resolve_config
 from enr.pipelines.runs import Run

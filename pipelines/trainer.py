@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from enr.model.losses import reconstruction_loss
 from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data import Batch, PairLoader, composite
+from enr.pipelines.data import composite
+from enr.pipelines.loader import Batch, PairLoader
 from enr.pipelines.machine import autocast
 
 

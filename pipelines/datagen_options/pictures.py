@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 OPTIONS = (
     click.option("--resolution", default="64", show_default=True, help="Picture size in pixels: N or WIDTHxHEIGHT."),
     click.option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Paths for each pixel."),
-    click.option("--focal-px", type=click.FloatRange(0, min_open=True), help="Focal length in pixels [default: 50 mm]."),
+    click.option(
+        "--focal-px", type=click.FloatRange(0, min_open=True), help="Focal length in pixels [default: 50 mm]."
+    ),
     click.option(
         "--normalise",
         type=click.Choice(["diagonal", "longest", "none"]),

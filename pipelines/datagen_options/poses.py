@@ -13,11 +13,19 @@ if TYPE_CHECKING:
 
 OPTIONS = (
     click.option(
-        "--group", type=click.Choice(camera.GROUPS), default="rototrans", show_default=True, help="Motions of the camera."
+        "--group",
+        type=click.Choice(camera.GROUPS),
+        default="rototrans",
+        show_default=True,
+        help="Motions of the camera.",
     ),
     click.option("--views", type=click.IntRange(1), default=50, show_default=True, help="Pictures of each mesh."),
     click.option(
-        "--radius", type=click.FloatRange(0, min_open=True), default=camera.RADIUS, show_default=True, help="Orbit radius."
+        "--radius",
+        type=click.FloatRange(0, min_open=True),
+        default=camera.RADIUS,
+        show_default=True,
+        help="Orbit radius.",
     ),
     click.option(
         "--box",
@@ -27,7 +35,9 @@ OPTIONS = (
         metavar="X0 X1 Y0 Y1 Z0 Z1",
         help="Where the target points of translations lie.",
     ),
-    click.option("--elevation-deg", type=(float, float), default=camera.ELEVATION_DEG, show_default=True, help="Range."),
+    click.option(
+        "--elevation-deg", type=(float, float), default=camera.ELEVATION_DEG, show_default=True, help="Range."
+    ),
     click.option("--azimuth-deg", type=(float, float), default=camera.AZIMUTH_DEG, show_default=True, help="Range."),
     click.option(
         "--sphere",

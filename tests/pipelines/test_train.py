@@ -16,8 +16,9 @@ from enr.errors import EnrError
 from enr.model import load_model, read_metadata
 from enr.pipelines import checkpoints
 from enr.pipelines.config import preset_names
-from enr.pipelines.data import PairLoader, ViewSet, composite
+from enr.pipelines.data import ViewSet, composite
 from enr.pipelines.journal import read_metrics
+from enr.pipelines.loader import PairLoader
 from enr.pipelines.runs import latest_run, open_run
 from enr.pipelines.train import TrainSettings, train
 from enr.pipelines.trainer import Trainer
