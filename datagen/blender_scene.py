@@ -13,15 +13,12 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen import blender_mesh
+from enr.datagen import blender_engine, blender_light, blender_materials, blender_mesh
 
 SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e6
 MARGIN_PX = 0.25
-AMBIENT = 0.6
-SUNS = (((0.6, -0.5, 0.8), 2.0), ((-0.7, 0.4, -0.5), 0.8))
-"""Direction towards each sun and its strength in W/m²: a key light from above, a weaker fill from below behind."""
 OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
@@ -32,7 +29,8 @@ def version() -> str:
 
 def warm_up(threads: int) -> None:
     """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
-    job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1}
+    no_light = {"ambient": 0.0, "suns": [], "bounces": 0}
+    job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
     prepare_scene(job)
     bpy.ops.render.render()
 
@@ -88,56 +86,24 @@ def prepare_scene(job: dict[str, Any]) -> Any:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
         scene["enr"] = True
-        _set_engine(scene)
-        _add_light(scene)
-        camera = _add(scene, "camera", bpy.data.cameras.new("enr-camera"))
-        camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
-        scene.camera = camera
+        _add_camera(scene)
+    blender_engine.set_engine(scene, job)
+    blender_light.set_light(scene, job)
     render = scene.render
     render.resolution_x, render.resolution_y, render.resolution_percentage = job["width_px"], job["height_px"], 100
     render.threads_mode, render.threads = "FIXED", job["threads"]
-    scene.cycles.samples = job["samples"]
     lens = scene.camera.data
     lens.sensor_fit, lens.sensor_width = "HORIZONTAL", SENSOR_MM
     lens.lens = job["focal_px"] / job["width_px"] * SENSOR_MM
     return scene
 
 
-def _set_engine(scene: Any) -> None:
-    """Cycles on the CPU with nothing that costs time or changes pixels unasked."""
-    render, cycles = scene.render, scene.cycles
-    render.engine, cycles.device = "CYCLES", "CPU"
-    render.film_transparent, render.dither_intensity = True, 0.0
-    render.use_compositing = render.use_sequencer = False
-    render.use_border, render.use_crop_to_border, render.use_persistent_data = True, False, True
-    render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
-    scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
-    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = cycles.use_light_tree = False
-    cycles.pixel_filter_type = "BOX"
-    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 1, 1
-    cycles.transmission_bounces, cycles.transparent_max_bounces, cycles.volume_bounces = 2, 8, 0
-    cycles.caustics_reflective = cycles.caustics_refractive = False
-
-
-def _add_light(scene: Any) -> None:
-    """Even light from everywhere and two suns, fixed in the world: nothing is black, faces still differ."""
-    world = bpy.data.worlds.new("enr-world")
-    world.use_nodes = True
-    world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = AMBIENT
-    scene.world = world
-    for direction, strength in SUNS:
-        light = bpy.data.lights.new("enr-sun", "SUN")
-        light.energy = strength
-        sun = _add(scene, "sun", light)
-        sun.matrix_world = mathutils.Vector(direction).to_track_quat("Z", "Y").to_matrix().to_4x4()
-
-
-def _add(scene: Any, name: str, data: Any) -> Any:
-    item = bpy.data.objects.new(f"enr-{name}", data)
-    item["enr"] = True
-    scene.collection.objects.link(item)
-    return item
+def _add_camera(scene: Any) -> None:
+    camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
+    camera["enr"] = True
+    camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
+    scene.collection.objects.link(camera)
+    scene.camera = camera
 
 
 def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
@@ -146,8 +112,8 @@ def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[d
     scale, offset = blender_mesh.normalisation(vertices, job["normalise"])
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
-    materials = blender_mesh.choose_materials(path, job["materials"])
-    blender_mesh.paint(objects, materials, job["palette"])
+    materials = blender_materials.choose_materials(path, job["materials"])
+    blender_materials.paint(objects, materials, job["palette"])
     facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials}
     return facts, scale * (vertices + offset)
 

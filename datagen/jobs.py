@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from enr.camera import focal_px_from_lens
+from enr.datagen.lighting import LIGHTINGS, LightingName
 from enr.datagen.meshes import MeshSource
 from enr.datagen.poses import Poses, view_rng
 
@@ -31,6 +33,7 @@ class RenderSettings:
         normalise: `diagonal` (box diagonal 1), `longest` (longest side 1) or `none`.
         materials: `original`, `grey`, `palette`, or None to take what the file can offer.
         seed: the data set's seed.
+        lighting: the name of a light in `enr.datagen.lighting.LIGHTINGS`.
     """
 
     width_px: int = 64
@@ -40,6 +43,7 @@ class RenderSettings:
     normalise: Normalise = "diagonal"
     materials: Materials | None = None
     seed: int = 0
+    lighting: LightingName = "default"
 
 
 def render_job(
@@ -67,6 +71,7 @@ def render_job(
         "normalise": settings.normalise,
         "materials": settings.materials,
         "palette": linear_palette(settings.seed, source.scene_id),
+        "lighting": dataclasses.asdict(LIGHTINGS[settings.lighting]),
         "views": views,
     }
 
