@@ -31,7 +31,11 @@ class TrainConfig:
     Attributes:
         steps: training ends after so many steps...
         max_minutes: ...or after so many minutes of training, whichever comes first (None: no limit).
-        batch_size: pairs of views a step; each is used in both directions.
+        batch_size: scenes a step.
+        targets: targets of each encoded source; targets + 1 views of each scene are all rendered from each other, so
+            1 means pairs, used in both directions.
+        ema: share of the old weights that their moving average keeps at each step (0: no average); the average is
+            what is measured and kept.
         learning_rate: Adam's, between warm-up and decay.
         warmup_steps: steps over which the learning rate rises from 0.
         decay: last share of the training over which it falls to 0 again.
@@ -52,6 +56,8 @@ class TrainConfig:
     steps: int = 100_000
     max_minutes: float | None = None
     batch_size: int = 16
+    targets: int = 1
+    ema: float = 0.0
     learning_rate: float = 2e-4
     warmup_steps: int = 100
     decay: float = 0.3
@@ -72,6 +78,7 @@ class TrainConfig:
         for name in (
             "steps",
             "batch_size",
+            "targets",
             "validations",
             "validation_pictures",
             "frames",
@@ -84,6 +91,7 @@ class TrainConfig:
         for name in ("learning_rate", "checkpoint_minutes"):
             _check_bound(name, getattr(self, name), getattr(self, name) > 0, "positive")
         _check_bound("seed", self.seed, self.seed < MAX_SEED, "below 2**63")
+        _check_bound("ema", self.ema, 0 <= self.ema < 1, "in [0, 1)")
         _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
         if self.max_minutes is not None:
             _check_bound("max_minutes", self.max_minutes, self.max_minutes > 0, "positive")

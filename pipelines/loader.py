@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,57 +14,72 @@ from enr.pipelines.data import Indices, Scene, ViewSet
 from enr.pipelines.images import Images
 from enr.shards import Split
 
+MIN_VIEWS = 2
+"""A source and a target."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of views of a scene, both ways: row i and row i + pairs are each other's target.
+    """A few views of each of some scenes, every one the source and the target of all others of its scene.
 
     Attributes:
-        views: (2 pairs,) indices of the source views.
-        rgba: (2 pairs, height, width, 4) uint8; the buffer is used again for the next batch but one.
-        target_from_source: (2 pairs, 4, 4) float64 motions from row i's camera to its target's.
+        views: (scenes * views_per_scene,) indices of views; the first view of every scene, then every second, ...
+        rgba: (as many, height, width, 4) uint8; the buffer is used again for the next batch but one.
+        source: (pairs,) rows of `views`; for two views a scene simply every row in its order.
+        target: (pairs,) rows of `views`.
+        target_from_source: (pairs, 4, 4) float64 motions from the source's camera to its target's.
     """
 
     views: Indices
     rgba: Images
+    source: Indices
+    target: Indices
     target_from_source: NDArray[np.float64]
 
 
 class PairLoader:
     """Endless random pairs of different views of one scene of a split.
 
-    Every view is the first of a pair once per pass over the data; its partner is any other view of its scene.
+    Every view is the first of its scene once per pass over the data; its companions are any other views of its scene.
     Batch number i depends on the seed and i alone, so the loader's whole state is a number.
     """
 
-    def __init__(self, view_set: ViewSet, split: Split, batch_size: int, seed: int) -> None:
-        """Prepare pairs of `split`, `batch_size` pairs a batch.
+    def __init__(
+        self, view_set: ViewSet, split: Split, batch_size: int, seed: int, views_per_scene: int = MIN_VIEWS
+    ) -> None:
+        """Prepare batches of `batch_size` scenes of `split`, `views_per_scene` views each.
 
         Raises:
-            EnrError: the split has no scene, or a scene with a single view.
+            EnrError: the split has no scene, or a scene with too few views.
         """
         scenes = view_set.scenes(split)
-        check_pairs(scenes, split)
+        check_pairs(scenes, split, views_per_scene)
         self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
+        self.views_per_scene = views_per_scene
         self.position = 0
         self._members = np.concatenate([scene.view_indices for scene in scenes])
         self._first = np.array([scene.first for scene in view_set.all_scenes])
         self._count = np.array([scene.count for scene in view_set.all_scenes])
-        shape = (2 * batch_size, view_set.height_px, view_set.width_px, 4)
+        shape = (views_per_scene * batch_size, view_set.height_px, view_set.width_px, 4)
         self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
         self._pass: tuple[int, Indices] = (-1, self._members)
+        self._source, self._target = _ordered_pairs(batch_size, views_per_scene)
+
+    @property
+    def pairs_per_batch(self) -> int:
+        """Pictures that a batch asks for: one for each ordered pair of views of a scene."""
+        return len(self._source)
 
     def __next__(self) -> Batch:
         """The next batch."""
-        first, second = self.pairs(self.position)
-        views = np.concatenate([first, second])
-        partners = np.concatenate([second, first])
+        views = self.groups(self.position).ravel()
         rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
         self.position += 1
-        return Batch(views, rgba, self.view_set.target_from_source(views, partners))
+        motion = self.view_set.target_from_source(views[self._source], views[self._target])
+        return Batch(views, rgba, self._source, self._target, motion)
 
-    def pairs(self, position: int) -> tuple[Indices, Indices]:
-        """The views (pairs,) and (pairs,) of batch number `position`."""
+    def groups(self, position: int) -> Indices:
+        """The views (views_per_scene, batch_size) of batch number `position`; a column is of one scene."""
         size = len(self._members)
         places = np.arange(position * self.batch_size, (position + 1) * self.batch_size)
         first = np.concatenate(
@@ -72,8 +88,15 @@ class PairLoader:
         rng = np.random.default_rng([self.seed, 1, position])
         scene = self.view_set.views["scene"][first]
         start, count = self._first[scene], self._count[scene]
-        second = start + (first - start + rng.integers(1, count)) % count
-        return first, second
+        others = start + (first - start + self._steps(rng, count)) % count
+        return np.concatenate([first[None], others])
+
+    def _steps(self, rng: np.random.Generator, count: Indices) -> Indices:
+        """How far (views_per_scene - 1, scenes) the companions stand from the first view, all different."""
+        wanted = self.views_per_scene - 1
+        if wanted == 1:
+            return rng.integers(1, count)[None]
+        return np.stack([1 + rng.choice(views - 1, wanted, replace=False) for views in count.tolist()], axis=1)
 
     def state_dict(self) -> dict[str, int]:
         """All that `load_state_dict` needs to go on with the same batches."""
@@ -92,17 +115,31 @@ class PairLoader:
         return self._pass[1]
 
 
-def check_pairs(scenes: Sequence[Scene], split: Split) -> None:
+def _ordered_pairs(batch_size: int, views_per_scene: int) -> tuple[Indices, Indices]:
+    """Rows of the sources and of the targets of a batch, each view of a scene with each other one."""
+    rows = np.arange(views_per_scene * batch_size).reshape(views_per_scene, batch_size)
+    places = list(itertools.permutations(range(views_per_scene), 2))
+    return np.concatenate([rows[one] for one, _ in places]), np.concatenate([rows[other] for _, other in places])
+
+
+def check_pairs(scenes: Sequence[Scene], split: Split, views_per_scene: int = MIN_VIEWS) -> None:
     """Check that pairs can be drawn.
 
     Raises:
-        EnrError: no scene, or a scene with a single view.
+        EnrError: no scene, or a scene with too few views.
     """
     if not scenes:
         raise EnrError(f"The shards hold no scene of the split '{split}'; add meshes or change `enr datagen --split`.")
-    single = next((scene for scene in scenes if scene.count < 2), None)
-    if single is not None:
+    poor = next((scene for scene in scenes if scene.count < views_per_scene), None)
+    if poor is None:
+        return
+    where = f"Scene {poor.scene_id} ({poor.group}, {split})"
+    if poor.count < MIN_VIEWS:
         raise EnrError(
-            f"Scene {single.scene_id} ({single.group}, {split}) has a single view, training needs pairs of views; "
+            f"{where} has a single view, training needs pairs of views; "
             "make the shards with `enr datagen --views 2` or more."
         )
+    raise EnrError(
+        f"{where} has {poor.count} views, {views_per_scene - 1} targets for each source need {views_per_scene}; "
+        f"lower `targets` to {poor.count - 1}, or make the shards with more `--views`."
+    )

@@ -106,7 +106,7 @@ class Session:
                 self._loop(should_stop, validations, frames)
             if not self._parts.run.best.is_dir():  # stopped before the first validation
                 self._check_weights()
-                save_checkpoint(self._parts.run.best, self._trainer.model, self._metadata())
+                save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
             self._save_last()
             self._journal.save_gif()
         finally:
@@ -160,7 +160,7 @@ class Session:
 
     def _validate(self, share: float) -> None:
         self._check_weights()
-        scores = self._scores = self._probe.score(self._trainer.model)
+        scores = self._scores = self._probe.score(self._trainer.best_estimate)
         elapsed = {"elapsed_s": self._elapsed_s()}
         kind = "validation" if self._has_validation else "train_scenes"
         faults = find_faults(scores) if share >= PATIENCE else ()
@@ -175,11 +175,11 @@ class Session:
             self._say(f"Warning: the model does not learn as it should; {fault}")
         if scores.psnr_db > self._best_db or not self._has_validation:
             self._best_db = scores.psnr_db
-            save_checkpoint(self._parts.run.best, self._trainer.model, self._metadata())
+            save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
         self._save_last()
 
     def _add_frame(self) -> None:
-        self._journal.add_frame(self._album.picture(self._trainer.model), self._trainer.step)
+        self._journal.add_frame(self._album.picture(self._trainer.best_estimate), self._trainer.step)
 
     def _save_last(self) -> None:
         self._check_weights()
@@ -188,7 +188,7 @@ class Session:
             "elapsed_s": self._elapsed_s(),
             "best_psnr_db": self._best_db,
         }
-        save_checkpoint(self._parts.run.last, self._trainer.model, self._metadata(), state)
+        save_checkpoint(self._parts.run.last, self._trainer.best_estimate, self._metadata(), state)
         self._saved_s = time.perf_counter()
 
     def _metadata(self) -> dict[str, Any]:
@@ -222,7 +222,7 @@ class Session:
 
     def _images_per_s(self) -> float:
         steps = self._trainer.step - self._first_step
-        return 2 * self._config.batch_size * steps / max(time.perf_counter() - self._started_s, 1e-9)
+        return self._trainer.pictures_per_step * steps / max(time.perf_counter() - self._started_s, 1e-9)
 
     def _open_bar(self) -> tqdm[Any]:
         form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"

@@ -123,7 +123,8 @@ def _resume(settings: TrainSettings, say: Say) -> SessionParts:
 
 def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
     prepare_cpu(config.train.threads)
-    loader = PairLoader(view_set, "train", config.train.batch_size, config.train.seed)
+    views_per_scene = config.train.targets + 1
+    loader = PairLoader(view_set, "train", config.train.batch_size, config.train.seed, views_per_scene)
     return Trainer(model, loader, config.train, choose_device(config.train.device))
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from enr.model.losses import reconstruction_loss
 from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data import composite
-from enr.pipelines.loader import Batch, PairLoader
+from enr.pipelines.loader import MIN_VIEWS, Batch, PairLoader
 from enr.pipelines.machine import autocast
 
 
@@ -35,6 +36,8 @@ class StepResult:
 class Trainer:
     """Trains a renderer on pairs of views (Dupont et al. 2020, section 3.3: each view is its partner's target).
 
+    With `targets` above 1 every view of a scene is the target of several others.
+
     Attributes:
         model: in training mode, on `device`.
         step: steps done.
@@ -47,7 +50,22 @@ class Trainer:
         self.step = 0
         self.device = device
         self._loader, self._config = loader, config
+        self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+
+    @property
+    def best_estimate(self) -> Renderer:
+        """The model to measure, show and keep: the moving average of the weights, or the weights themselves."""
+        if self._averaged is None:
+            return self.model
+        averaged = self._averaged.module
+        assert isinstance(averaged, Renderer)
+        return averaged
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures that a step renders."""
+        return self._loader.pairs_per_batch
 
     def train_step(self, learning_rate: float) -> StepResult:
         """Take the loader's next batch and make one step with it."""
@@ -56,20 +74,26 @@ class Trainer:
         batch = next(self._loader)
         images, motion, targets = self._to_device(batch)
         with autocast(self.device, self._config.precision):
-            predicted = self.model(images, motion)
+            predicted = self._predict(images, batch, motion)
         loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip_norm)
         self._optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.model)
         self.step += 1
         return StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights: optimiser, loader, random number generators, step."""
         cuda = torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []
+        averaged: dict[str, Any] = {}
+        if self._averaged is not None:
+            averaged = {"raw_weights": self.model.state_dict(), "n_averaged": self._averaged.n_averaged}
         return {
+            **averaged,
             "step": self.step,
             "optimizer": self._optimizer.state_dict(),
             "loader": self._loader.state_dict(),
@@ -78,7 +102,10 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken; the model must hold the weights of that time."""
+        """Go on where `state_dict` was taken; the model must hold the `best_estimate` of that time."""
+        if self._averaged is not None:
+            self._averaged.n_averaged.copy_(state["n_averaged"])
+            self.model.load_state_dict(state["raw_weights"])
         self.step = int(state["step"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._loader.load_state_dict(state["loader"])
@@ -86,12 +113,29 @@ class Trainer:
         if self.device.type == "cuda" and state["rng_cuda"]:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
 
+    def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> Tensor:
+        """Each target (pairs, 3, h, w) from its source; a picture with several targets is encoded once."""
+        scenes = self.model.inverse_render(images)
+        if self._loader.views_per_scene > MIN_VIEWS:
+            scenes = scenes[torch.from_numpy(batch.source).to(self.device)]
+        return self.model.render(self.model.transform(scenes, motion))
+
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Sources (2 pairs, 3, h, w), motions (2 pairs, 4, 4) and targets: each picture's partner."""
+        """Views (n, 3, h, w), motions (pairs, 4, 4) and the pairs' targets (pairs, 3, h, w)."""
         rgba = torch.from_numpy(batch.rgba).to(self.device)
         images = composite(rgba, self._loader.view_set.background)
         motion = torch.from_numpy(batch.target_from_source).to(self.device)
-        return images, motion, images.roll(len(images) // 2, dims=0)
+        return images, motion, images[torch.from_numpy(batch.target).to(self.device)]
+
+
+def _average_of(model: Renderer, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights; young averages forget faster, or they would keep the start."""
+
+    def blend(averaged: Any, current: Any, count: Tensor | int) -> None:
+        share = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - share)
+
+    return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend))
 
 
 def _channels_last(model: Renderer) -> Renderer:

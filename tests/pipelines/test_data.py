@@ -69,7 +69,7 @@ def test_scenes_are_chosen_by_split_and_group(view_set):
 @given(st.integers(1, 40), st.integers(0, 1000), st.integers(0, 300), st.sampled_from(["train", "val", "test"]))
 def test_pairs_are_two_views_of_one_scene_of_the_split(view_set, batch_size, seed, position, split):
     loader = PairLoader(view_set, split, batch_size, seed)
-    first, second = loader.pairs(position)
+    first, second = loader.groups(position)
     assert len(first) == len(second) == batch_size
     assert (first != second).all()
     for name in ("scene", "group", "scene_id", "shard"):
@@ -82,14 +82,14 @@ def test_pairs_are_two_views_of_one_scene_of_the_split(view_set, batch_size, see
 def test_a_pass_takes_every_view_once(view_set, batch_size, seed):
     loader = PairLoader(view_set, "train", batch_size, seed)
     views = np.flatnonzero(view_set.views["split"] == "train")
-    stream = np.concatenate([loader.pairs(number)[0] for number in range(-(-2 * len(views) // batch_size))])
+    stream = np.concatenate([loader.groups(number)[0] for number in range(-(-2 * len(views) // batch_size))])
     assert sorted(stream[: len(views)]) == views.tolist()
     assert sorted(stream[len(views) : 2 * len(views)]) == views.tolist()
 
 
 def test_every_ordered_pair_is_drawn_equally_often(view_set):
     loader = PairLoader(view_set, "train", 500, seed=3)
-    first, second = np.concatenate([loader.pairs(number) for number in range(40)], axis=1)
+    first, second = np.concatenate([loader.groups(number) for number in range(40)], axis=1)
     scene = next(scene for scene in view_set.scenes("train") if scene.count == 4)
     counts = [((first == a) & (second == b)).sum() for a, b in itertools.permutations(scene.view_indices, 2)]
     expected = sum(counts) / 12
@@ -99,7 +99,7 @@ def test_every_ordered_pair_is_drawn_equally_often(view_set):
 
 def test_a_batch_is_its_pairs_both_ways(view_set):
     loader = PairLoader(view_set, "train", 6, seed=0)
-    first, second = loader.pairs(0)
+    first, second = loader.groups(0)
     batch = next(loader)
     assert np.array_equal(batch.views, np.concatenate([first, second]))
     assert np.array_equal(batch.rgba, view_set.images(batch.views))
@@ -109,6 +109,31 @@ def test_a_batch_is_its_pairs_both_ways(view_set):
         np.testing.assert_allclose(batch.target_from_source[row], expected, atol=1e-12)
     both = batch.target_from_source
     np.testing.assert_allclose(both[:6], invert_rigid(both[6:]), atol=1e-12)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 9), st.integers(0, 300), st.integers(2, 3))
+def test_every_view_of_a_scene_is_the_target_of_all_others(view_set, batch_size, position, views_per_scene):
+    loader = PairLoader(view_set, "train", batch_size, 0, views_per_scene)
+    loader.load_state_dict({"seed": 0, "position": position})
+    batch = next(loader)
+    scenes = view_set.views["scene"]
+    for column in batch.views.reshape(views_per_scene, batch_size).T:
+        assert len(set(column.tolist())) == views_per_scene
+        assert len(set(scenes[column].tolist())) == 1
+    pairs = list(zip(batch.source.tolist(), batch.target.tolist(), strict=True))
+    slow = [
+        (a, b) for a, b in np.ndindex(len(batch.views), len(batch.views)) if a != b and a % batch_size == b % batch_size
+    ]
+    assert sorted(pairs) == slow and len(pairs) == loader.pairs_per_batch
+    cameras = view_set.views["world_from_camera"][batch.views]
+    for motion, (source, target) in zip(batch.target_from_source, pairs, strict=True):
+        np.testing.assert_allclose(motion, np.linalg.inv(cameras[target]) @ cameras[source], atol=1e-12)
+
+
+def test_more_targets_than_a_scene_has_other_views_are_refused(view_set):
+    with pytest.raises(EnrError, match="lower `targets`"):
+        PairLoader(view_set, "train", 2, 0, views_per_scene=99)
 
 
 @settings(max_examples=10, deadline=None)

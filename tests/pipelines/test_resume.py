@@ -68,6 +68,21 @@ def assert_same(left, right):
         assert left == right
 
 
+def test_a_moving_average_with_several_targets_is_resumed_to_the_bit(shards, tmp_path):
+    settings = settings_for(shards, tmp_path)
+    settings = replace(settings, assignments=(*ASSIGNMENTS, "ema=0.9", "targets=2", "batch_size=2"))
+    whole = quiet_train(replace(settings, runs=tmp_path / "whole"))
+    stopped = quiet_train(settings, stop=lambda done: done >= 5)
+    ended = quiet_train(TrainSettings(resume=stopped.run.folder, show_progress=False))
+    states = [load_state(outcome.run.last) for outcome in (whole, ended)]
+    for state in states:
+        del state["elapsed_s"]
+    assert_same(*states)
+    kept, other = (load_model(outcome.run.last).state_dict() for outcome in (whole, ended))
+    assert_same(dict(kept), dict(other))
+    assert any(not torch.equal(kept[name], weights) for name, weights in states[0]["raw_weights"].items())
+
+
 @pytest.mark.parametrize("interruptions", [[1], [7], [13], [2, 3, 9]])
 def test_an_interrupted_run_ends_in_the_same_bits(shards, whole, tmp_path, interruptions):
     settings = settings_for(shards, tmp_path)

@@ -170,6 +170,26 @@ def test_max_minutes_ends_a_run(shards, tmp_path):
     assert read_metrics(outcome.run.metrics)[-1]["elapsed_s"] >= 3
 
 
+def test_the_moving_average_equals_its_slow_twin(shards):
+    from enr.model import Renderer
+    from enr.pipelines.prepare import resolve_config
+
+    view_set = ViewSet.open([shards])
+    config, _ = resolve_config(view_set, "smoke", ["ema=0.7", "precision=float32"])
+    torch.manual_seed(0)
+    trainer = Trainer(Renderer(config.model), PairLoader(view_set, "train", 2, seed=5), config.train, CPU)
+    expected = None
+    for step in range(12):
+        trainer.train_step(1e-3)
+        weights = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+        share = min(0.7, (1 + step) / (10 + step))
+        expected = weights if expected is None else {n: share * expected[n] + (1 - share) * weights[n] for n in weights}
+    got = trainer.best_estimate.state_dict()
+    assert trainer.best_estimate is not trainer.model
+    for name, value in expected.items():
+        torch.testing.assert_close(got[name], value)
+
+
 def test_a_step_follows_the_paper(shards):
     """A step on a batch equals a step written out: every view is rendered from its partner."""
     from enr.model import Renderer
@@ -187,7 +207,7 @@ def test_a_step_follows_the_paper(shards):
         models.append(Renderer(config.model))
     trainer = Trainer(models[0], PairLoader(view_set, "train", 3, seed=5), config.train, CPU)
     result = trainer.train_step(1e-3)
-    first, second = PairLoader(view_set, "train", 3, seed=5).pairs(0)
+    first, second = PairLoader(view_set, "train", 3, seed=5).groups(0)
     losses = []
     for source, target in [*zip(first, second, strict=True), *zip(second, first, strict=True)]:
         pictures = composite(torch.from_numpy(view_set.images([source, target])), view_set.background)
