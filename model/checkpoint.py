@@ -109,21 +109,26 @@ def published_config(values: Mapping[str, Any]) -> RendererConfig:
     Raises:
         EnrError: an entry is missing or does not fit.
     """
+    if not isinstance(values, Mapping):
+        raise EnrError(f"The published checkpoint's config is {values!r}; expected a table of names and values.")
     missing = [name for name in ("img_shape", *_PUBLISHED_KEYS, *_PUBLISHED_PROJECTIONS) if name not in values]
     if missing:
         raise EnrError(f"The published checkpoint's config lacks {', '.join(missing)}; it is not of that kind.")
+    shape = values["img_shape"]
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(isinstance(size, int) for size in shape):
+        raise EnrError(f"The published checkpoint's config has img_shape = {shape!r}; expected [3, height, width].")
     own = {
         "warp": "rigid",
         "spherical_mask": True,
         "projection": "fold",
         "output": "sigmoid",
-        "focal_px": PUBLISHED_FOCAL_PX_PER_WIDTH * values["img_shape"][2],
+        "focal_px": PUBLISHED_FOCAL_PX_PER_WIDTH * shape[2],
         "radius": PUBLISHED_RADIUS,
         "near": PUBLISHED_RADIUS - OBJECT_RADIUS,
         "far": PUBLISHED_RADIUS + OBJECT_RADIUS,
     }
     kept = {name: values[name] for name in (*_PUBLISHED_KEYS, *_PUBLISHED_PROJECTIONS)}
-    return RendererConfig.from_dict({"image_shape": values["img_shape"], **kept, **own})
+    return RendererConfig.from_dict({"image_shape": shape, **kept, **own})
 
 
 def _folder_of(path: Path) -> Path:
@@ -132,7 +137,10 @@ def _folder_of(path: Path) -> Path:
         absent = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if not (folder / name).is_file()]
         if not absent:
             return folder
-        raise EnrError(f"{folder} lacks {' and '.join(absent)}; give a checkpoint folder made by `enr train`.")
+        raise EnrError(
+            f"{folder} lacks {' and '.join(absent)}; give a checkpoint folder: a run made by `enr train` holds one as "
+            "<run>/checkpoints/best."
+        )
     raise EnrError(f"{path} is no checkpoint; give a folder with {WEIGHTS_NAME} and {CONFIG_NAME}, or a published .pt.")
 
 
@@ -179,7 +187,10 @@ def _load_published(path: Path) -> Renderer:
     if not isinstance(content, dict) or not {"config", "state_dict"} <= content.keys():
         raise EnrError(f"{path} has no config and state_dict; give a checkpoint of the published implementation.")
     model = Renderer(published_config(content["config"]))
-    weights = {_own_name(name): tensor for name, tensor in content["state_dict"].items()}
+    state = content["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
+        raise EnrError(f"{path} has a state_dict that is no table of tensors; take another checkpoint.")
+    weights = {_own_name(str(name)): tensor for name, tensor in state.items()}
     weights.pop("spherical_mask.mask", None)  # computed, not learned
     _load_weights(model, weights, str(path))
     return model

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_from_source
 from enr.errors import EnrError
+from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.layers import Pointwise, ResNet
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
@@ -21,7 +22,7 @@ HEAD_SCALE = 0.1
 
 
 class Renderer(nn.Module):
-    """The paper's renderer (Dupont et al. 2020, section 3), with either warp.
+    """The paper's renderer (Dupont et al. 2020, section 3), with either warp, or conditioned on the pose instead.
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the source's colours (3, if
     `carry_colour`), then visibility (1, if the warp is `frustum`). All pictures are (b, 3, height, width) in [0, 1].
@@ -37,6 +38,7 @@ class Renderer(nn.Module):
         self.config = config
         self._build_inverse_renderer()
         self._build_renderer()
+        self.conditioning = PoseConditioning(config) if config.warp == "conditioned" else None
         if config.spherical_mask:
             self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
         if config.output == "linear":
@@ -76,8 +78,9 @@ class Renderer(nn.Module):
             (b, *config.scene_shape).
 
         Raises:
-            EnrError: the pictures have another shape than the config's.
+            EnrError: the pictures are no tensor of floats, or have another shape than the config's.
         """
+        self._check_kind(images)
         if images.ndim != 4 or tuple(images.shape[1:]) != self.config.image_shape:
             raise EnrError(
                 f"Pictures of shape {tuple(images.shape)} do not fit this renderer; "
@@ -123,6 +126,9 @@ class Renderer(nn.Module):
         if not motion.is_cuda or not self.training:  # on a GPU the check waits for the device: not at every step
             check_rigid(motion.detach().cpu().numpy())
         motion = motion.to(scene.device)
+        if self.conditioning is not None:
+            moved: Tensor = self.conditioning(scene, motion)
+            return moved
         if self.config.warp == "rigid":
             return rigid_warp(scene, motion, self.cube)
         return frustum_warp(scene, motion, self.frustum)
@@ -249,6 +255,17 @@ class Renderer(nn.Module):
         config = self.config
         _, height, width = config.image_shape
         return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+
+    def _check_kind(self, images: object) -> None:
+        """Refuse what torch would stumble over somewhere inside: arrays, 8-bit pictures, another precision."""
+        weights = next(self.parameters())
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        converts = torch.is_autocast_enabled(weights.device.type) and isinstance(kind, torch.dtype)
+        if kind != weights.dtype and not (converts and kind.is_floating_point):
+            raise EnrError(
+                f"Pictures are given as {kind}; expected a tensor of {weights.dtype} in [0, 1]: divide 8-bit pictures "
+                "by 255 and put the channels first."
+            )
 
     def _check_scene(self, scene: Tensor) -> None:
         if scene.ndim != 5 or tuple(scene.shape[1:]) != self.config.scene_shape:

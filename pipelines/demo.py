@@ -18,7 +18,7 @@ from enr.errors import EnrError
 from enr.pipelines.eval_inputs import EvalSettings
 from enr.pipelines.eval_report import GroupReport, Report, format_report
 from enr.pipelines.evaluate import evaluate
-from enr.pipelines.runs import Run
+from enr.pipelines.runs import Run, check_folder
 from enr.pipelines.train import TrainSettings, train
 
 Say = Callable[[str], None]
@@ -97,8 +97,9 @@ def run_demo(settings: DemoSettings, say: Say = print) -> DemoResult:
         say: takes the lines for the user.
 
     Raises:
-        EnrError: no chair could be rendered, with the reason.
+        EnrError: the folder cannot be made, or no chair could be rendered; with the reason.
     """
+    check_folder(settings.folder, "--out")
     started = time.monotonic()
     say(f"1/3 {settings.chairs} chairs, {settings.views} views each, {settings.size_px} px")
     summary = make_data(settings)

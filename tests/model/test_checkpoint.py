@@ -83,6 +83,11 @@ def test_other_published_files_are_refused(tmp_path: Path, published_content: di
     for change, message in (
         ({"config": {}}, "config lacks img_shape"),
         ({"state_dict": {}}, "do not fit their config"),
+        ({"config": [1, 2]}, r"config is \[1, 2\]; expected a table"),
+        ({"config": {**published_content["config"], "img_shape": 64}}, "img_shape = 64; expected"),
+        ({"config": {**published_content["config"], "channels_2d": 64}}, "channels_2d = 64; expected a list"),
+        ({"state_dict": [1]}, "no table of tensors"),
+        ({"state_dict": {"weight": 1}}, "no table of tensors"),
     ):
         torch.save({**published_content, **change}, path)
         with pytest.raises(EnrError, match=message):
@@ -100,6 +105,8 @@ def test_other_published_files_are_refused(tmp_path: Path, published_content: di
 def test_what_is_no_checkpoint_is_refused(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(EnrError, match=r"lacks model\.safetensors and model\.json"):
         load_model(tmp_path)
+    with pytest.raises(EnrError, match="<run>/checkpoints/best"):
+        load_model(saved.parent)
     with pytest.raises(EnrError, match="is no checkpoint"):
         load_model(tmp_path / "weights.bin")
     weights = saved / "model.safetensors"

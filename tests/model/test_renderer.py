@@ -198,6 +198,14 @@ def test_what_is_not_rigid_is_refused(config: RendererConfig, scale: list[float]
         model.rotate(scene, bad[:, :3, :3])
 
 
+@pytest.mark.parametrize("kind", ["uint8", "int64", "float64", "float16", "ndarray"])
+def test_pictures_of_another_kind_are_refused_in_a_sentence(config: RendererConfig, kind: str) -> None:
+    pictures = torch.ones(1, *config.image_shape)
+    given = pictures.numpy() if kind == "ndarray" else pictures.to(getattr(torch, kind))
+    with pytest.raises(EnrError, match=rf"given as .*{kind}; expected a tensor of torch\.float32"):
+        Renderer(config).inverse_render(given)
+
+
 def test_wrong_shapes_are_refused_with_both_shapes(config: RendererConfig) -> None:
     model = Renderer(config)
     scene = torch.randn(2, *config.scene_shape)

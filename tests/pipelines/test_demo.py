@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ if importlib.util.find_spec("bpy") is None:
 
 from enr.errors import EnrError
 from enr.pipelines import demo
+from enr.pipelines.cli import main
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.eval_report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
 from enr.pipelines.floors import FLOORS
@@ -136,6 +138,15 @@ def test_without_a_picture_it_ends_in_one_sentence(tiny, monkeypatch):
     monkeypatch.setattr(demo, "generate", lambda *_, **__: nothing)
     with pytest.raises(EnrError, match=r"Blender crashed.*enr doctor"):
         demo.make_data(settings)
+
+
+@pytest.mark.parametrize("out", ["taken", "taken/deeper"])
+def test_a_file_in_the_way_ends_in_one_sentence(tmp_path, out):
+    (tmp_path / "taken").write_text("precious")
+    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / out)])
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: --out") and result.output.count("\n") == 1
+    assert (tmp_path / "taken").read_text() == "precious"
 
 
 @pytest.mark.slow
