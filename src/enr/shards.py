@@ -30,8 +30,8 @@ world.
 
 Attributes of the file: `format` ("enr-shard"), `schema_version`, `enr_version`, `blender_version`, `group`
 (rot, trans or rototrans), `seed`, `background` (three sRGB numbers in [0, 1]) and `config` (JSON: everything
-needed to make the file again). Every data set carries its own `sha256`. Schema 1, without what came later, is still
-read: columns that it lacks are filled with what they would have said.
+needed to make the file again). Every data set carries its own `sha256`, the file that of its attributes. Schema 1,
+without what came later, is still read: columns that it lacks are filled with what they would have said.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ __all__ = [
     "Shard",
     "ShardMeta",
     "Split",
+    "check_hashes",
     "image_offset",
     "open_shard",
     "read_meta",
@@ -156,6 +157,7 @@ def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] =
                 _write_column(file, name, shard.views[name], dtype)
             for name, (dtype, _) in SCENE_SHAPES.items():
                 _write_column(file, f"scenes/{name}", shard.scenes[name], dtype)
+            file.attrs["sha256"] = _attributes_sha256(file)
         _publish(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -284,6 +286,43 @@ def values_sha256(values: NDArray[Any]) -> str:
     if values.dtype.kind in "OU":
         return hashlib.sha256(b"".join(str(text).encode() + b"\0" for text in values.tolist())).hexdigest()
     return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+
+
+def check_hashes(path: Path) -> tuple[str, ...]:
+    """Names of what no longer is what was written, by SHA-256: data sets, or `attributes`. Empty if all is well.
+
+    Of schema 1, which has no hashes, nothing is named.
+
+    Raises:
+        EnrError: as `open_shard`.
+    """
+    with open_shard(path) as file:
+        if int(file.attrs["schema_version"]) < 2:
+            return ()
+        wrong = [name for name in _data_sets(file) if not _is_as_written(file[name])]
+        wrong += ["attributes"] * (file.attrs.get("sha256") not in (None, _attributes_sha256(file)))
+    return tuple(wrong)
+
+
+def _data_sets(file: h5py.File) -> list[str]:
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return names
+
+
+def _is_as_written(dataset: h5py.Dataset) -> bool:
+    try:
+        return bool(dataset.attrs.get("sha256") == values_sha256(_read_column(dataset)))
+    except (OSError, RuntimeError, ValueError):  # the bytes are not even what HDF5 or UTF-8 allow
+        return False
+
+
+def _attributes_sha256(file: h5py.File) -> str:
+    """SHA-256 of the attributes of the file and of its data sets, but for the hashes themselves, as sorted JSON."""
+    held = {f"{name}.{key}": value for name in _data_sets(file) for key, value in file[name].attrs.items()}
+    held = {key: np.asarray(value).tolist() for key, value in {**held, **file.attrs}.items()}
+    facts = {key: value for key, value in held.items() if key.split(".")[-1] != "sha256"}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _publish(partial: Path, path: Path) -> None:

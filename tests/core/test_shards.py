@@ -21,6 +21,7 @@ from enr.shards import (
     VIEW_SHAPES,
     Shard,
     ShardMeta,
+    check_hashes,
     image_offset,
     open_shard,
     read_meta,
@@ -317,6 +318,23 @@ def test_every_data_set_carries_the_hash_of_its_values(written):
             values = file[name].asstr()[:] if h5py.check_string_dtype(file[name].dtype) else file[name][:]
             assert file[name].attrs["sha256"] == shards.values_sha256(np.asarray(values))
     assert {"images", "K", "scenes/facts"} <= set(names)
+
+
+@pytest.mark.parametrize("name", ["images", "K", "scene_id", "scenes/facts"])
+def test_a_changed_data_set_is_named(written, name):
+    assert check_hashes(written) == ()
+    with h5py.File(written, "r+") as file:
+        values = file[name][:]
+        values[-1] = b"other" if values.dtype == object else values[-1] + 1
+        file[name][:] = values
+    assert check_hashes(written) == (name,)
+
+
+def test_changed_attributes_and_missing_hashes_are_named(written):
+    with h5py.File(written, "r+") as file:
+        file.attrs["seed"] += 1
+        del file["radius"].attrs["sha256"]
+    assert check_hashes(written) == ("radius", "attributes")
 
 
 def test_a_shard_of_schema_1_is_read_with_what_it_would_have_said(written):

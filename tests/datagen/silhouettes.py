@@ -1,4 +1,4 @@
-"""An independent renderer of silhouettes: triangles, a camera, and nothing of Blender."""
+"""How well projected triangles cover a rendered picture, from its own camera and from slightly wrong ones."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enr.camera import project
+from enr.datagen.raster import FineRaster, fine_raster
 
-MARGIN_PX = 1
 TURN_DEG = 1.0
 SHIFT_PX = 0.5
 
@@ -26,35 +25,9 @@ class View:
     supersample: int = 16
     """So many times finer is the projection. 8 would do but for level edges that cover about half a row of pixels."""
 
-
-def fill_triangles(triangles: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: the pixels whose centre lies in a triangle (m, 3, 2) of pixel coordinates.
-
-    A span of pixels for each row that a triangle crosses, opened and closed in a table of differences.
-    """
-    low = np.clip(np.ceil(triangles[..., 1].min(axis=1) - 0.5), 0, height).astype(int)
-    high = np.clip(np.ceil(triangles[..., 1].max(axis=1) - 0.5), 0, height).astype(int)
-    rows = high - low
-    owner = np.repeat(np.arange(len(triangles)), rows)
-    row = np.arange(rows.sum()) - np.repeat(np.cumsum(rows) - rows, rows) + low[owner]
-    left, right = _crossings(triangles[owner], row + 0.5)
-    start = np.clip(np.ceil(left - 0.5), 0, width).astype(int)
-    stop = np.clip(np.ceil(right - 0.5), 0, width).astype(int)
-    opened, closed = (
-        np.bincount(row * (width + 1) + column, minlength=height * (width + 1)).astype(np.int32)
-        for column in (start, np.maximum(stop, start))
-    )
-    return np.cumsum((opened - closed).reshape(height, width + 1), axis=1, dtype=np.int32)[:, :width] > 0
-
-
-def _crossings(triangles: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the horizontal line at `height` (n,) enters and leaves triangles (n, 3, 2)."""
-    start, end = triangles, np.roll(triangles, -1, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        along = (height[:, None] - start[..., 1]) / (end[..., 1] - start[..., 1])
-        x = start[..., 0] + along * (end[..., 0] - start[..., 0])
-    crossed = (along >= 0) & (along <= 1)
-    return np.where(crossed, x, np.inf).min(axis=1), np.where(crossed, x, -np.inf).max(axis=1)
+    def raster(self, world_from_camera: np.ndarray) -> FineRaster:
+        """The triangles as a camera sees them."""
+        return fine_raster(self.triangles, world_from_camera, self.K, self.alpha.shape, self.supersample)
 
 
 def fill_triangles_slowly(triangles: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -70,45 +43,6 @@ def fill_triangles_slowly(triangles: np.ndarray, height: int, width: int) -> np.
     return covered
 
 
-@dataclass(frozen=True)
-class FineRaster:
-    """Triangles drawn `supersample` times finer than the picture, in a window around the object."""
-
-    covered: np.ndarray
-    """(rows, columns) bool."""
-    top_px: int
-    left_px: int
-    supersample: int
-    shape: tuple[int, int]
-    """Height and width of the whole picture in pixels."""
-
-    def silhouette(self, shift_px: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-        """(height, width) bool: pixels of which at least half is covered, after a shift (down, right) below 1 px."""
-        down, right = (round(shift * self.supersample) for shift in shift_px)
-        moved = np.roll(self.covered, (down, right), axis=(0, 1))
-        fine = self.supersample
-        rows, columns = (side // fine for side in moved.shape)
-        half_covered = moved.reshape(rows, fine, columns, fine).mean(axis=(1, 3)) >= 0.5
-        whole = np.zeros([side + 2 * MARGIN_PX for side in self.shape], dtype=bool)
-        top, left = self.top_px + MARGIN_PX, self.left_px + MARGIN_PX
-        whole[top : top + rows, left : left + columns] = half_covered
-        return whole[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-
-
-def fine_raster(view: View, world_from_camera: np.ndarray) -> FineRaster:
-    """The view's triangles as a camera sees them."""
-    pixels, depth = project(view.triangles.reshape(-1, 3), world_from_camera, view.K)
-    assert depth.min() > 0, "a triangle reaches behind the camera; this raster does not clip"
-    height, width = view.alpha.shape
-    limits = np.array([width, height]) + MARGIN_PX
-    left, top = np.clip(np.floor(pixels.min(axis=0)) - MARGIN_PX, -MARGIN_PX, limits - 1).astype(int)
-    right, bottom = np.clip(np.ceil(pixels.max(axis=0)) + MARGIN_PX, (left + 1, top + 1), limits).astype(int)
-    fine = view.supersample
-    corners = (pixels.reshape(-1, 3, 2) - [left, top]) * fine
-    covered = fill_triangles(corners, int(bottom - top) * fine, int(right - left) * fine)
-    return FineRaster(covered, int(top), int(left), fine, (height, width))
-
-
 def iou(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two masks."""
     return float((first & second).sum() / (first | second).sum())
@@ -116,17 +50,17 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 def own_iou(view: View) -> float:
     """How well the projected triangles cover the picture."""
-    return iou(view.alpha >= 128, fine_raster(view, view.world_from_camera).silhouette())
+    return iou(view.alpha >= 128, view.raster(view.world_from_camera).coverage() >= 0.5)
 
 
 def wrong_ious(view: View) -> list[float]:
     """The same from wrong cameras: moved half a pixel each way, turned a degree each way about each camera axis."""
     mask = view.alpha >= 128
-    fine = fine_raster(view, view.world_from_camera)
+    fine = view.raster(view.world_from_camera)
     shifts = [(0.0, SHIFT_PX), (0.0, -SHIFT_PX), (SHIFT_PX, 0.0), (-SHIFT_PX, 0.0)]
-    moved = [iou(mask, fine.silhouette(shift)) for shift in shifts]
+    moved = [iou(mask, fine.coverage(shift) >= 0.5) for shift in shifts]
     turned = [
-        iou(mask, fine_raster(view, view.world_from_camera @ turn_camera(axis, angle)).silhouette())
+        iou(mask, view.raster(view.world_from_camera @ turn_camera(axis, angle)).coverage() >= 0.5)
         for axis in range(3)
         for angle in (-TURN_DEG, TURN_DEG)
     ]

@@ -11,16 +11,18 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.datagen.silhouettes import View, fill_triangles, fill_triangles_slowly, own_iou, wrong_ious
+from tests.datagen.silhouettes import View, fill_triangles_slowly, own_iou, wrong_ious
 
 from enr.camera import GROUPS, focal_px_from_lens
 from enr.datagen.generate import generate
 from enr.datagen.jobs import RenderSettings
-from enr.datagen.meshes import find_meshes, load_triangles
+from enr.datagen.meshes import find_meshes
 from enr.datagen.plan import GenerateSettings
 from enr.datagen.pool import PoolSettings
 from enr.datagen.poses import PoseSettings
+from enr.datagen.raster import fill_triangles
 from enr.datagen.shapes import write_shapes
+from enr.datagen.triangles import load_triangles
 from enr.shards import read_shard
 
 RENDER = RenderSettings(
