@@ -260,8 +260,8 @@ class Renderer(nn.Module):
         """Refuse what torch would stumble over somewhere inside: arrays, 8-bit pictures, another precision."""
         weights = next(self.parameters())
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        converts = torch.is_autocast_enabled(weights.device.type) and isinstance(kind, torch.dtype)
-        if kind != weights.dtype and not (converts and kind.is_floating_point):
+        is_float = isinstance(images, Tensor) and images.is_floating_point()
+        if kind != weights.dtype and not (is_float and torch.is_autocast_enabled(weights.device.type)):
             raise EnrError(
                 f"Pictures are given as {kind}; expected a tensor of {weights.dtype} in [0, 1]: divide 8-bit pictures "
                 "by 255 and put the channels first."
