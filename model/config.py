@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from enr.camera import RADIUS
 from enr.errors import EnrError
 
-Warp = Literal["rigid", "frustum"]
+Warp = Literal["rigid", "frustum", "conditioned"]
 Projection = Literal["fold", "composite"]
 Output = Literal["sigmoid", "linear"]
 DepthSpacing = Literal["linear", "disparity"]
@@ -49,11 +49,13 @@ class RendererConfig:
             split into (channels, depth).
         num_channels_projection: widths of the 1x1 convolutions that bring the volume back: of the volume folded into
             channels (`fold`), or of each cell before compositing (`composite`).
-        warp: `rigid` moves a cube around the target point (the paper), `frustum` the camera's own frustum.
+        warp: `rigid` moves a cube around the target point (the paper), `frustum` the camera's own frustum;
+            `conditioned` moves nothing: a network is told the motion (the paper's comparison without equivariance).
         spherical_mask: zero the cells outside the cube's inscribed sphere (the paper; rotations only).
         projection: `fold` folds depth into channels (the paper), `composite` composites cells along the ray.
         carry_colour: the source's colours ride on their rays and are composited straight into the picture.
         output: `linear` starts at the background's colour; `sigmoid` is the published head.
+        conditioning_width: width of the layers that are told the motion; for `conditioned` alone.
         depth_cells: depth of the lifted volume; None takes the map's width, as the paper does.
         depth_spacing: whether the frustum's cells are equally spaced in depth or in its inverse.
         focal_px: focal length in pixels at `image_shape`.
@@ -82,6 +84,7 @@ class RendererConfig:
     projection: Projection = "composite"
     carry_colour: bool = False
     output: Output = "linear"
+    conditioning_width: int = 512
     depth_cells: int | None = None
     depth_spacing: DepthSpacing = "linear"
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -210,7 +213,7 @@ def _check_values(config: RendererConfig) -> None:
         raise EnrError(f"image_shape is {config.image_shape}; expected (3, height, width) in pixels.")
     if not 0 < config.near < config.far:
         raise EnrError(f"near {config.near} and far {config.far} are no depth range; expected 0 < near < far.")
-    for name in ("focal_px", "radius"):
+    for name in ("focal_px", "radius", "conditioning_width"):
         if not getattr(config, name) > 0:
             raise EnrError(f"{name} is {getattr(config, name)}; it must be positive.")
     if len(config.background) != 3:
@@ -281,7 +284,9 @@ def _check_scene(config: RendererConfig) -> None:
             f"{' x '.join(map(str, scene))} cells; make them equal or choose warp frustum."
         )
     if config.spherical_mask and config.warp != "rigid":
-        raise EnrError("spherical_mask belongs to the rigid warp's cube; switch it off for warp frustum.")
+        raise EnrError(f"spherical_mask belongs to the rigid warp's cube; switch it off for warp {config.warp}.")
+    if config.warp == "conditioned" and config.projection != "fold":
+        raise EnrError("warp conditioned has no rays to composite along; choose projection fold.")
     if config.projection == "composite" and scene != lifted:
         raise EnrError(
             f"projection composite needs strides_3d that keep the volume's size, but {lifted} becomes {scene}; "
