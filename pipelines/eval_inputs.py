@@ -37,6 +37,7 @@ class EvalSettings:
         source: the view that the model is given; 0, or the protocol's, if None.
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
         with_ssim: measure SSIM beside PSNR.
+        untrained: measure the same architecture with random weights, too; doubles the time.
         max_scenes: at most so many scenes of each group and split, drawn by the seed.
         seed: decides which other view's pose the model is told, and the draw of `max_scenes`.
         batch_size: pictures rendered at a time.
@@ -53,6 +54,7 @@ class EvalSettings:
     source: int | None = None
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
+    untrained: bool = False
     max_scenes: int | None = None
     seed: int = 0
     batch_size: int = 16

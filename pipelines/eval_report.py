@@ -2,9 +2,9 @@
 
 The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `protocol`, `seed`, ...), the `definition` of its
 numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`, `swapped_pose`,
-`background`, `copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`, `ssim`), `lead_db` over the
-better of the floors that see no target, `pose_gap_db`, `silhouette_iou`, `chroma_correlation`, and `per_scene`, the
-same for every scene. A number that does not exist is null.
+`untrained` if asked for, `background`, `copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
+`ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
+`chroma_correlation`, and `per_scene`, the same for every scene. A number that does not exist is null.
 """
 
 from __future__ import annotations
@@ -26,8 +26,10 @@ from enr.shards import Split
 
 MODEL = "model"
 SWAPPED_POSE = "swapped_pose"
-CANDIDATES = (MODEL, SWAPPED_POSE, *FLOORS)
-"""Whatever predicts a target picture: the model, the model told another view's pose, and the floors."""
+UNTRAINED = "untrained"
+CANDIDATES = (MODEL, SWAPPED_POSE, UNTRAINED, *FLOORS)
+"""Whatever predicts a target picture: the model, the model told another view's pose, the same architecture with random
+weights (measured only where it is asked for), and the floors."""
 
 PSNR = "psnr_db"
 FOREGROUND = "psnr_foreground_db"
@@ -81,11 +83,14 @@ class GroupReport:
 
     @property
     def scores(self) -> Scores:
-        """Means over the scenes."""
-        metrics = self.scenes[0].scores[MODEL]
+        """Means over the scenes, of every candidate that was measured."""
+        first = self.scenes[0].scores
         return {
-            candidate: {metric: mean(scene.scores[candidate][metric] for scene in self.scenes) for metric in metrics}
+            candidate: {
+                metric: mean(scene.scores[candidate][metric] for scene in self.scenes) for metric in first[candidate]
+            }
             for candidate in CANDIDATES
+            if candidate in first
         }
 
     @property
@@ -162,6 +167,9 @@ def definition(report: Report) -> str:
         f"Silhouette IoU: pixels that depart from the background by more than {SILHOUETTE_LEVEL}, against a true alpha "
         "of a half. Chroma correlation: predicted and true mean colour without brightness, over scenes.",
     ]
+    lines.append("The oracle, the mean of a scene's own target views, is shown to no model: it may stay out of reach.")
+    if any(UNTRAINED in group.scores for group in report.groups):
+        lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
     if report.has_ssim:
         lines.append("SSIM: 11x11 Gaussian, sigma 1.5, data range 1; averaged as PSNR is.")
     return "\n".join(lines)
@@ -182,7 +190,7 @@ def _format_group(group: GroupReport, background: Sequence[float]) -> str:
         f"from source view {scenes[0].source_view}"
     )
     table = tabulate(
-        [_row(group.scores, candidate, background) for candidate in CANDIDATES],
+        [_row(group.scores, candidate, background) for candidate in group.scores],
         headers=["", "PSNR dB", "model's lead", "foreground dB", "model's lead", *_extra_headers(group)],
         disable_numparse=True,
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
@@ -195,13 +203,16 @@ def verdict(group: GroupReport, background: Sequence[float]) -> str:
     """What the table says, in a sentence or two."""
     names = _names(background)
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
-    beats = "beats" if group.lead_db > 0 else "does NOT beat"
-    first = f"The model {beats} {names[best]} ({group.lead_db:+.2f} dB)"
-    if group.pose_gap_db < POSE_IGNORED_DB:
-        return (
-            f"{first}, and hardly uses the pose: another view's pose changes its score by {-group.pose_gap_db:+.2f} dB."
-        )
-    return f"{first} and uses the pose: with another view's pose it loses {group.pose_gap_db:.2f} dB."
+    lead, gap = round(group.lead_db, 2), round(group.pose_gap_db, 2)
+    beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
+    if gap >= POSE_IGNORED_DB:
+        return f"The model {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."
+    change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
+    return f"The model {beaten}; it hardly uses the pose: with another view's pose it {change}."
+
+
+def _behind(lead_db: float) -> str:
+    return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
 
 
 def _names(background: Sequence[float]) -> dict[str, str]:
@@ -210,7 +221,8 @@ def _names(background: Sequence[float]) -> dict[str, str]:
         SWAPPED_POSE: "model told another view's pose",
         BACKGROUND: f"all {background_name(background)}",
         COPY_SOURCE: "copy of the source",
-        MEAN_TARGET: "mean of the targets (sees them)",
+        UNTRAINED: "untrained model",
+        MEAN_TARGET: "oracle: mean of the targets",
     }
 
 

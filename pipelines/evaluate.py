@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ from enr.pipelines.eval_report import (
     PSNR,
     SSIM,
     SWAPPED_POSE,
+    UNTRAINED,
     GroupReport,
     Report,
     SceneScores,
@@ -84,12 +85,21 @@ class ScenePictures:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every scene of an evaluation shares."""
+    """What every scene of an evaluation shares.
+
+    Attributes:
+        model: what is measured.
+        view_set: the data.
+        settings: how.
+        device: where.
+        untrained: the same architecture with random weights, where it is to be measured, too.
+    """
 
     model: Renderer
     view_set: ViewSet
     settings: EvalSettings
     device: torch.device
+    untrained: Renderer | None = None
 
 
 def evaluate(settings: EvalSettings) -> Report:
@@ -111,7 +121,8 @@ def evaluate(settings: EvalSettings) -> Report:
     origin = find_origin(settings)
     model = load_model(origin.checkpoint, device)
     view_set = ViewSet.open(origin.shards)
-    bench = Bench(model, view_set, settings, device)
+    untrained = make_untrained(model, settings.seed) if settings.untrained else None
+    bench = Bench(model, view_set, settings, device, untrained)
     notes = check_fit(model, view_set)
     metadata = read_metadata(origin.checkpoint)
     parts = _plan(bench, learned_groups(metadata), notes)
@@ -138,6 +149,17 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
     return device
+
+
+def make_untrained(model: Renderer, seed: int) -> Renderer:
+    """A renderer like `model` as it was before any training, in eval mode; torch's global generator is left alone.
+
+    It tells what the architecture does by itself: carried colours ride on rays that the pose moves.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        untrained = Renderer(model.config)
+    return untrained.to(next(model.parameters()).device).eval()
 
 
 def _plan(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part]:
@@ -221,10 +243,17 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
     candidates = {
         MODEL: predictions,
         SWAPPED_POSE: predict_swapped(bench, pictures, predictions),
+        **_untrained_predictions(bench, pictures),
         **floor_predictions(pictures.source, pictures.targets, background),
     }
     scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
     return _scene_scores(pictures, predictions, scores, background)
+
+
+def _untrained_predictions(bench: Bench, pictures: ScenePictures) -> dict[str, torch.Tensor]:
+    if bench.untrained is None:
+        return {}
+    return {UNTRAINED: predict(replace(bench, model=bench.untrained), pictures)}
 
 
 def predict_swapped(bench: Bench, pictures: ScenePictures, predictions: torch.Tensor) -> torch.Tensor:
@@ -279,6 +308,7 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "source_view": settings.source_view,
         "seed": settings.seed,
         "max_scenes": settings.max_scenes,
+        "untrained": settings.untrained,
         "device": str(bench.device),
         "psnr_cap_db": metrics.PSNR_CAP_DB,
     }

@@ -19,6 +19,7 @@ SPLITS = ("train", "val", "test")
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--psnr", is_flag=True, help="PSNR over all pixels and over the foreground; always measured.")
 @click.option("--ssim", "with_ssim", is_flag=True, help="SSIM beside it.")
+@click.option("--untrained", is_flag=True, help="A row of the same model with random weights; doubles the time.")
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),

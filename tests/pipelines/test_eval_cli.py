@@ -137,6 +137,14 @@ def test_without_ssim_none_is_measured(workplace):
     assert "ssim" not in json.loads(Path("out/report.json").read_text())["results"][0]["scores"]["model"]
 
 
+def test_the_untrained_model_is_measured_where_asked_for(workplace):
+    result = invoke("--untrained", "--groups", "rototrans", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "untrained model" in result.output and "random weights" in result.output
+    (part,) = json.loads(Path("out/report.json").read_text())["results"]
+    assert 0 < part["scores"]["untrained"]["psnr_db"] < 60
+
+
 def test_the_same_line_gives_the_same_numbers(workplace):
     numbers = []
     for out in ("one", "two"):

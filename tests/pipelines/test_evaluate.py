@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
@@ -34,15 +31,19 @@ from enr.pipelines.eval_report import (
     MODEL,
     PSNR,
     SWAPPED_POSE,
+    UNTRAINED,
     GroupReport,
-    Report,
-    SceneScores,
-    format_report,
-    mean,
     verdict,
-    write_json,
 )
-from enr.pipelines.evaluate import Bench, load_scene, pick_device, predict, predict_swapped, score_scene
+from enr.pipelines.evaluate import (
+    Bench,
+    load_scene,
+    make_untrained,
+    pick_device,
+    predict,
+    predict_swapped,
+    score_scene,
+)
 from enr.pipelines.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, derangement
 from enr.pipelines.metrics import PSNR_CAP_DB
 from enr.shards import write_shard
@@ -149,7 +150,7 @@ def test_the_scores_of_a_scene_equal_a_slow_twin(view_set, source):
         COPY_SOURCE: [over(rgba[source], GREY)] * 5,
         MEAN_TARGET: [sum(truths) / 5] * 5,
     }
-    assert tuple(found.scores) == CANDIDATES
+    assert tuple(found.scores) == tuple(name for name in CANDIDATES if name != UNTRAINED)
     for name, candidate in twins.items():
         whole = [psnr_twin(one, two, np.ones_like(masks[0])) for one, two in zip(candidate, truths, strict=True)]
         part = [psnr_twin(one, two, mask) for one, two, mask in zip(candidate, truths, masks, strict=True)]
@@ -225,71 +226,19 @@ def test_the_swapped_order_hangs_on_seed_and_scene_alone(view_set):
     assert sorted(order(scenes[0], 0)) == sorted(derangement(5, np.random.default_rng(0)))
 
 
-def scored(psnr: float, swapped: float, scene_id: str = "a", chroma=((0.1, 0.1), (0.1, 0.1)), floor=10.0):
-    """A scene's scores made by hand."""
-    values = {MODEL: psnr, SWAPPED_POSE: swapped, BACKGROUND: floor, COPY_SOURCE: floor - 1, MEAN_TARGET: floor + 5}
-    scores = {name: {PSNR: value, FOREGROUND: value - 5} for name, value in values.items()}
-    return SceneScores(scene_id, 0, 4, scores, 0.5, chroma)
-
-
-def test_a_group_is_the_mean_of_its_scenes_however_many_views_they_have():
-    scenes = (scored(20, 15), replace(scored(30, 16), targets=400))
-    group = GroupReport("rot", "test", scenes, 0.0)
-    assert group.scores[MODEL][PSNR] == 25
-    assert group.pose_gap_db == 9.5
-    assert group.lead_db == 15, "above the better of the floors that see no target"
-
-
-def test_numbers_that_do_not_exist_are_left_out_of_a_mean():
-    assert mean([1.0, math.nan, 3.0]) == 2
-    assert math.isnan(mean([math.nan])) and math.isnan(mean([]))
-
-
-@settings(max_examples=20)
-@given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)), min_size=3, max_size=9, unique=True))
-def test_chroma_correlation_is_one_for_scaled_and_minus_one_for_inverted_colours(colours):
-    spread = np.ptp(np.array(colours), axis=0).min()
-    for factor, expected in ((0.3, 1), (-1.0, -1)):
-        scenes = tuple(scored(20, 15, str(i), ((factor * a, factor * b), (a, b))) for i, (a, b) in enumerate(colours))
-        found = GroupReport("rot", "test", scenes, 0.0).chroma_correlation
-        assert found == pytest.approx(expected, abs=1e-3) if spread > 1e-3 else True
-
-
-@pytest.mark.parametrize(
-    ("psnr", "swapped", "words"),
-    [
-        (14, 11, ["beats all white (+4.00 dB)", "uses the pose", "loses 3.00 dB"]),
-        (14, 13.9, ["beats", "hardly uses the pose"]),
-        (9, 5, ["does NOT beat all white (-1.00 dB)", "loses 4.00 dB"]),
-    ],
-)
-def test_the_verdict_says_what_the_table_says(psnr, swapped, words):
-    text = verdict(GroupReport("rot", "test", (scored(psnr, swapped),), 0.0), WHITE)
-    assert all(word in text for word in words)
-
-
-def hand_report(path: Path, background=WHITE) -> Report:
-    nothing = replace(scored(20, 15), silhouette_iou=math.nan)
-    return Report((GroupReport("rot", "val", (nothing,), 1.0),), background, {"seed": 7}, ("a word",), path)
-
-
-def test_the_json_holds_every_number_and_null_for_none(tmp_path):
-    report = hand_report(tmp_path / "new" / "report.json")
-    write_json(report)
-    read = json.loads(report.json_path.read_text())
-    assert read["seed"] == 7 and read["notes"] == ["a word"]
-    (group,) = read["results"]
-    assert group["scores"][MODEL] == group["per_scene"][0]["scores"][MODEL] == {PSNR: 20, FOREGROUND: 15}
-    assert group["silhouette_iou"] is None
-    assert list(report.json_path.parent.iterdir()) == [report.json_path]
-
-
-def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
-    text = format_report(hand_report(tmp_path / "a.json", background=(0.0, 0.5, 1.0)))
-    assert "all background (0, 0.5, 1)" in text and "white" not in text
-    for words in ("per picture", "mean over scenes", "true alpha is above 0", "another view's pose", "Note: a word"):
-        assert words in text
-    assert "all white" in format_report(hand_report(tmp_path / "a.json"))
+def test_the_untrained_model_is_a_row_of_its_own_drawn_by_the_seed(view_set):
+    model, scene = tiny_renderer(), view_set.scenes("test")[0]
+    state = torch.get_rng_state()
+    drawn = [make_untrained(model, seed) for seed in (1, 1, 2)]
+    assert torch.equal(torch.get_rng_state(), state)
+    benches = [replace(bench_of(view_set, model), untrained=one) for one in (None, model, *drawn)]
+    plain, twin, *found = (
+        score_scene(pictures := load_scene(bench, scene), predict(bench, pictures), bench).scores for bench in benches
+    )
+    assert UNTRAINED not in plain
+    assert twin[UNTRAINED] == twin[MODEL]
+    assert found[0][UNTRAINED] == found[1][UNTRAINED] != found[2][UNTRAINED]
+    assert {name: found[0][name] for name in plain} == plain
 
 
 def test_test_scenes_are_the_default_and_validation_scenes_are_named_as_such(view_set):
