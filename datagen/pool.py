@@ -63,12 +63,15 @@ class Outcome:
         images: RGBA (views, height, width, 4) uint8, straight alpha; None if the mesh failed.
         facts: the worker's answer (normalisation, materials, clipped views, timings, memory).
         reason: why there are no images, in words; empty on success.
+        passes: further pictures by name, `views` rows each: those that the answer lists under `passes`, which the
+            worker saved beside the images as `<stem of out>.<name>.npy`.
     """
 
     job: dict[str, Any]
     images: NDArray[np.uint8] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
+    passes: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def default_workers() -> int:
@@ -196,9 +199,8 @@ class _Seat:
             return Outcome(job, reason=f"{problem}{self._words(log_start)}")
         if not answer["ok"]:
             return Outcome(job, facts=answer, reason=answer["reason"])
-        images = np.load(out)
-        out.unlink()
-        return Outcome(job, images, answer)
+        passes = {name: _take(out.with_suffix(f".{name}.npy")) for name in answer.get("passes", ())}
+        return Outcome(job, _take(out), answer, passes=passes)
 
     def _worker(self) -> subprocess.Popen[bytes]:
         """The worker at this seat, a fresh one if there is none or it has served long enough."""
@@ -232,6 +234,13 @@ class _Seat:
         text = self._log_path.read_bytes()[log_start:].decode("utf-8", "replace")
         lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Saved: ")]
         return f" ({' | '.join(lines[-TAIL_LINES:])})" if lines else ""
+
+
+def _take(path: Path) -> NDArray[Any]:
+    """The array in a file, which is removed."""
+    array: NDArray[Any] = np.load(path)
+    path.unlink()
+    return array
 
 
 def _ask(process: subprocess.Popen[bytes], job: dict[str, Any], seconds: float) -> tuple[dict[str, Any] | None, str]:

@@ -70,6 +70,14 @@ def _peak_memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _memory_mb() -> float:
+    """Resident memory now; the peak where the system does not say."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return _peak_memory_mb()
+    return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+
 def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """The answer to a job: what `render` says, or the reason why there is no picture.
 
@@ -89,6 +97,7 @@ def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any
         **result,
         "job": job["job"],
         "seconds": time.perf_counter() - started,
+        "memory_mb": _memory_mb(),
         "peak_memory_mb": _peak_memory_mb(),
     }
 

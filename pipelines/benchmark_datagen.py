@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enr.datagen.generate import Summary, generate, make_jobs
+from enr.datagen.generate import Summary, generate
+from enr.datagen.mesh_jobs import make_jobs
 from enr.datagen.meshes import find_meshes
 from enr.datagen.plan import GenerateSettings
 from enr.errors import EnrError

@@ -1,0 +1,135 @@
+"""From what the workers rendered to a shard's tables: the one place that knows where each column comes from.
+
+A scene's rows are a block of their own, made from its outcome or taken out of a shard, so that a shard can be put
+together from scenes rendered now and scenes stored before.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.camera import intrinsics
+from enr.datagen.plan import GenerateSettings, PlannedScene
+from enr.datagen.pool import Outcome
+from enr.datagen.poses import Poses, sample_poses
+from enr.shards import FLAGS, Shard, ShardMeta
+
+Table = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class SceneBlock:
+    """The rows of one scene.
+
+    Attributes:
+        images: (views, height, width, 4) uint8.
+        views: per-view columns (see `enr.shards.VIEW_SHAPES`).
+        scene: per-scene columns (see `enr.shards.SCENE_SHAPES`), one row.
+        passes: optional pictures (see `enr.shards.PASS_SHAPES`).
+    """
+
+    images: NDArray[np.uint8]
+    views: Table
+    scene: Table
+    passes: Table = field(default_factory=dict)
+
+
+def scene_poses(settings: GenerateSettings, scene_id: str) -> Poses:
+    """The poses of a scene's views, from (seed, scene, view) alone."""
+    return sample_poses(settings.poses, settings.render.seed, scene_id, settings.views)
+
+
+def block_of_outcome(settings: GenerateSettings, scene: PlannedScene, outcome: Outcome) -> SceneBlock:
+    """The rows of a scene that was rendered; `outcome` holds images."""
+    assert outcome.images is not None
+    return SceneBlock(
+        outcome.images, _view_table(settings, scene, outcome), _scene_table(scene, outcome), outcome.passes
+    )
+
+
+def blocks_of_shard(shard: Shard) -> dict[str, SceneBlock]:
+    """The rows of every scene that a shard holds, by scene id."""
+    scene_of_view = shard.views["scene_id"]
+    edges = [0, *(np.flatnonzero(scene_of_view[1:] != scene_of_view[:-1]) + 1).tolist(), len(scene_of_view)]
+    row_of_scene = {scene_id: row for row, scene_id in enumerate(shard.scenes["scene_id"].tolist())}
+    blocks = {}
+    for start, stop in itertools.pairwise(edges):
+        row = row_of_scene[str(scene_of_view[start])]
+        blocks[str(scene_of_view[start])] = SceneBlock(
+            shard.images[start:stop],
+            {name: column[start:stop] for name, column in shard.views.items()},
+            {name: column[row : row + 1] for name, column in shard.scenes.items()},
+            {name: pictures[start:stop] for name, pictures in shard.passes.items()},
+        )
+    return blocks
+
+
+def join_blocks(
+    settings: GenerateSettings, blocks: Sequence[SceneBlock], config: dict[str, Any], blender_version: str
+) -> Shard:
+    """A shard of some scenes' rows, in the order given; `config` says all that makes them again."""
+    meta = ShardMeta(
+        group=settings.poses.group,
+        seed=settings.render.seed,
+        background=settings.background,
+        blender_version=blender_version,
+        config=config,
+    )
+    return Shard(
+        meta=meta,
+        images=np.concatenate([block.images for block in blocks]),
+        views=_stack(block.views for block in blocks),
+        scenes=_stack(block.scene for block in blocks),
+        passes=_stack(block.passes for block in blocks),
+    )
+
+
+def _stack(tables: Iterable[Table]) -> Table:
+    """Tables with the same columns, below each other."""
+    rows = list(tables)
+    return {name: np.concatenate([table[name] for table in rows]) for name in rows[0]}
+
+
+def _view_table(settings: GenerateSettings, scene: PlannedScene, outcome: Outcome) -> Table:
+    """The per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
+    scene_id, views, render = scene.source.scene_id, settings.views, settings.render
+    poses = scene_poses(settings, scene_id)
+    K = intrinsics(render.focal_px, render.width_px, render.height_px)
+    return {
+        "world_from_camera": poses.world_from_camera,
+        "K": np.repeat(K[None], views, axis=0),
+        "scene_id": np.array([scene_id] * views),
+        "view_index": np.arange(views, dtype=np.int32),
+        "azimuth_deg": poses.azimuth_deg,
+        "elevation_deg": poses.elevation_deg,
+        "radius": poses.radius,
+        "target_point": poses.target_point,
+        "clipped": np.array(outcome.facts["clipped"], dtype=bool),
+        "roll_deg": np.zeros(views),
+        "split": np.array([scene.split] * views),
+        "clipped_share": np.full(views, np.nan, dtype=np.float32),
+        "flags": np.array(outcome.facts["clipped"], dtype=np.uint16) << FLAGS.index("clipped"),
+    }
+
+
+def _scene_table(scene: PlannedScene, outcome: Outcome) -> Table:
+    """The per-scene columns (see `enr.shards.SCENE_SHAPES`), one row."""
+    facts = outcome.facts
+    row = {
+        "scene_id": scene.source.scene_id,
+        "split": scene.split,
+        "mesh_path": str(scene.source.place),
+        "mesh_sha256": scene.sha256,
+        "normalise_scale": facts["normalise_scale"],
+        "normalise_offset": facts["normalise_offset"],
+        "materials": facts["materials"],
+        "facts": json.dumps(facts.get("mesh", {}), sort_keys=True),
+    }
+    return {name: np.array([value]) for name, value in row.items()}
