@@ -39,12 +39,13 @@ AXES = """World: right-handed, Z up, object units. Camera: OpenCV axes (x right,
 is 4 x 4. `K` is in pixels; the centre of the top-left pixel is (0.5, 0.5). Angles are in degrees. A vertex of the Z-up
 mesh becomes `scale * (vertex + offset)` in the world."""
 PART_OPTION = re.compile(r"\s--part(=|\s+)\S+")
+SHOWN_ELSEWHERE = ("width_px", "height_px", "focal_px", "materials")
 Row = Sequence[object]
 
 
-def card_path(folder: Path, group: str) -> Path:
+def card_path(folder: Path, name: str) -> Path:
     """`<folder>/rototrans-card.md`."""
-    return folder / f"{group}-card.md"
+    return folder / f"{name}-card.md"
 
 
 def write_card(path: Path, manifest: Manifest) -> Path:
@@ -67,36 +68,42 @@ def card(manifest: Manifest) -> str:
         ("Licence", _licence(manifest)),
     )
     blocks = [f"## {title}\n\n{text}" if title else text for title, text in sections]
-    return f"# {manifest['group']}: posed pictures of {manifest['counts']['scenes']:,} meshes\n\n" + "\n\n".join(
+    return f"# {manifest['name']}: posed pictures of {manifest['counts']['scenes']:,} meshes\n\n" + "\n\n".join(
         [*blocks, ""]
     )
 
 
 def _summary(manifest: Manifest) -> str:
-    counts, render = manifest["counts"], manifest["config"]["render"]
+    counts, (width_px, height_px) = manifest["counts"], manifest["picture_px"]
     return (
-        f"{counts['images']:,} pictures of {render['width_px']} x {render['height_px']} px in {counts['shards']:,} "
-        f"HDF5 shards ({counts['bytes'] / 1e9:.2f} GB), made by enr {manifest['versions']['enr']} with Blender "
+        f"{counts['images']:,} pictures of {width_px} x {height_px} px in {counts['shards']:,} HDF5 shard(s) "
+        f"({_size(counts['bytes'])}), made by enr {manifest['versions']['enr']} with Blender "
         f"{manifest['versions']['blender']}. Every mesh, with its file, hash, split, flags and times, is listed in "
-        f"`{manifest['group']}-manifest.json`."
+        f"`{manifest['name']}-manifest.json`."
     )
 
 
 def _pictures(manifest: Manifest) -> str:
     config = manifest["config"]
-    render, poses = config["render"], config["poses"]
-    field_of_view_deg = math.degrees(2 * math.atan(render["width_px"] / 2 / render["focal_px"]))
+    poses, render = config.get("poses", {}), config.get("render", {})
     rows: list[Row] = [
-        ("group", f"`{manifest['group']}`: {GROUP_WORDS.get(manifest['group'], '')}"),
-        ("views of a mesh", config["views"]),
-        ("lens", f"focal length {render['focal_px']:g} px, {field_of_view_deg:.1f} degrees across the width"),
+        ("group", f"`{manifest['group']}`: {GROUP_WORDS[manifest['group']]}"),
         ("colour", "RGBA, 8 bits, straight alpha, sRGB, without a background"),
-        ("background that readers put behind it", _plain(manifest["background"])),
+        ("other pictures", ", ".join(manifest["passes"]) or "none"),
+        ("background that readers put behind it", f"{_plain(manifest['background'])} (sRGB in 0..1)"),
         ("materials", _counted(manifest["counts"]["materials"])),
+        *_lens(render),
         *((_words(name), _plain(value)) for name, value in poses.items() if name != "group"),
-        *((_words(name), _plain(value)) for name, value in render.items() if name not in ("width_px", "height_px")),
+        *((_words(name), _plain(value)) for name, value in render.items() if name not in SHOWN_ELSEWHERE),
     ]
     return _table(("what", "value"), rows)
+
+
+def _lens(render: dict[str, Any]) -> list[Row]:
+    if "focal_px" not in render:
+        return []
+    field_of_view_deg = math.degrees(2 * math.atan(render["width_px"] / 2 / render["focal_px"]))
+    return [("lens", f"focal length {render['focal_px']:g} px, {field_of_view_deg:.1f} degrees across the width")]
 
 
 def _splits(manifest: Manifest) -> str:
@@ -147,6 +154,10 @@ def _licence(manifest: Manifest) -> str:
 
 def _first_shard(manifest: Manifest) -> str:
     return next((shard["name"] for shard in manifest["shards"] if shard["scenes"]), "")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _words(name: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.errors import EnrError
-from enr.shards import FLAGS, SPLITS, ShardMeta, Table, open_shard, read_meta, read_tables
+from enr.shards import FLAGS, PASS_SHAPES, SPLITS, ShardMeta, Table, open_shard, read_meta, read_tables
 
 FORMAT = "enr-manifest"
 VERSION = 1
@@ -97,17 +97,17 @@ class Records:
     part: tuple[int, int] | None = None
 
 
-def manifest_path(folder: Path, group: str, part: tuple[int, int] | None = None) -> Path:
+def manifest_path(folder: Path, name: str, part: tuple[int, int] | None = None) -> Path:
     """`<folder>/rototrans-manifest.json`, or `<folder>/rototrans-manifest-part-00003-of-00010.json`."""
     suffix = "" if part is None else f"-part-{part[0]:05d}-of-{part[1]:05d}"
-    return folder / f"{group}-manifest{suffix}.json"
+    return folder / f"{name}-manifest{suffix}.json"
 
 
-def build_manifest(group: str, shards: Sequence[Path], records: Records) -> Manifest:
+def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manifest:
     """The manifest of some shards of one group and config.
 
     Args:
-        group: the group of all of them.
+        name: what their file names begin with; `enr datagen` takes the group.
         shards: in order; only their tables are read. None in a part of which every mesh failed.
         records: what they do not say.
 
@@ -123,8 +123,8 @@ def build_manifest(group: str, shards: Sequence[Path], records: Records) -> Mani
     return {
         "format": FORMAT,
         "manifest_version": VERSION,
-        "group": group,
-        **(_head(read_meta(shards[0])) if shards else {}),
+        "name": name,
+        **(_head(shards[0]) if shards else {}),
         "part": None if records.part is None else {"index": records.part[0], "of": records.part[1]},
         "counts": _counts(entries, meshes, records.failures, views),
         "shards": sorted([*entries, *map(_empty_entry, records.empty_shards)], key=lambda entry: str(entry["name"])),
@@ -217,15 +217,18 @@ def contents_sha256(path: Path) -> str | None:
 
 
 def dumps(manifest: Manifest) -> str:
-    """JSON, indented, but with each entry of a top-level list on a line of its own, so that `grep` and `diff` help."""
-    parts = []
-    for key, value in manifest.items():
-        if isinstance(value, list) and value:
-            lines = ",\n".join("  " + json.dumps(item, sort_keys=True) for item in value)
-            parts.append(f" {json.dumps(key)}: [\n{lines}\n ]")
-        else:
-            parts.append(f" {json.dumps(key)}: " + json.dumps(value, indent=1, sort_keys=True).replace("\n", "\n "))
-    return "{\n" + ",\n".join(parts) + "\n}\n"
+    """JSON with each entry of a list or a table on a line of its own, so that `grep` and `diff` help."""
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in manifest.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    """JSON of a top-level value."""
+    if isinstance(value, dict) and value:
+        lines = [f"{json.dumps(key)}: {json.dumps(item, sort_keys=True)}" for key, item in sorted(value.items())]
+        return "{\n  " + ",\n  ".join(lines) + "\n }"
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n  " + ",\n  ".join(json.dumps(item, sort_keys=True) for item in value) + "\n ]"
+    return json.dumps(value, sort_keys=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -242,9 +245,16 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _head(meta: ShardMeta) -> dict[str, Any]:
+def _head(shard: Path) -> dict[str, Any]:
     """What all shards share."""
+    meta = read_meta(shard)
+    with open_shard(shard) as file:
+        height_px, width_px = file["images"].shape[1:3]
+        passes = [name for name in PASS_SHAPES if name in file]
     return {
+        "group": meta.group,
+        "picture_px": [width_px, height_px],
+        "passes": passes,
         "seed": meta.seed,
         "background": list(meta.background),
         "versions": {"enr": meta.enr_version, "blender": meta.blender_version, "shard_schema": meta.schema_version},
