@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from enr.camera import AZIMUTH_DEG, BOX, ELEVATION_DEG, GROUPS, RADIUS, Array, Group, orbit_camera
+from enr.camera import Array, orbit_angles, orbit_camera, roll_camera
+from enr.datagen import samplers
+from enr.datagen.hold_out import Patch
+from enr.datagen.pose_files import GivenCameras, orbit_columns
+from enr.datagen.pose_settings import PoseSettings
+from enr.datagen.samplers import Direction
 from enr.errors import EnrError
+from enr.shards import Split
 
-Range = tuple[float, float]
-Sphere = Literal["angles", "area"]
-
-
-@dataclass(frozen=True)
-class PoseSettings:
-    """How cameras are sampled.
-
-    Attributes:
-        group: `rot` turns around the origin; `trans` looks from azimuth 0, elevation 0 at points in the box;
-            `rototrans` does both, its camera orbits a displaced point.
-        radius: distance from the point looked at, object units.
-        box: ranges of the point looked at along X, Y and Z, object units.
-        elevation_deg: range within [-90, 90].
-        azimuth_deg: range.
-        sphere: `angles` samples the elevation uniformly, `area` the sphere (the elevation's sine uniformly).
-
-    Raises:
-        EnrError: a range is reversed, not finite or beyond the poles, or the radius is not positive.
-    """
-
-    group: Group
-    radius: float = RADIUS
-    box: tuple[Range, Range, Range] = BOX
-    elevation_deg: Range = ELEVATION_DEG
-    azimuth_deg: Range = AZIMUTH_DEG
-    sphere: Sphere = "angles"
-
-    def __post_init__(self) -> None:
-        """Refuse settings from which no camera can be sampled."""
-        _check_choice("group", self.group, GROUPS)
-        _check_choice("sphere", self.sphere, get_args(Sphere))
-        if not (np.isfinite(self.radius) and self.radius > 0):
-            raise EnrError(f"The radius is {self.radius}; give a positive distance in object units, such as {RADIUS}.")
-        for axis, limits in zip("XYZ", self.box, strict=True):
-            _check_range(f"The box along {axis}", limits)
-        _check_range("The azimuth range in degrees", self.azimuth_deg)
-        _check_range("The elevation range in degrees", self.elevation_deg)
-        if min(self.elevation_deg) < -90 or max(self.elevation_deg) > 90:
-            raise EnrError(
-                f"The elevation range is {self.elevation_deg} degrees; give one within -90 to 90 "
-                "(beyond a pole the same place has the azimuth + 180 and the elevation 180 - e)."
-            )
+__all__ = ["PoseSettings", "Poses", "held_out_patches", "sample_poses", "view_columns", "view_rng"]
 
 
 @dataclass(frozen=True)
@@ -61,21 +26,33 @@ class Poses:
     """Cameras of one scene's views, as the group's parameters.
 
     Attributes:
-        azimuth_deg: (views,) degrees from +X towards +Y.
-        elevation_deg: (views,) degrees above the XY plane.
-        radius: (views,) object units.
-        target_point: (views, 3) the point looked at, object units.
+        azimuth_deg: (views,) degrees from +X towards +Y; NaN where given cameras do not look at the origin.
+        elevation_deg: (views,) degrees above the XY plane; NaN likewise.
+        radius: (views,) object units; NaN likewise.
+        target_point: (views, 3) the point looked at, object units; NaN likewise.
+        roll_deg: (views,) turn about the camera's own axis, see `enr.camera.roll_camera`; or one for all.
+        held_out_views: so many, the last ones, are test views of a scene that is trained on.
+        given: the cameras themselves where they came from a file.
     """
 
     azimuth_deg: Array
     elevation_deg: Array
     radius: Array
     target_point: Array
+    roll_deg: Array | float = 0.0
+    held_out_views: int = 0
+    given: GivenCameras | None = None
+
+    def __len__(self) -> int:
+        return len(self.azimuth_deg)
 
     @property
     def world_from_camera(self) -> Array:
         """(views, 4, 4) OpenCV cameras, see `enr.camera.orbit_camera`."""
-        return orbit_camera(self.azimuth_deg, self.elevation_deg, self.radius, self.target_point)
+        if self.given is not None:
+            return self.given.world_from_camera
+        cameras = orbit_camera(self.azimuth_deg, self.elevation_deg, self.radius, self.target_point)
+        return roll_camera(cameras, self.roll_deg) if np.any(self.roll_deg) else cameras
 
 
 def view_rng(seed: int, scene_id: str, view_index: int) -> np.random.Generator:
@@ -88,43 +65,128 @@ def view_rng(seed: int, scene_id: str, view_index: int) -> np.random.Generator:
 
 
 def sample_poses(settings: PoseSettings, seed: int, scene_id: str, views: int) -> Poses:
-    """Cameras of `views` views of a scene.
+    """Cameras of `views` views of a scene, the held-out ones last.
 
-    Every view draws the same five numbers whatever the group, so that a seed's `rot` and `rototrans` share angles.
+    Every view draws the same numbers whatever the group, so that a seed's `rot` and `rototrans` share angles.
 
     Raises:
-        EnrError: `views` is less than 1.
+        EnrError: `views` is less than 1, all of them would be held out, or the pose file has fewer.
     """
     if views < 1:
         raise EnrError(f"{views} views were asked for; give at least 1.")
-    uniform = np.stack([view_rng(seed, scene_id, index).random(5) for index in range(views)])
-    turns = settings.group in ("rot", "rototrans")
-    moves = settings.group in ("trans", "rototrans")
-    low, high = np.asarray(settings.box, dtype=np.float64).T
-    return Poses(
-        azimuth_deg=_between(settings.azimuth_deg, uniform[:, 0]) * turns,
-        elevation_deg=_elevation(settings, uniform[:, 1]) * turns,
-        radius=np.full(views, float(settings.radius)),
-        target_point=(low + (high - low) * uniform[:, 2:]) * moves,
+    if settings.cameras is not None:
+        return _given_poses(settings.cameras, views)
+    trained = views - settings.held_out_views
+    if trained < 1:
+        raise EnrError(f"All {views} views would be held out; give more views than held-out views.")
+    patches = held_out_patches(settings, seed)
+    drawn = [_train_view(settings, seed, scene_id, index, trained, patches) for index in range(trained)]
+    drawn += [_held_out_view(settings, seed, scene_id, index, patches) for index in range(views - trained)]
+    return _poses(settings, drawn)
+
+
+def held_out_patches(settings: PoseSettings, seed: int) -> tuple[Patch, ...]:
+    """The held-out patches of a data set, from its seed alone: the same ones for every scene."""
+    if settings.hold_out is None:
+        return ()
+    numbers = range(settings.hold_out.patches)
+    return tuple(
+        settings.directions.draw_patch(view_rng(seed, "/patches", number), settings.hold_out.size_deg)
+        for number in numbers
     )
 
 
-def _elevation(settings: PoseSettings, uniform: Array) -> Array:
-    if settings.sphere == "angles":
-        return _between(settings.elevation_deg, uniform)
-    low, high = np.sin(np.deg2rad(settings.elevation_deg))
-    return np.rad2deg(np.arcsin(np.clip(_between((low, high), uniform), -1.0, 1.0)))
+def view_columns(poses: Poses, scene_split: Split) -> dict[str, NDArray[Any]]:
+    """The columns of a shard (see `enr.shards.VIEW_SHAPES`) that follow from a scene's poses and split."""
+    views = len(poses)
+    split = np.array([scene_split] * views, dtype=object)
+    if poses.held_out_views and scene_split == "train":
+        split[views - poses.held_out_views :] = "test"
+    return {
+        "world_from_camera": poses.world_from_camera,
+        "view_index": np.arange(views, dtype=np.int32),
+        "azimuth_deg": poses.azimuth_deg,
+        "elevation_deg": poses.elevation_deg,
+        "radius": poses.radius,
+        "target_point": poses.target_point,
+        "roll_deg": np.broadcast_to(poses.roll_deg, views),
+        "split": split.astype(str),
+    }
 
 
-def _between(limits: Range, uniform: Array) -> Array:
-    return limits[0] + (limits[1] - limits[0]) * uniform
+class _View(NamedTuple):
+    """What is drawn for one view, before the group decides what of it counts."""
+
+    direction: Direction
+    target_point: Array
+    look_at: Array
+    roll_deg: float
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise EnrError(f"The {name} is {value!r}; give one of {', '.join(choices)}.")
+def _train_view(
+    settings: PoseSettings, seed: int, scene_id: str, index: int, views: int, patches: tuple[Patch, ...]
+) -> _View:
+    rng = view_rng(seed, scene_id, index)
+    direction = settings.directions.draw(rng)
+    if settings.sphere == "rings":
+        direction = samplers.ring(index, views, settings.rings_deg, settings.azimuth_deg)
+    elif settings.sphere == "spiral":
+        direction = samplers.spiral(index, views)
+    if any(patch.contains(direction) for patch in patches):  # a generator of its own: the view's other numbers stay
+        direction = settings.directions.draw_outside(view_rng(seed, f"{scene_id}/outside", index), patches)
+    return _finish(settings, rng, direction)
 
 
-def _check_range(name: str, limits: Range) -> None:
-    if len(limits) != 2 or not np.isfinite(limits).all() or limits[0] > limits[1]:
-        raise EnrError(f"{name} is {tuple(limits)}; give the smaller number first, then the larger.")
+def _held_out_view(settings: PoseSettings, seed: int, scene_id: str, index: int, patches: tuple[Patch, ...]) -> _View:
+    rng = view_rng(seed, f"{scene_id}/held-out", index)
+    return _finish(settings, rng, settings.directions.draw_inside(rng, patches[index % len(patches)]))
+
+
+def _finish(settings: PoseSettings, rng: np.random.Generator, direction: Direction) -> _View:
+    return _View(
+        direction,
+        samplers.in_box(rng, settings.box),
+        samplers.around(rng, settings.look_at_jitter),
+        samplers.between(rng, settings.roll_deg),
+    )
+
+
+def _poses(settings: PoseSettings, drawn: list[_View]) -> Poses:
+    """Drawn numbers as the group uses them."""
+    turns = settings.group in ("rot", "rototrans")
+    moves = settings.group in ("trans", "rototrans")
+    azimuth_deg, elevation_deg = np.array([view.direction for view in drawn]).T * turns
+    poses = Poses(
+        azimuth_deg=azimuth_deg,
+        elevation_deg=elevation_deg,
+        radius=np.full(len(drawn), float(settings.radius)),
+        target_point=np.stack([view.target_point for view in drawn]) * moves,
+        roll_deg=np.array([view.roll_deg for view in drawn]),
+        held_out_views=settings.held_out_views,
+    )
+    if not settings.look_at_jitter:
+        return poses
+    return _looking_at(poses, poses.target_point + np.stack([view.look_at for view in drawn]))
+
+
+def _looking_at(poses: Poses, target_point: Array) -> Poses:
+    """Cameras at the same places that look at other points, as orbits around these."""
+    azimuth_deg, elevation_deg, radius = orbit_angles(poses.world_from_camera[:, :3, 3], target_point)
+    return replace(
+        poses, azimuth_deg=azimuth_deg, elevation_deg=elevation_deg, radius=radius, target_point=target_point
+    )
+
+
+def _given_poses(cameras: GivenCameras, views: int) -> Poses:
+    if views > len(cameras):
+        raise EnrError(f"{views} views were asked for, but the pose file has {len(cameras)} cameras; ask for fewer.")
+    used = cameras.first(views)
+    orbit = orbit_columns(used.world_from_camera)
+    return Poses(
+        orbit["azimuth_deg"],
+        orbit["elevation_deg"],
+        orbit["radius"],
+        orbit["target_point"],
+        orbit["roll_deg"],
+        given=used,
+    )

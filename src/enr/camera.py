@@ -80,6 +80,39 @@ def orbit_camera(
     return world_from_camera
 
 
+def orbit_angles(position: ArrayLike, target: ArrayLike = (0, 0, 0)) -> tuple[Array, Array, Array]:
+    """Where on an orbit around `target` a camera stands: the inverse of `orbit_camera`'s position.
+
+    Args:
+        position: (..., 3) the camera's centre.
+        target: (..., 3) the point looked at.
+
+    Returns:
+        azimuth_deg within [-180, 180], elevation_deg within [-90, 90] and radius, (...) each. At a pole, where every
+        azimuth is the same place, the azimuth is 0.
+    """
+    outward = np.asarray(position, dtype=np.float64) - np.asarray(target, dtype=np.float64)
+    x, y, z = np.moveaxis(outward, -1, 0)
+    azimuth_deg = np.rad2deg(np.arctan2(y, x))
+    elevation_deg = np.rad2deg(np.arctan2(z, np.hypot(x, y)))
+    return azimuth_deg, elevation_deg, np.linalg.norm(outward, axis=-1)
+
+
+def roll_camera(world_from_camera: ArrayLike, roll_deg: ArrayLike) -> Array:
+    """Cameras (..., 4, 4) turned by `roll_deg` (...) about their own optical axis, from x (right) towards y (down).
+
+    A positive roll turns the camera clockwise as seen by the one who holds it, and the picture the other way.
+    """
+    cameras = np.asarray(world_from_camera, dtype=np.float64)
+    roll = np.broadcast_to(np.deg2rad(np.asarray(roll_deg, dtype=np.float64)), cameras.shape[:-2])
+    turn = np.zeros((*roll.shape, 4, 4))
+    turn[..., 0, 0] = turn[..., 1, 1] = np.cos(roll)
+    turn[..., 1, 0] = np.sin(roll)
+    turn[..., 0, 1] = -turn[..., 1, 0]
+    turn[..., 2, 2] = turn[..., 3, 3] = 1.0
+    return cameras @ turn
+
+
 def blender_matrix_world(world_from_camera: ArrayLike) -> Array:
     """`matrix_world` (..., 4, 4) of the Blender camera at `world_from_camera` (..., 4, 4)."""
     return np.asarray(world_from_camera, dtype=np.float64) @ OPENCV_FROM_BLENDER
@@ -132,6 +165,11 @@ def check_rigid(transform: ArrayLike, tolerance: float = 1e-4) -> Array:
 def focal_px_from_lens(width_px: int, lens_mm: float = LENS_MM, sensor_mm: float = SENSOR_MM) -> float:
     """Focal length in pixels of a lens on a sensor that is `sensor_mm` wide (88.889 at 64 px by default)."""
     return lens_mm / sensor_mm * width_px
+
+
+def focal_px_from_fov(fov_deg: float, width_px: int) -> float:
+    """Focal length in pixels of a lens that sees `fov_deg` from the left border to the right."""
+    return float(width_px / 2 / np.tan(np.deg2rad(fov_deg) / 2))
 
 
 def intrinsics(focal_px: float, width_px: int, height_px: int) -> Array:
