@@ -89,6 +89,8 @@ __all__ = [
 ]
 
 PARTIAL_SUFFIX = ".partial"
+MEMORY_STEP = 2**24
+"""Bytes by which a file in memory grows."""
 NormalsSpace = Literal["camera", "world"]
 Table = dict[str, NDArray[Any]]
 
@@ -141,26 +143,34 @@ def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] =
 
     Raises:
         EnrError: the tables disagree with the schema.
+        OSError: the disk is full or the like; `path` is as it was before.
     """
     _check_tables(shard, str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
-        with h5py.File(partial, "w") as file:
-            _write_meta(file, shard.meta)
-            _write_pictures(file, "images", shard.images, compression)
-            for name, pictures in shard.passes.items():
-                _write_pictures(file, name, pictures, compression)
-            if "normals" in shard.passes:
-                file["normals"].attrs["space"] = shard.normals_space
-            for name, (dtype, _) in VIEW_SHAPES.items():
-                _write_column(file, name, shard.views[name], dtype)
-            for name, (dtype, _) in SCENE_SHAPES.items():
-                _write_column(file, f"scenes/{name}", shard.scenes[name], dtype)
-            file.attrs["sha256"] = _attributes_sha256(file)
-        _publish(partial, path)
+        _publish(_file_image(shard, compression), partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _file_image(shard: Shard, compression: str) -> bytes:
+    """The bytes of a shard's file, made in memory: on a disk that runs full, HDF5 could not even close its file."""
+    with h5py.File("in-memory", "w", driver="core", backing_store=False, block_size=MEMORY_STEP) as file:
+        _write_meta(file, shard.meta)
+        _write_pictures(file, "images", shard.images, compression)
+        for name, pictures in shard.passes.items():
+            _write_pictures(file, name, pictures, compression)
+        if "normals" in shard.passes:
+            file["normals"].attrs["space"] = shard.normals_space
+        for name, (dtype, _) in VIEW_SHAPES.items():
+            _write_column(file, name, shard.views[name], dtype)
+        for name, (dtype, _) in SCENE_SHAPES.items():
+            _write_column(file, f"scenes/{name}", shard.scenes[name], dtype)
+        file.attrs["sha256"] = _attributes_sha256(file)
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
 
 
 def read_meta(path: Path) -> ShardMeta:
@@ -325,9 +335,11 @@ def _attributes_sha256(file: h5py.File) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _publish(partial: Path, path: Path) -> None:
-    """Rename a finished file into place once its bytes are on the disk."""
-    with partial.open("rb") as handle:
+def _publish(content: bytes, partial: Path, path: Path) -> None:
+    """Write a file and rename it into place once its bytes are on the disk."""
+    with partial.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
         os.fsync(handle.fileno())
     partial.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
