@@ -1,0 +1,327 @@
+"""Folders of posed pictures that others made, turned into shards in this project's conventions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from enr.camera import GROUPS, RADIUS, Group, intrinsics
+from enr.datagen.contact_sheet import save_contact_sheet
+from enr.datagen.convert_cameras import FOCAL_OVER_WIDTH, LayoutName
+from enr.datagen.convert_layout import read_folders
+from enr.datagen.convert_pictures import read_picture, touches_border
+from enr.datagen.convert_scenes import PosedScene, gather_scenes
+from enr.datagen.plan import SHARD_BYTES, WHITE, Compression
+from enr.datagen.splits import assign_splits
+from enr.errors import EnrError
+from enr.shards import FLAGS, SPLITS, Shard, ShardMeta, Split, write_shard
+
+SplitChoice = Literal["folders", "hash", "train", "val", "test"]
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ConvertSettings:
+    """Everything that `enr convert` is told.
+
+    Attributes:
+        folder: where the scenes' folders lie.
+        layout: `apple` or `uva`, see `enr.datagen.convert_cameras`.
+        out: folder of the shards.
+        split: `folders` takes the split that a folder above the scene is named after, and a hash of the scene's id
+            where none is; `hash` always the latter; `train`, `val`, `test`: all scenes there.
+        radius: distance of the cameras from the point looked at, object units.
+        focal_px: focal length in pixels; the layout's own for the pictures' width if None.
+        compression: `none` or `gzip`.
+        overwrite: replace shards of an earlier conversion.
+    """
+
+    folder: Path
+    layout: LayoutName
+    out: Path = Path("shards")
+    split: SplitChoice = "folders"
+    radius: float = RADIUS
+    focal_px: float | None = None
+    compression: Compression = "none"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a conversion left.
+
+    Attributes:
+        shards: the files.
+        contact_sheets: a picture of some views for each group.
+        scenes: number of scenes by group and split.
+        images: number of pictures.
+        clipped: number of pictures in which the object reaches the border.
+        size_px: width and height.
+    """
+
+    shards: tuple[Path, ...]
+    contact_sheets: tuple[Path, ...]
+    scenes: dict[tuple[Group, Split], int]
+    images: int
+    clipped: int
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A scene, its group and its splits."""
+
+    posed: PosedScene
+    group: Group
+    split: Split
+    view_splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True)
+class _Lens:
+    """What all pictures of a conversion share."""
+
+    width_px: int
+    height_px: int
+    K: NDArray[np.float64]
+
+
+def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
+    """Read folders of posed pictures and write shards; all of them, or none.
+
+    Args:
+        settings: what to read, and where to.
+        progress: show a bar on standard error.
+
+    Raises:
+        EnrError: the folder is damaged, incomplete or of another layout, its pictures differ in size, or the output
+            folder holds an earlier conversion. Nothing is written then.
+    """
+    scenes = _with_splits(gather_scenes(read_folders(settings.folder, settings.layout)), settings.split)
+    lens = _lens(settings, scenes[0].posed.pictures[0])
+    plan = _plan(settings, scenes, lens)
+    earlier = _earlier(settings, {scene.group for scene in scenes})
+    with _staging(settings.out) as staging:
+        clipped = 0
+        with tqdm(total=len(scenes), unit=" scenes", disable=not progress) as bar:
+            for path, members in plan.items():
+                shard = _assemble(settings, members, lens, bar)
+                clipped += int(shard.views["clipped"].sum())
+                write_shard(staging / path.name, shard, settings.compression)
+        for path in earlier:
+            path.unlink()
+        for path in plan:
+            (staging / path.name).replace(path)
+    sheets = _contact_sheets(settings, plan)
+    images = sum(len(scene.posed.pictures) for scene in scenes)
+    return Converted(tuple(plan), sheets, _count(scenes), images, clipped, (lens.width_px, lens.height_px))
+
+
+def _with_splits(posed: Sequence[PosedScene], choice: SplitChoice) -> list[_Scene]:
+    """Scenes with their groups and with the splits of all their views."""
+    hashed = assign_splits(sorted({scene.folders[0].resolve().name for scene in posed}))
+    scenes = []
+    for scene in posed:
+        split, view_splits = _splits(scene, choice, hashed[scene.folders[0].resolve().name])
+        if split == "train":
+            held_out = np.any([np.zeros(len(scene.names), bool), *map(scene.cameras.inside, scene.patches)], axis=0)
+            view_splits = tuple("test" if out else own for own, out in zip(view_splits, held_out, strict=True))
+        scenes.append(_Scene(scene, _group(scene), split, view_splits))
+    return scenes
+
+
+def _splits(scene: PosedScene, choice: SplitChoice, hashed: Split) -> tuple[Split, tuple[Split, ...]]:
+    """The split of a scene and those of its views."""
+    if choice == "folders" and scene.split is not None:
+        return scene.split, tuple(split or scene.split for split in scene.view_splits)
+    split = next((name for name in SPLITS if name == choice), hashed)
+    return split, (split,) * len(scene.names)
+
+
+def _group(scene: PosedScene) -> Group:
+    """What the cameras of a scene do: turn, move, or both."""
+    cameras = scene.cameras
+    turns = bool(cameras.azimuth_deg.any() or cameras.elevation_deg.any())
+    moves = bool(cameras.target_point.any())
+    if turns and moves:
+        return "rototrans"
+    return "trans" if moves else "rot"
+
+
+def _lens(settings: ConvertSettings, picture: Path) -> _Lens:
+    height_px, width_px = read_picture(picture).shape[:2]
+    focal_px = settings.focal_px or FOCAL_OVER_WIDTH[settings.layout] * width_px
+    return _Lens(width_px, height_px, intrinsics(focal_px, width_px, height_px))
+
+
+def _plan(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens) -> dict[Path, list[_Scene]]:
+    """Which scenes go into which shard: those of a group, about 64 MB of pictures."""
+    plan: dict[Path, list[_Scene]] = {}
+    for group in GROUPS:
+        chunks: list[list[_Scene]] = []
+        room = 0
+        for scene in (scene for scene in scenes if scene.group == group):
+            size = len(scene.posed.pictures) * lens.width_px * lens.height_px * 4
+            if size > room:
+                chunks.append([])
+                room = max(SHARD_BYTES, size)
+            chunks[-1].append(scene)
+            room -= size
+        for index, chunk in enumerate(chunks):
+            plan[settings.out / f"{settings.layout}-{group}-{index:05d}-of-{len(chunks):05d}.h5"] = chunk
+    return plan
+
+
+def _earlier(settings: ConvertSettings, groups: set[Group]) -> list[Path]:
+    """Shards of an earlier conversion, which are to be replaced."""
+    found = sorted(
+        path for group in groups for path in settings.out.glob(f"{settings.layout}-{group}-?????-of-?????.h5")
+    )
+    if found and not settings.overwrite:
+        raise EnrError(
+            f"{settings.out} already holds a conversion (such as {found[0].name}); give another --out, or --overwrite "
+            "to replace it."
+        )
+    return found
+
+
+@contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """A hidden folder beside the shards' final place, gone in the end; `out` too, if nothing came of it."""
+    made = not out.exists()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".enr-convert-", suffix=".partial", dir=out))
+    except OSError as error:
+        raise EnrError(f"{out} cannot be written to ({error.strerror}); give another folder as --out.") from error
+    try:
+        yield staging
+    except OSError as error:
+        raise EnrError(f"{out} cannot be written to ({error.strerror or error}); make room there.") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _assemble(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens, bar: tqdm[Any]) -> Shard:
+    """A shard in memory."""
+    tables = []
+    for scene in scenes:
+        tables.append(_view_table(settings, scene, lens))
+        bar.update()
+    views = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    images = views.pop("images")
+    meta = ShardMeta(scenes[0].group, 0, WHITE, UNKNOWN, _config(settings, lens))
+    return Shard(meta, images, views, _scene_table(settings, scenes))
+
+
+def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
+    return {
+        "converted": {
+            "from": settings.layout,
+            "folder": settings.folder.resolve().name,
+            "radius": settings.radius,
+            "focal_px": float(lens.K[0, 0]),
+            "split": settings.split,
+        },
+        "background": list(WHITE),
+        "compression": settings.compression,
+    }
+
+
+def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[str, Any]:
+    """The pictures and the per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
+    posed, views = scene.posed, len(scene.posed.pictures)
+    images = _read_pictures(posed.pictures, lens)
+    alpha = images[..., 3]
+    clipped, blank = touches_border(alpha), ~alpha.any(axis=(1, 2))
+    return {
+        "images": images,
+        "world_from_camera": posed.cameras.world_from_camera(settings.radius),
+        "K": np.repeat(lens.K[None], views, axis=0),
+        "scene_id": np.array([posed.scene_id] * views),
+        "view_index": np.arange(views, dtype=np.int32),
+        "azimuth_deg": posed.cameras.azimuth_deg,
+        "elevation_deg": posed.cameras.elevation_deg,
+        "radius": np.full(views, settings.radius),
+        "target_point": posed.cameras.target_point,
+        "clipped": clipped,
+        "roll_deg": np.zeros(views),
+        "split": np.array(scene.view_splits),
+        "clipped_share": np.full(views, np.nan, dtype=np.float32),
+        "flags": _flag("clipped", clipped) | _flag("blank", blank),
+    }
+
+
+def _flag(name: str, views: NDArray[np.bool_]) -> NDArray[np.uint16]:
+    bit: NDArray[np.uint16] = np.left_shift(views, FLAGS.index(name), dtype=np.uint16)
+    return bit
+
+
+def _read_pictures(paths: Sequence[Path], lens: _Lens) -> NDArray[np.uint8]:
+    images = np.empty((len(paths), lens.height_px, lens.width_px, 4), dtype=np.uint8)
+    for row, path in enumerate(paths):
+        picture = read_picture(path)
+        if picture.shape != images.shape[1:]:
+            raise EnrError(
+                f"{path} has {picture.shape[1]}x{picture.shape[0]} px, others have {lens.width_px}x{lens.height_px}; "
+                "convert pictures of one size at a time."
+            )
+        images[row] = picture
+    return images
+
+
+def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[str, Any]:
+    """The per-scene columns (see `enr.shards.SCENE_SHAPES`); nothing is known of the meshes."""
+    count = len(scenes)
+    return {
+        "scene_id": np.array([scene.posed.scene_id for scene in scenes]),
+        "split": np.array([scene.split for scene in scenes]),
+        "mesh_path": np.array([""] * count),
+        "mesh_sha256": np.array([""] * count),
+        "normalise_scale": np.full(count, np.nan),
+        "normalise_offset": np.full((count, 3), np.nan),
+        "materials": np.array([UNKNOWN] * count),
+        "facts": np.array([json.dumps(_facts(settings, scene), sort_keys=True) for scene in scenes]),
+    }
+
+
+def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, Any]:
+    """Where a scene comes from: its folders, the names of its pictures, the directions held out."""
+    return {
+        "layout": settings.layout,
+        "folders": [str(folder.relative_to(settings.folder)) for folder in scene.posed.folders],
+        "pictures": list(scene.posed.names),
+        "patches": [
+            {"azimuth_deg": p.azimuth_deg, "elevation_deg": p.elevation_deg, "half_size_deg": p.half_size_deg}
+            for p in scene.posed.patches
+        ],
+    }
+
+
+def _contact_sheets(settings: ConvertSettings, plan: dict[Path, list[_Scene]]) -> tuple[Path, ...]:
+    by_group: dict[Group, list[Path]] = {}
+    for path, scenes in plan.items():
+        by_group.setdefault(scenes[0].group, []).append(path)
+    return tuple(
+        save_contact_sheet(paths, settings.out / f"{settings.layout}-{group}-contact-sheet.png")
+        for group, paths in by_group.items()
+    )
+
+
+def _count(scenes: Sequence[_Scene]) -> dict[tuple[Group, Split], int]:
+    counts: dict[tuple[Group, Split], int] = {}
+    for scene in scenes:
+        counts[scene.group, scene.split] = counts.get((scene.group, scene.split), 0) + 1
+    return counts

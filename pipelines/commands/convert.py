@@ -1,0 +1,77 @@
+"""`enr convert`: posed pictures that others made, to shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from enr.datagen.convert import Converted
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+@click.command("convert")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "layout",
+    type=click.Choice(["apple", "uva"]),
+    required=True,
+    help="Layout: apple, of the published implementation (degrees, a circling camera); "
+    "uva, of the report that added translations (radians, moved objects, patch_* entries).",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("shards"), show_default=True, help="Folder.")
+@click.option(
+    "--split",
+    type=click.Choice(["folders", "hash", "train", "val", "test"]),
+    default="folders",
+    show_default=True,
+    help="By the train, val and test folders, where there are none by a hash of the scene's id; always by the hash; "
+    "or all scenes in one split.",
+)
+@click.option(
+    "--radius",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Distance of the cameras from the point looked at, object units (chairs 2.0; SRN's cars 1.3).",
+)
+@click.option(
+    "--focal-px",
+    type=click.FloatRange(0, min_open=True),
+    help="Focal length in pixels [default: 131.25 (apple) or 177.78 (uva) at 128 px, in proportion to the width].",
+)
+@click.option(
+    "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
+def command(**options: Any) -> None:
+    """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
+    from enr.datagen.convert import ConvertSettings, convert
+
+    try:
+        converted = convert(ConvertSettings(**options), progress=True)
+    except KeyboardInterrupt:
+        click.echo("Stopped; nothing was written.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    click.echo(_report(converted))
+
+
+def _report(converted: Converted) -> str:
+    """The outcome in a few lines."""
+    width_px, height_px = converted.size_px
+    scenes = sum(converted.scenes.values())
+    parts = [f"{count} {group} {split}" for (group, split), count in sorted(converted.scenes.items())]
+    return "\n".join(
+        [
+            f"{converted.images:,} pictures of {width_px}x{height_px} px of {scenes:,} scene(s) "
+            f"in {len(converted.shards)} shard(s)",
+            f"scenes: {', '.join(parts)}",
+            f"{converted.clipped / converted.images:.1%} of the views are clipped by the picture's border",
+            f"shards in {converted.shards[0].parent}, contact sheet {', '.join(map(str, converted.contact_sheets))}",
+        ]
+    )
