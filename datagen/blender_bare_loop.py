@@ -19,7 +19,7 @@ import bpy
 import mathutils
 import numpy as np
 
-from enr.datagen import blender_mesh, blender_scene
+from enr.datagen import blender_import, blender_scene
 from enr.datagen.blender_scene import Clock
 
 
@@ -32,7 +32,7 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
     with clock.measure("import"):
         scene = blender_scene.prepare_scene(job)
         scene.render.use_border = scene.render.use_persistent_data = False
-        objects = blender_mesh.import_mesh(Path(job["mesh"]))
+        objects = blender_import.import_mesh(Path(job["mesh"]), job["up_axis"])
     with clock.measure("prepare"):
         blender_scene.prepare_mesh(objects, Path(job["mesh"]), job)
     scene.render.filepath = job["out"]
@@ -43,7 +43,7 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
             scene.cycles.seed = view["seed"]
         with clock.measure("render"):
             bpy.ops.render.render(write_still=True)
-    blender_mesh.remove_meshes()
+    blender_import.remove_meshes()
     return len(job["views"])
 
 
@@ -56,8 +56,8 @@ def main() -> None:
     for job in jobs:
         try:
             images += render_plainly(job, clock)
-        except blender_mesh.MeshError:
-            blender_mesh.remove_meshes()
+        except blender_import.MeshError:
+            blender_import.remove_meshes()
     answer = {
         "images": images,
         "timings": clock.seconds,

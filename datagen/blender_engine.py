@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from enr.datagen import blender_versions
+
 
 def set_engine(scene: Any, job: dict[str, Any]) -> None:
     """Cycles on the CPU: fixed samples, plain colours, a transparent film, pictures as raw TARGA files."""
@@ -15,7 +17,8 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
     render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
     cycles.samples = job["samples"]
-    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = cycles.use_light_tree = False
+    cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = False
+    blender_versions.set_known(cycles, use_light_tree=False)
     cycles.pixel_filter_type = "BOX"
     cycles.transparent_max_bounces, cycles.volume_bounces = 8, 0
     cycles.caustics_reflective = cycles.caustics_refractive = False

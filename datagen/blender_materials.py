@@ -10,19 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.blender_groups import same_surface
+from enr.datagen.mesh_formats import COLOURED_SUFFIXES
 
 GREY = (0.5, 0.5, 0.5)
-COLOURED_FORMATS = (".glb", ".gltf")
 
 
 def choose_materials(path: Path, wanted: str | None) -> str:
     """`original`, `grey` or `palette`: what was asked for, else what the file can offer.
 
-    A file that brings materials along (glTF; OBJ with its .mtl) keeps them, any other gets the palette.
+    A file that brings materials along (glTF, FBX, USD, Blender; OBJ with its .mtl) keeps them; others get the palette.
     """
     if wanted is not None:
         return wanted
-    if path.suffix.lower() in COLOURED_FORMATS:
+    if path.suffix.lower() in COLOURED_SUFFIXES:
         return "original" if bpy.data.materials else "palette"
     return "original" if path.suffix.lower() == ".obj" and _has_mtl(path) else "palette"
 

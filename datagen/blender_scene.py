@@ -13,18 +13,14 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen import blender_engine, blender_light, blender_materials, blender_mesh
+from enr.datagen import blender_engine, blender_import, blender_light, blender_materials, blender_mesh
+from enr.datagen.blender_versions import version
 
 SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e6
 MARGIN_PX = 0.25
 OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
-
-
-def version() -> str:
-    """Blender's version, such as `5.0.1`."""
-    return ".".join(str(part) for part in bpy.app.version)
 
 
 def warm_up(threads: int) -> None:
@@ -49,17 +45,17 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         with clock.measure("import"):
             scene = prepare_scene(job)
             path = Path(job["mesh"])
-            objects = blender_mesh.import_mesh(path)
+            objects = blender_import.import_mesh(path, job["up_axis"])
         with clock.measure("prepare"):
             facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
         if not images[..., 3].any():
-            raise blender_mesh.MeshError("nothing of the mesh is visible in any view")
+            raise blender_import.MeshError("nothing of the mesh is visible in any view")
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
         with clock.measure("clean"):
-            blender_mesh.remove_meshes()
+            blender_import.remove_meshes()
     return {**facts, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import colorsys
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from enr.camera import focal_px_from_lens
 from enr.datagen.lighting import LIGHTINGS, LightingName
+from enr.datagen.mesh_formats import UpAxis, stored_up_axis
 from enr.datagen.meshes import MeshSource
 from enr.datagen.poses import Poses, view_rng
+from enr.datagen.staging import StagedMesh
 
 Materials = Literal["original", "grey", "palette"]
 Normalise = Literal["diagonal", "longest", "none"]
@@ -32,6 +33,7 @@ class RenderSettings:
         samples: paths for each pixel.
         normalise: `diagonal` (box diagonal 1), `longest` (longest side 1) or `none`.
         materials: `original`, `grey`, `palette`, or None to take what the file can offer.
+        up_axis: the axis that points up in the mesh files; `auto` is what their formats say.
         seed: the data set's seed.
         lighting: the name of a light in `enr.datagen.lighting.LIGHTINGS`.
     """
@@ -42,12 +44,13 @@ class RenderSettings:
     samples: int = 16
     normalise: Normalise = "diagonal"
     materials: Materials | None = None
+    up_axis: UpAxis = "auto"
     seed: int = 0
     lighting: LightingName = "default"
 
 
 def render_job(
-    settings: RenderSettings, source: MeshSource, poses: Poses, mesh_path: Path | None = None
+    settings: RenderSettings, source: MeshSource, poses: Poses, staged: StagedMesh | None = None
 ) -> dict[str, Any]:
     """The job of one mesh, ready for JSON; the pool adds its number, threads and output file.
 
@@ -55,15 +58,17 @@ def render_job(
         settings: how to render.
         source: the scene.
         poses: its views.
-        mesh_path: the file to import where it is not the source's own (a converted copy).
+        staged: the file to import where it is not the source's own (see `enr.datagen.staging`).
     """
+    staged = staged or StagedMesh(source.place, stored_up_axis(source.place, settings.up_axis))
     views = [
         {"world_from_camera": camera.tolist(), "seed": noise_seed(settings.seed, source.scene_id, index)}
         for index, camera in enumerate(poses.world_from_camera)
     ]
     return {
         "scene_id": source.scene_id,
-        "mesh": str((mesh_path or source.path).resolve()),
+        "mesh": str(staged.path.resolve()),
+        "up_axis": staged.up_axis,
         "width_px": settings.width_px,
         "height_px": settings.height_px,
         "focal_px": settings.focal_px,

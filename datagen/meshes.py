@@ -1,175 +1,153 @@
-"""Find, load and normalise meshes."""
+"""Find meshes: in files, in folders of any layout, and inside zip archives."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, get_args
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-
-from enr.camera import Z_UP_FROM_Y_UP, Array
+from enr.datagen.mesh_archives import open_archive
+from enr.datagen.mesh_files import file_sha256, sha256_of
+from enr.datagen.mesh_formats import (
+    ARCHIVE_SUFFIX,
+    NO_IMPORTER,
+    is_mesh,
+    known_suffixes,
+    suffix_of,
+    unread_words,
+    why_not_read,
+)
 from enr.errors import EnrError
-
-Normalise = Literal["diagonal", "longest", "none"]
-NORMALISE: tuple[Normalise, ...] = get_args(Normalise)
-MESH_SUFFIXES = (".obj", ".glb", ".gltf", ".ply", ".stl", ".off")
-Y_UP_SUFFIXES = (".obj", ".glb", ".gltf")
-OTHER_SUFFIXES = (".3ds", ".abc", ".blend", ".dae", ".fbx", ".usd", ".usda", ".usdc", ".usdz", ".x", ".x3d", ".wrl")
-"""3D formats that are not read; a folder's files of these kinds are worth a word to its owner."""
-SMALLEST_EXTENT = 1e-12
-"""A bounding box below this has no size to normalise by."""
 
 
 @dataclass(frozen=True)
 class MeshSource:
-    """A mesh file and the id under which its renders are stored."""
+    """A mesh and the id under which its renders are stored.
+
+    Attributes:
+        scene_id: the id.
+        path: the mesh file, or the zip archive that it lies in.
+        member: its name inside the archive; empty for a file.
+        problem: why it cannot be read, where that is known already (a damaged archive); else empty.
+    """
 
     scene_id: str
     path: Path
+    member: str = ""
+    problem: str = ""
+
+    @property
+    def place(self) -> Path:
+        """Path of the mesh, for people; a mesh in an archive as if that were a folder."""
+        return self.path / self.member
+
+    @property
+    def suffix(self) -> str:
+        """Of the mesh file, in lower case."""
+        return suffix_of(self.place)
 
 
 def find_meshes(paths: Sequence[Path]) -> tuple[MeshSource, ...]:
-    """Every mesh in the files and folders given, sorted by scene id.
+    """Every mesh in the files, folders and zip archives given, sorted by scene id.
 
     In ShapeNet's layouts (`<id>/model.obj`, `<id>/models/model_normalized.obj`) the folder's name is the id, wherever
     the root lies; any other file goes by its stem. Ids that collide are qualified by the suffix and parent folders.
+    An archive counts as a folder. One that cannot be read is a mesh with a problem where it lies in a folder.
 
     Raises:
-        EnrError: a path does not exist, a file is of a format that is not read, or no mesh was found.
+        EnrError: a path does not exist, a file is of a format that is not read, an archive cannot be read, or no mesh
+            was found.
     """
-    files: dict[Path, Path] = {}
+    found: dict[tuple[Path, str], MeshSource] = {}
     for given in paths:
-        for path in _walk_given(Path(given)):
-            if _is_mesh(path):
-                files.setdefault(path.resolve(), path)
-    if not files:
-        places = ", ".join(str(path) for path in paths) or "nothing"
-        raise EnrError(f"No mesh in {places}; give folders or files in ShapeNet layout or of {_known()}.")
-    names = _unique_ids([path.absolute() for path in files.values()])
-    sources = (MeshSource(scene_id, path) for scene_id, path in zip(names, files.values(), strict=True))
+        for source in _sources(Path(given)):
+            found.setdefault((source.path.resolve(), source.member), source)
+    if not found:
+        raise EnrError(_nothing_found(paths))
+    names = _unique_ids([source.place.absolute() for source in found.values()])
+    sources = (
+        MeshSource(scene_id, source.path, source.member, source.problem)
+        for scene_id, source in zip(names, found.values(), strict=True)
+    )
     return tuple(sorted(sources, key=lambda source: source.scene_id))
 
 
 def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """3D files among `paths` whose format is not read (FBX, USD, COLLADA and so on), sorted."""
-    found = (path for given in paths for path in _walk_given(Path(given), check_suffix=False))
-    return tuple(sorted({path for path in found if path.suffix.lower() in OTHER_SUFFIXES}))
+    """3D files in the folders and archives among `paths` whose format is not read (COLLADA and so on), sorted."""
+    found: set[Path] = set()
+    for place in (Path(given) for given in paths):
+        for path in _walk_folder(place) if place.is_dir() else [place]:
+            if suffix_of(path) in NO_IMPORTER:
+                found.add(path)
+            elif suffix_of(path) == ARCHIVE_SUFFIX:
+                found.update(path / member for member in _members(path) if suffix_of(path / member) in NO_IMPORTER)
+    return tuple(sorted(found))
 
 
-def mesh_sha256(path: Path) -> str:
-    """SHA-256 of the mesh file's bytes, in hexadecimal."""
-    with Path(path).open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+def mesh_sha256(source: MeshSource) -> str:
+    """SHA-256, in hexadecimal, of a mesh and of the files that it names (see `enr.datagen.mesh_files`).
 
-
-def up_axis(path: Path) -> Literal["Y", "Z"]:
-    """The axis that points up in a file of this format: Y in OBJ and glTF, Z (as stored) in PLY, STL and OFF."""
-    return "Y" if Path(path).suffix.lower() in Y_UP_SUFFIXES else "Z"
-
-
-def load_triangles(path: Path) -> tuple[Array, NDArray[np.int64]]:
-    """The triangles of a mesh file, read by trimesh, in the Z-up frame.
-
-    Returns:
-        vertices (n, 3) in the file's units, each of them part of a triangle, and faces (m, 3) of indices into them.
+    A mesh in an archive has the hash that it would have unpacked.
 
     Raises:
-        EnrError: the file cannot be read or holds no triangle; the message says why.
+        EnrError: it lies in an archive and cannot be read.
+        OSError: it is a file and cannot be read.
     """
-    path = Path(path)
-    mesh = _read_with_trimesh(path)
-    vertices = np.asarray(mesh.vertices, dtype=np.float64).reshape(-1, 3)
-    faces = np.asarray(getattr(mesh, "faces", ()), dtype=np.int64).reshape(-1, 3)
-    if len(faces) == 0:
-        raise EnrError(f"{path} holds no triangles (only points or lines, or nothing); give a surface.")
-    if faces.min() < 0 or faces.max() >= len(vertices):
-        raise EnrError(f"{path} has faces that name vertices it does not hold; export the mesh again.")
-    used, faces = np.unique(faces, return_inverse=True)
-    vertices, faces = vertices[used], faces.reshape(-1, 3)
-    if not np.isfinite(vertices).all():
-        raise EnrError(f"{path} has vertices that are not finite numbers; export the mesh again.")
-    if not _has_area(vertices, faces):
-        raise EnrError(
-            f"{path} has faces without area (an undecoded compression, or a flattened mesh); export it again."
-        )
-    return (vertices @ Z_UP_FROM_Y_UP[:3, :3].T if up_axis(path) == "Y" else vertices), faces
+    if not source.member:
+        return file_sha256(source.path)
+    archive = open_archive(source.path)
+    return sha256_of(source.suffix, archive.read(source.member), archive.reader_beside(source.member))
 
 
-def normalisation(vertices: Array, mode: Normalise) -> tuple[float, Array]:
-    """Scale and offset (3,) that put a mesh into the world: world = scale * (vertex + offset).
-
-    Args:
-        vertices: (n, 3) of the Z-up mesh, those of its faces.
-        mode: `diagonal` centres the bounding box and makes its diagonal 1, as ShapeNet ships; `longest` makes its
-            longest side 1, as the pictures of SRN and of the paper do; `none` leaves the mesh as stored.
-
-    Raises:
-        EnrError: the box has no size, or the mode is unknown.
-    """
-    if mode not in NORMALISE:
-        raise EnrError(f"The normalisation is {mode!r}; give one of {', '.join(NORMALISE)}.")
-    if mode == "none":
-        return 1.0, np.zeros(3)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    size = float(np.linalg.norm(high - low) if mode == "diagonal" else (high - low).max())
-    if not (np.isfinite(size) and size > SMALLEST_EXTENT):
-        raise EnrError(f"The mesh's bounding box has the size {size}; give a mesh with an extent in space.")
-    return 1.0 / size, -(low + high) / 2
-
-
-def _read_with_trimesh(path: Path) -> Any:
-    """The file as trimesh reads it. Its readers fail in too many ways to name: every one becomes an `EnrError`."""
-    if not path.is_file():
-        raise EnrError(f"{path} is not a file; give a mesh of {_known()}.")
-    if not _is_mesh(path):
-        raise EnrError(_wrong_suffix(path))
-    import trimesh
-
-    options: dict[str, Any] = {"skip_materials": True} if path.suffix.lower() == ".obj" else {}
-    try:
-        with _quiet():
-            return trimesh.load_scene(path, process=False, **options).to_mesh()
-    except MemoryError as error:
-        raise EnrError(f"{path} asks for more memory than there is; it is probably damaged.") from error
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise EnrError(f"{path} cannot be read as {path.suffix.lower()} ({reason}); export the mesh again.") from error
-
-
-def _has_area(vertices: Array, faces: NDArray[np.int64]) -> bool:
-    corners = vertices[faces]
-    return bool(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).any())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what trimesh logs (tracebacks of missing textures and the like) off the terminal."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _walk_given(given: Path, check_suffix: bool = True) -> Iterator[Path]:
-    """The files that a given path stands for."""
+def _sources(given: Path) -> Iterator[MeshSource]:
+    """The meshes, without ids, that a given path stands for."""
     if given.is_dir():
-        yield from _walk_folder(given)
+        for path in _walk_folder(given):
+            if is_mesh(path):
+                yield MeshSource("", path)
+            elif suffix_of(path) == ARCHIVE_SUFFIX:
+                yield from _in_archive_of_folder(path)
         return
     if not given.exists():
         raise EnrError(f"{given} does not exist; give folders or files of meshes.")
-    if check_suffix and not _is_mesh(given):
-        raise EnrError(_wrong_suffix(given))
-    yield given
+    if suffix_of(given) == ARCHIVE_SUFFIX:
+        yield from _in_archive(given)
+    elif is_mesh(given):
+        yield MeshSource("", given)
+    else:
+        raise EnrError(why_not_read(given))
+
+
+def _in_archive(path: Path) -> Iterator[MeshSource]:
+    archive = open_archive(path)
+    for member in archive.members():
+        if is_mesh(PurePosixPath(member)):
+            archive.check(member)
+            yield MeshSource("", path, member)
+
+
+def _in_archive_of_folder(path: Path) -> list[MeshSource]:
+    """Meshes of an archive that was come across; one that cannot be read is to be told, but stops nothing."""
+    try:
+        return list(_in_archive(path))
+    except EnrError as error:
+        return [MeshSource("", path, problem=str(error))]
+
+
+def _members(path: Path) -> list[str]:
+    try:
+        return list(open_archive(path).members())
+    except EnrError:
+        return []
+
+
+def _nothing_found(paths: Sequence[Path]) -> str:
+    places = ", ".join(str(path) for path in paths) or "nothing"
+    others = unread_words(unread_files(paths))
+    hint = f" ({others})" if others else ""
+    return f"No mesh in {places}{hint}; give folders, archives or files in ShapeNet layout or of {known_suffixes()}."
 
 
 def _walk_folder(folder: Path) -> Iterator[Path]:
@@ -199,7 +177,7 @@ def _unique_ids(files: Sequence[Path]) -> list[str]:
 
 def _id_choices(path: Path) -> list[str]:
     """Ids of a file from the shortest to the longest; the last, its whole path, is its alone."""
-    names = [part for part in path.parts if part != path.anchor]
+    names = [_without_zip(part) for part in path.parts if part != path.anchor]
     folders, own = _folders_and_name(names)
     choices = [own] if own in names else [own, path.name]
     choices += ["-".join([*folders[-depth:], choices[-1]]) for depth in range(1, len(folders) + 1)]
@@ -216,13 +194,5 @@ def _folders_and_name(parts: list[str]) -> tuple[list[str], str]:
     return parts[:-1], Path(parts[-1]).stem
 
 
-def _is_mesh(path: Path) -> bool:
-    return path.suffix.lower() in MESH_SUFFIXES
-
-
-def _wrong_suffix(path: Path) -> str:
-    return f"{path} is not of a format that is read; convert it to one of {_known()}."
-
-
-def _known() -> str:
-    return ", ".join(MESH_SUFFIXES)
+def _without_zip(name: str) -> str:
+    return name[: -len(ARCHIVE_SUFFIX)] if name.lower().endswith(ARCHIVE_SUFFIX) else name

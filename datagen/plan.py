@@ -38,6 +38,8 @@ class GenerateSettings:
         compression: `none` or `gzip`.
         out: folder of the shards.
         overwrite: replace shards of the same group that were made with other settings.
+        part: (i, n) to make only part i of n, from 1: every n-th shard; all parts agree on shards and splits.
+        command: the command line, for the manifest; changes nothing in the data.
         pool: how the workers are run; changes nothing in the data.
     """
 
@@ -50,6 +52,8 @@ class GenerateSettings:
     compression: Compression = "none"
     out: Path = Path("shards")
     overwrite: bool = False
+    part: tuple[int, int] | None = None
+    command: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
 
 
@@ -74,26 +78,35 @@ class PlannedShard:
 def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
     """Find the meshes and fix shards and splits; a shard holds about 64 MB of pictures.
 
+    Of a part (`settings.part`) only its own shards are returned, and only their meshes are read.
+
     Raises:
         EnrError: there are no meshes, or a mesh cannot be read.
     """
     sources = find_meshes(settings.meshes)
     splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
-    scenes = [PlannedScene(source, splits[source.scene_id], _sha256_or_nothing(source.path)) for source in sources]
+    scenes = [PlannedScene(source, splits[source.scene_id], sha256="") for source in sources]
     picture_bytes = settings.render.width_px * settings.render.height_px * 4
     size = max(1, SHARD_BYTES // (settings.views * picture_bytes))
     chunks = [tuple(scenes[start : start + size]) for start in range(0, len(scenes), size)]
     return tuple(
-        PlannedShard(shard_path(settings, index, len(chunks)), chunk, shard_config(settings, chunk))
+        _plan_shard(settings, shard_path(settings, index, len(chunks)), chunk)
         for index, chunk in enumerate(chunks)
+        if settings.part is None or index % settings.part[1] == settings.part[0] - 1
     )
 
 
-def _sha256_or_nothing(path: Path) -> str:
+def _plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene]) -> PlannedShard:
+    """A shard of some scenes, whose meshes are read for their hashes."""
+    hashed = tuple(dataclasses.replace(scene, sha256=_sha256_or_nothing(scene.source)) for scene in scenes)
+    return PlannedShard(path, hashed, shard_config(settings, hashed))
+
+
+def _sha256_or_nothing(source: MeshSource) -> str:
     """A mesh's hash; empty for one that cannot be read, which becomes a named failure when its turn comes."""
     try:
-        return mesh_sha256(path)
-    except OSError:
+        return mesh_sha256(source)
+    except (OSError, EnrError):
         return ""
 
 
@@ -139,10 +152,14 @@ def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) ->
     """
     _check_folder(settings.out)
     planned = {shard.path: shard for shard in shards}
+    set_sizes = {path.stem.rpartition("-of-")[2] for path in planned}
     finished: list[Path] = []
     foreign: list[Path] = []
     for path in sorted(settings.out.glob(f"{settings.poses.group}-*-of-*.h5")):
-        (finished if path in planned and _matches(planned[path]) else foreign).append(path)
+        if path in planned:
+            (finished if _matches(planned[path]) else foreign).append(path)
+        elif path.stem.rpartition("-of-")[2] not in set_sizes:  # else it is another part's affair
+            foreign.append(path)
     if foreign and not settings.overwrite:
         raise EnrError(
             f"{settings.out} already holds {settings.poses.group} shards made with other settings, meshes or versions "

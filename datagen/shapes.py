@@ -12,9 +12,9 @@ import numpy as np
 from enr.camera import Z_UP_FROM_Y_UP, Array
 from enr.datagen.chair_parts import Rng
 from enr.datagen.chairs import chair
-from enr.datagen.meshes import normalisation
 from enr.datagen.solids import Solid
 from enr.datagen.tables import mug, table
+from enr.datagen.triangles import normalisation
 from enr.errors import EnrError
 
 Kind = Literal["chair", "table", "mug"]

@@ -83,7 +83,7 @@ def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any
 
     `bad_mesh` tells a mesh that cannot be rendered (no second try helps) from an unexpected error.
     """
-    from enr.datagen.blender_mesh import MeshError
+    from enr.datagen.blender_import import MeshError
 
     started = time.perf_counter()
     try:
