@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,7 @@ class Outcome:
         is_finished: False where it was stopped before its end.
         scores: of the last validation; None where there was none.
         best_psnr_db: the best validation score.
-        images_per_s: pictures rendered in a second of training, over this session.
+        images_per_s: pictures rendered in a second of training steps, over this session.
     """
 
     run: Run
@@ -85,6 +86,7 @@ class Session:
         self._best_db = float(resumed.get("best_psnr_db", -math.inf))
         self._first_step = parts.trainer.step
         self._started_s = self._saved_s = time.perf_counter()
+        self._aside_s = 0.0
         self._shown_s = -math.inf
         self._has_validation = bool(parts.view_set.scenes("val"))
         split: Split = "val" if self._has_validation else "train"
@@ -99,20 +101,26 @@ class Session:
         share = self._progress()
         validations = Ticker(self._config.validations, share)
         frames = Ticker(self._config.frames, share, EARLY_POWER)
+        self._aside_s = time.perf_counter() - self._started_s
         try:
             with self._open_bar() as self._bar:
                 if not self._trainer.step:
-                    self._add_frame()
+                    with self._aside():
+                        self._add_frame()
                 self._loop(should_stop, validations, frames)
-            if not self._parts.run.best.is_dir():  # stopped before the first validation
-                self._check_weights()
-                save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
-            self._save_last()
-            self._journal.save_gif()
+            with self._aside():
+                self._finish()
         finally:
             self._bar = None
             self._journal.close()
         return self._outcome()
+
+    def _finish(self) -> None:
+        if not self._parts.run.best.is_dir():  # stopped before the first validation
+            self._check_weights()
+            save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
+        self._save_last()
+        self._journal.save_gif()
 
     def _loop(self, should_stop: Callable[[int], bool], validations: Ticker, frames: Ticker) -> None:
         share = self._progress()
@@ -123,11 +131,14 @@ class Session:
                 self._log(result)
             self._show(result)
             if validations.due(share):
-                self._validate(share)
+                with self._aside():
+                    self._validate(share)
             if frames.due(share):
-                self._add_frame()
+                with self._aside():
+                    self._add_frame()
             if time.perf_counter() - self._saved_s > 60 * self._config.checkpoint_minutes:
-                self._save_last()
+                with self._aside():
+                    self._save_last()
             if should_stop(self._trainer.step):
                 return
 
@@ -220,9 +231,24 @@ class Session:
     def _progress(self) -> float:
         return progress(self._config, self._moment())
 
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """Leave the time inside out of images/s: it belongs to the training, but to no step of it."""
+        if self._trainer.device.type == "cuda":
+            torch.cuda.synchronize(self._trainer.device)  # steps that were only queued so far
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._aside_s += time.perf_counter() - started
+
     def _images_per_s(self) -> float:
         steps = self._trainer.step - self._first_step
-        return self._trainer.pictures_per_step * steps / max(time.perf_counter() - self._started_s, 1e-9)
+        return self._trainer.pictures_per_step * steps / max(self._step_seconds(), 1e-9)
+
+    def _step_seconds(self) -> float:
+        """Time of this session's steps alone."""
+        return time.perf_counter() - self._started_s - self._aside_s
 
     def _open_bar(self) -> tqdm[Any]:
         form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"

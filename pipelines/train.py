@@ -21,6 +21,7 @@ from enr.pipelines.data import ViewSet
 from enr.pipelines.interrupt import StopWish
 from enr.pipelines.loader import PairLoader
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
+from enr.pipelines.memory import check_batch, is_out_of_memory
 from enr.pipelines.prepare import describe_data, metadata_of, resolve_config
 from enr.pipelines.runs import Run
 from enr.pipelines.session import Outcome, Session, SessionParts
@@ -69,7 +70,7 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
         The run, how far it came and its last scores.
 
     Raises:
-        EnrError: the input does not fit (nothing was written then), or the training diverged.
+        EnrError: the input does not fit (nothing was written then), the training diverged, or memory ran out.
     """
     try:
         parts = _resume(settings, say) if settings.resume else _begin(settings, say)
@@ -78,6 +79,14 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
     except OSError as error:
         raise EnrError(
             f"The run could not be written ({error}); free space or choose --runs, then --resume."
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no more could be allocated"
+        raise EnrError(
+            f"There is not enough memory for this training ({reason}); start it with a smaller batch, such as "
+            "--set batch_size=2, or a smaller model."
         ) from error
 
 
@@ -89,6 +98,7 @@ def _begin(settings: TrainSettings, say: Say) -> SessionParts:
     if settings.max_minutes is not None:
         assignments.append(f"max_minutes={settings.max_minutes}")
     config, words = resolve_config(view_set, settings.preset, assignments)
+    check_batch(config.train, view_set, choose_device(config.train.device))
     say(words)
     torch.manual_seed(config.train.seed)
     trainer = _build(config, view_set, Renderer(config.model))
@@ -171,7 +181,7 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     device = describe(choose_device(config.train.device), config.train.precision)
     limits = f"{config.train.steps} steps"
     if config.train.max_minutes is not None:
-        limits += f" or {config.train.max_minutes:g} minutes (--max-minutes)"
+        limits += f" or {_in_words(config.train.max_minutes)} (--max-minutes)"
     say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
     say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
     single = sum(scene.count < 2 for scene in val_scenes)
@@ -182,3 +192,8 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
         )
     if not val_scenes:
         say("No scene is held out for validation: the best checkpoint is the last one.")
+
+
+def _in_words(minutes: float) -> str:
+    """Such as `90 minutes`, `2.9 minutes` or `3 seconds`."""
+    return f"{round(minutes, 1):g} minutes" if minutes >= 1 else f"{60 * minutes:.2g} seconds"

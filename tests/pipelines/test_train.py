@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,6 +162,32 @@ def test_without_validation_scenes_it_says_so_and_the_best_is_the_last(tmp_path)
     assert read_metadata(outcome.run.best)["step"] == 6
     first, second = (load_model(path).state_dict() for path in (outcome.run.best, outcome.run.last))
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, monkeypatch):
+    score, picture, pauses = Probe.score, Probe.picture, []
+
+    def slow(work):
+        def paused(*arguments):
+            pauses.append(time.sleep(2))
+            return work(*arguments)
+
+        return paused
+
+    monkeypatch.setattr(Probe, "score", slow(score))
+    monkeypatch.setattr(Probe, "picture", slow(picture))
+    outcome, _ = run(settings_for(shards, tmp_path, "steps=4", "log_every=1", "validations=2"))
+    last = [line for line in read_metrics(outcome.run.metrics) if line["kind"] == "train"][-1]
+    assert len(pauses) >= 4
+    step_seconds = 2 * 2 * 4 / last["images_per_s"]
+    assert step_seconds < last["elapsed_s"] - 2 * (len(pauses) - 2), "the last validation and picture follow the log"
+
+
+def test_time_limits_are_said_in_round_numbers():
+    from enr.pipelines.train import _in_words
+
+    said = {2.88378: "2.9 minutes", 105: "105 minutes", 1440: "1440 minutes", 0.02: "1.2 seconds", 1 / 3: "20 seconds"}
+    assert {minutes: _in_words(minutes) for minutes in said} == said
 
 
 def test_max_minutes_ends_a_run(shards, tmp_path):
