@@ -72,7 +72,7 @@ def to_cameras(entries: Array, layout: LayoutName) -> Cameras:
 
 
 def fold(azimuth_deg: Array, elevation_deg: Array) -> tuple[Array, Array]:
-    """The same places with the elevation within [-90, 90] and the azimuth within [-180, 180) degrees.
+    """The same places with the elevation within [-90, 90] and the azimuth within [-180, 180] degrees.
 
     For a camera that keeps its head up: beyond a pole it stands at the azimuth + 180 and the elevation 180 - e.
     """

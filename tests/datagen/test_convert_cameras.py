@@ -42,7 +42,7 @@ def test_published_cameras_circle_the_origin_in_degrees(azimuth, elevation):
 @given(azimuth=st.floats(-1000, 1000), elevation=st.floats(-1000, 1000))
 def test_folding_keeps_the_place_and_raises_the_head(azimuth, elevation):
     folded_azimuth, folded_elevation = fold(np.array(azimuth), np.array(elevation))
-    assert -180 <= folded_azimuth < 180
+    assert -180 <= folded_azimuth <= 180
     assert abs(folded_elevation) <= 90
     ours, theirs = orbit_camera(folded_azimuth, folded_elevation), orbit_camera(azimuth, elevation)
     assert ours[:3, 3] == pytest.approx(theirs[:3, 3], abs=1e-9)
