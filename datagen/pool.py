@@ -1,19 +1,14 @@
 """A thin supervisor of render workers: one Blender process for many meshes, and nothing one of them does is fatal.
 
-A crash, a hang or an unexpected error costs a mesh one retry in a fresh worker, then it is a named failure with the
-tail of Blender's own words. Blender is never imported in this process.
+A crash, a hang, too much memory or an unexpected error costs a mesh one retry in a fresh worker, then it is a named
+failure with the tail of Blender's own words. Blender is never imported in this process.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import queue
-import select
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -26,12 +21,14 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
+from enr.datagen.failures import BAD_MESH, ERROR
+from enr.datagen.worker_process import Limits, WorkerError, WorkerProcess, python_command, start_worker
 from enr.errors import EnrError
 
 WORKER = Path(__file__).resolve().with_name("worker.py")
-START_SECONDS = 180.0
-TAIL_LINES = 3
+START_PAUSES_S = (2.0, 10.0, 30.0)
 TRIES = 2
+LEAST_FREE_BYTES = 2**20
 SCRATCH_PREFIX = "enr-datagen-"
 RAM_DISK = Path("/dev/shm")
 RAM_DISK_FREE_BYTES = 512 * 2**20
@@ -45,12 +42,15 @@ class PoolSettings:
         workers: processes.
         threads: threads of each; changes no pixel.
         mesh_timeout_s: seconds after which a mesh's worker is killed.
-        meshes_per_worker: a worker is replaced after so many meshes, before its memory grows.
+        mesh_memory_mb: a worker that holds more than this is killed; one that has grown half-way there is replaced
+            after its mesh.
+        meshes_per_worker: a worker is replaced after so many meshes.
     """
 
     workers: int = 1
     threads: int = 1
     mesh_timeout_s: float = 300.0
+    mesh_memory_mb: float = 2048.0
     meshes_per_worker: int = 500
 
 
@@ -63,6 +63,7 @@ class Outcome:
         images: RGBA (views, height, width, 4) uint8, straight alpha; None if the mesh failed.
         facts: the worker's answer (normalisation, materials, clipped views, timings, memory).
         reason: why there are no images, in words; empty on success.
+        kind: the same as a word (see `enr.datagen.failures`); empty on success.
         passes: further pictures by name, `views` rows each: those that the answer lists under `passes`, which the
             worker saved beside the images as `<stem of out>.<name>.npy`.
     """
@@ -72,6 +73,7 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     reason: str = ""
     passes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    kind: str = ""
 
 
 def default_workers() -> int:
@@ -82,7 +84,8 @@ def default_workers() -> int:
 def render_all(jobs: Iterable[dict[str, Any]], settings: PoolSettings) -> Iterator[Outcome]:
     """Render jobs (see `enr.datagen.jobs.render_job`) in worker processes; outcomes as they are ready, in any order.
 
-    A job with an entry `refused` is not rendered: that entry is its outcome's reason.
+    A job with an entry `refused` is not rendered: that entry is its outcome's reason, and `refused_kind` its kind
+    where it is not a bad mesh.
 
     Raises:
         EnrError: no worker can be started at all, with Blender's words.
@@ -124,11 +127,9 @@ class _Crew:
                 yield item
 
     def stop(self) -> None:
-        """Kill what still runs and wait for the threads."""
+        """Have the threads kill what still runs, and wait for them."""
         self._stopping.set()
         while any(thread.is_alive() for thread in self._threads):
-            for seat in self._seats:
-                seat.kill()
             while not self._ready.empty():
                 self._ready.get_nowait()
             time.sleep(0.01)
@@ -141,13 +142,16 @@ class _Crew:
                 if numbered is None:
                     break
                 number, job = numbered
-                refused = job.get("refused", "")
-                self._ready.put(Outcome(job, reason=refused) if refused else seat.render(number, job))
+                self._ready.put(_refusal(job) if "refused" in job else seat.render(number, job))
         except BaseException as error:  # hand it to the caller's thread
             self._ready.put(error)
         finally:
             seat.dismiss()
             self._ready.put(None)
+
+
+def _refusal(job: dict[str, Any]) -> Outcome:
+    return Outcome(job, reason=job["refused"], kind=job.get("refused_kind", BAD_MESH))
 
 
 class _Seat:
@@ -158,124 +162,107 @@ class _Seat:
         self._stopping = stopping
         self._scratch = scratch
         self._log_path = scratch / f"worker-{number}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._limits = Limits(settings.mesh_timeout_s, settings.mesh_memory_mb)
+        self._process: WorkerProcess | None = None
+        self._memory_at_start_mb = 0.0
         self._meshes_done = 0
+        self._has_started = False
 
     def render(self, number: int, job: dict[str, Any]) -> Outcome:
         """The outcome of a job, after a second try in a fresh worker where the first one failed unexpectedly."""
-        outcome = Outcome(job, reason="it was not tried")
+        outcome = Outcome(job, reason="it was not tried", kind=ERROR)
         for _ in range(TRIES):
             outcome = self._try(number, job)
-            if not outcome.reason or outcome.facts.get("bad_mesh") or self._stopping.is_set():
+            if outcome.kind in ("", BAD_MESH) or self._stopping.is_set():
                 break
             self.dismiss()
+            self._check_room()
         return outcome
-
-    def kill(self) -> None:
-        """Kill the worker process from another thread; the seat's own thread notices and tidies up."""
-        process = self._process
-        if process is not None:
-            process.kill()
 
     def dismiss(self) -> None:
         """End the worker process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.communicate()
+            process.end()
 
     def _try(self, number: int, job: dict[str, Any]) -> Outcome:
         process = self._worker()
-        log_start = self._log_path.stat().st_size
         out = self._scratch / f"{number}.npy"
-        out.unlink(missing_ok=True)
-        answer, problem = _ask(
-            process,
-            {**job, "job": number, "out": str(out), "threads": self._settings.threads},
-            self._settings.mesh_timeout_s,
-        )
         self._meshes_done += 1
-        if answer is None:
-            return Outcome(job, reason=f"{problem}{self._words(log_start)}")
-        if not answer["ok"]:
-            return Outcome(job, facts=answer, reason=answer["reason"])
-        passes = {name: _take(out.with_suffix(f".{name}.npy")) for name in answer.get("passes", ())}
-        return Outcome(job, _take(out), answer, passes=passes)
+        try:
+            question = {**job, "job": number, "out": str(out), "threads": self._settings.threads}
+            answer = process.ask(question, self._limits)
+            return read_result(job, answer, out)
+        except WorkerError as error:
+            return Outcome(job, reason=error.failure.reason, kind=error.failure.kind)
+        finally:
+            for left in self._scratch.glob(f"{number}.*"):
+                left.unlink(missing_ok=True)
 
-    def _worker(self) -> subprocess.Popen[bytes]:
+    def _worker(self) -> WorkerProcess:
         """The worker at this seat, a fresh one if there is none or it has served long enough."""
-        if self._process is not None and self._meshes_done >= self._settings.meshes_per_worker:
+        if self._process is not None and self._is_used_up(self._process):
             self.dismiss()
         if self._process is None:
             self._process = self._start()
             self._meshes_done = 0
         return self._process
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        with self._log_path.open("wb") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(WORKER), str(self._settings.threads)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
-            )
-        hello, problem = _read(process, START_SECONDS)
-        if hello is None:
-            process.kill()
-            process.communicate()
+    def _is_used_up(self, process: WorkerProcess) -> bool:
+        """Whether a worker has rendered its number of meshes, or grown by half of what one may grow by."""
+        half_way_mb = (self._memory_at_start_mb + self._limits.memory_mb) / 2
+        return self._meshes_done >= self._settings.meshes_per_worker or process.memory_mb() > half_way_mb
+
+    def _start(self) -> WorkerProcess:
+        """A new worker; once one has started, the next may fail for a while (a machine short of memory)."""
+        command = python_command(WORKER, self._settings.threads)
+        pauses = list(START_PAUSES_S) if self._has_started else []
+        while True:
+            try:
+                process = start_worker(command, self._log_path, self._stopping)
+                break
+            except EnrError:
+                if not pauses or self._stopping.wait(pauses.pop(0)):
+                    raise
+        self._has_started = True
+        self._memory_at_start_mb = process.memory_mb()
+        if self._memory_at_start_mb > self._limits.memory_mb:
+            process.end()
             raise EnrError(
-                f"A render worker did not start: {problem}{self._words(0)}; run `enr doctor` to see what is missing."
+                f"A worker may hold {self._limits.memory_mb:g} MB, but Blender alone takes "
+                f"{self._memory_at_start_mb:.0f} MB; give a larger --mesh-memory."
             )
         return process
 
-    def _words(self, log_start: int) -> str:
-        """The tail of what Blender wrote since `log_start`, in brackets, or nothing."""
-        text = self._log_path.read_bytes()[log_start:].decode("utf-8", "replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Saved: ")]
-        return f" ({' | '.join(lines[-TAIL_LINES:])})" if lines else ""
+    def _check_room(self) -> None:
+        """End the run where no mesh can succeed, for want of room for its pictures.
+
+        Raises:
+            EnrError: the scratch folder's disk is full.
+        """
+        if shutil.disk_usage(self._scratch).free < LEAST_FREE_BYTES:
+            raise EnrError(
+                f"{self._scratch.parent}, where pictures wait to be stored, is full; make room there and run the same "
+                "command again, finished shards are kept."
+            )
 
 
-def _take(path: Path) -> NDArray[Any]:
-    """The array in a file, which is removed."""
-    array: NDArray[Any] = np.load(path)
-    path.unlink()
-    return array
-
-
-def _ask(process: subprocess.Popen[bytes], job: dict[str, Any], seconds: float) -> tuple[dict[str, Any] | None, str]:
-    """The worker's answer to a job, or None and what went wrong."""
-    assert process.stdin is not None
+def read_result(job: dict[str, Any], answer: dict[str, Any], out: Path) -> Outcome:
+    """What a worker's answer and the files that it left come to; a result counts only if it is whole."""
+    if not answer.get("ok"):
+        kind = BAD_MESH if answer.get("bad_mesh") else ERROR
+        return Outcome(job, facts=answer, reason=str(answer.get("reason", "no reason was given")), kind=kind)
     try:
-        process.stdin.write(json.dumps(job).encode() + b"\n")
-        process.stdin.flush()
-    except OSError:
-        return None, _ending(process)
-    return _read(process, seconds)
-
-
-def _read(process: subprocess.Popen[bytes], seconds: float) -> tuple[dict[str, Any] | None, str]:
-    """The next line of a worker, or None and what went wrong. A worker writes each line in one piece."""
-    assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], seconds)
-    if not readable:
-        return None, f"no result within {seconds:g} s"
-    line = process.stdout.readline()
-    if not line.endswith(b"\n"):
-        return None, _ending(process)
-    answer: dict[str, Any] = json.loads(line)
-    return answer, ""
-
-
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    """How a worker process ended, in words."""
-    try:
-        status = process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        return "the worker closed its connection"
-    if status < 0:
-        return f"Blender crashed ({signal.Signals(-status).name})"
-    return f"Blender ended with status {status}"
+        images = np.load(out)
+        passes = {name: np.load(out.with_suffix(f".{name}.npy")) for name in answer.get("passes", ())}
+    except (OSError, ValueError, EOFError) as error:
+        return Outcome(job, facts=answer, reason=f"its pictures could not be read back ({error})", kind=ERROR)
+    shape = (len(job["views"]), job["height_px"], job["width_px"])
+    wrong = [name for name, array in passes.items() if array.shape[:3] != shape]
+    if images.dtype != np.uint8 or images.shape != (*shape, 4) or wrong:
+        reason = f"its pictures came back with the wrong shape ({images.dtype} {images.shape} {' '.join(wrong)})"
+        return Outcome(job, facts=answer, reason=reason, kind=ERROR)
+    return Outcome(job, images, answer, passes=passes)
 
 
 def _scratch_root() -> Path:
