@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import intrinsics
+from enr.datagen.licences import find_licence
 from enr.datagen.plan import GenerateSettings, PlannedScene
 from enr.datagen.pool import Outcome
 from enr.datagen.poses import Poses, sample_poses
@@ -130,6 +131,6 @@ def _scene_table(scene: PlannedScene, outcome: Outcome) -> Table:
         "normalise_scale": facts["normalise_scale"],
         "normalise_offset": facts["normalise_offset"],
         "materials": facts["materials"],
-        "facts": json.dumps(facts.get("mesh", {}), sort_keys=True),
+        "facts": json.dumps({**facts.get("mesh", {}), "licence": find_licence(scene.source)}, sort_keys=True),
     }
     return {name: np.array([value]) for name, value in row.items()}

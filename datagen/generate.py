@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from tqdm import tqdm
 
 from enr.datagen.assemble import block_of_outcome, join_blocks
 from enr.datagen.contact_sheet import save_contact_sheet
+from enr.datagen.manifest import MeshTimes, Records, Run
 from enr.datagen.mesh_jobs import make_jobs
 from enr.datagen.plan import GenerateSettings, PlannedShard, failures_of, find_existing, plan_shards
 from enr.datagen.pool import Outcome, render_all
+from enr.datagen.record import record_run
 from enr.datagen.staging import unstage
 from enr.errors import EnrError
 from enr.shards import read_tables, write_shard
@@ -28,7 +31,9 @@ class Summary:
 
     Attributes:
         shards: all shards of the data set that are on the disk, in order.
-        contact_sheet: a picture of some views; None if nothing was made.
+        contact_sheet: a picture of some views; None if nothing was made, or of a part.
+        manifest: what each mesh became (see `enr.datagen.manifest`); None if nothing was made.
+        card: the same for people; None if nothing was made, or of a part.
         scenes: scenes in the shards.
         images: pictures in the shards.
         images_made: pictures rendered by this run (the rest was there already).
@@ -41,6 +46,8 @@ class Summary:
 
     shards: tuple[Path, ...]
     contact_sheet: Path | None
+    manifest: Path | None
+    card: Path | None
     scenes: int
     images: int
     images_made: int
@@ -61,7 +68,8 @@ class RunLog:
         peak_memory_mb: the largest resident memory of a worker.
         timings: seconds inside the workers by kind of work, summed.
         failures: reason by scene id.
-        seconds_of_scene: what each rendered scene took in its worker.
+        times: what each scene took, by id.
+        started_at: the time of day at its start.
     """
 
     images: int = 0
@@ -69,7 +77,8 @@ class RunLog:
     peak_memory_mb: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    seconds_of_scene: dict[str, float] = field(default_factory=dict)
+    times: dict[str, MeshTimes] = field(default_factory=dict)
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -77,7 +86,8 @@ class RunLog:
         self.peak_memory_mb = max(self.peak_memory_mb, outcome.facts.get("peak_memory_mb", 0.0))
         for kind, seconds in outcome.facts.get("timings", {}).items():
             self.timings[kind] = self.timings.get(kind, 0.0) + seconds
-        self.seconds_of_scene[outcome.job["scene_id"]] = outcome.facts.get("seconds", 0.0)
+        times = MeshTimes(outcome.facts.get("seconds"), outcome.facts.get("peak_memory_mb"))
+        self.times[outcome.job["scene_id"]] = times
 
 
 def generate(settings: GenerateSettings, progress: bool = False) -> Summary:
@@ -111,7 +121,7 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
     if missing:
         _render(settings, missing, log, progress)
     for path in set(existing.foreign) - {shard.path for shard in missing}:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another part may have been quicker
     log.seconds = time.monotonic() - started
     return log
 
@@ -171,8 +181,21 @@ def _write(settings: GenerateSettings, shard: PlannedShard, outcomes: Sequence[O
         ) from error
 
 
+def _records(settings: GenerateSettings, log: RunLog) -> Records:
+    """What the run that made `log` adds to the manifest."""
+    run = Run(
+        command=settings.command,
+        started_at=log.started_at,
+        seconds=round(log.seconds, 3),
+        images_made=log.images,
+        workers=settings.pool.workers,
+        worker_peak_memory_mb=log.peak_memory_mb,
+    )
+    return Records(runs=(run,) if log.times else (), times=log.times)
+
+
 def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: RunLog) -> Summary:
-    """Count what lies on the disk of the planned shards, and draw the contact sheet."""
+    """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
     scenes = images = clipped = 0
     for path in shards:
@@ -182,9 +205,12 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         clipped += int(views["clipped"].sum())
         log.failures.update(failures_of(meta.config))
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
+    manifest, card = record_run(settings, planned, _records(settings, log), log.failures)
     return Summary(
         shards=shards,
-        contact_sheet=save_contact_sheet(shards, sheet) if shards else None,
+        contact_sheet=save_contact_sheet(shards, sheet) if shards and not settings.part else None,
+        manifest=manifest,
+        card=card,
         scenes=scenes,
         images=images,
         images_made=log.images,

@@ -224,11 +224,11 @@ def dumps(manifest: Manifest) -> str:
 def _lines(value: Any) -> str:
     """JSON of a top-level value."""
     if isinstance(value, dict) and value:
-        lines = [f"{json.dumps(key)}: {json.dumps(item, sort_keys=True)}" for key, item in sorted(value.items())]
+        lines = [f"{json.dumps(key)}: {json.dumps(item)}" for key, item in value.items()]
         return "{\n  " + ",\n  ".join(lines) + "\n }"
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return "[\n  " + ",\n  ".join(json.dumps(item, sort_keys=True) for item in value) + "\n ]"
-    return json.dumps(value, sort_keys=True)
+        return "[\n  " + ",\n  ".join(json.dumps(item) for item in value) + "\n ]"
+    return json.dumps(value)
 
 
 def write_text(path: Path, text: str) -> None:

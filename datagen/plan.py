@@ -151,6 +151,8 @@ def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) ->
             is off.
     """
     _check_folder(settings.out)
+    if not shards:  # a part of more parts than there are shards
+        return Existing((), ())
     planned = {shard.path: shard for shard in shards}
     set_sizes = {path.stem.rpartition("-of-")[2] for path in planned}
     finished: list[Path] = []
