@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from enr.datagen.assemble import block_of_outcome, join_blocks
 from enr.datagen.contact_sheet import save_contact_sheet
+from enr.datagen.failures import ERROR, Failure, from_config, to_config
 from enr.datagen.manifest import MeshTimes, Records, Run
 from enr.datagen.mesh_jobs import make_jobs
-from enr.datagen.plan import GenerateSettings, PlannedShard, failures_of, find_existing, plan_shards
+from enr.datagen.plan import GenerateSettings, PlannedShard, find_existing, plan_shards
 from enr.datagen.pool import Outcome, render_all
 from enr.datagen.record import record_run
 from enr.datagen.staging import unstage
@@ -67,7 +68,7 @@ class RunLog:
         seconds: wall time.
         peak_memory_mb: the largest resident memory of a worker.
         timings: seconds inside the workers by kind of work, summed.
-        failures: reason by scene id.
+        failures: by scene id.
         times: what each scene took, by id.
         started_at: the time of day at its start.
     """
@@ -76,7 +77,7 @@ class RunLog:
     seconds: float = 0.0
     peak_memory_mb: float = 0.0
     timings: dict[str, float] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
     times: dict[str, MeshTimes] = field(default_factory=dict)
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -163,14 +164,14 @@ def _show(bar: tqdm[Any], views: int, outcome: Outcome) -> None:
 
 def _write(settings: GenerateSettings, shard: PlannedShard, outcomes: Sequence[Outcome], log: RunLog) -> None:
     """Write one shard from the outcomes of its scenes (in its order); nothing if every scene failed."""
-    failures = {outcome.job["scene_id"]: outcome.reason for outcome in outcomes if outcome.images is None}
+    failures = {o.job["scene_id"]: Failure(o.kind or ERROR, o.reason) for o in outcomes if o.images is None}
     log.failures.update(failures)
     rendered = [(s, o) for s, o in zip(shard.scenes, outcomes, strict=True) if o.images is not None]
     if not rendered:
         shard.path.unlink(missing_ok=True)  # one made with other settings, which `overwrite` gave up
         return
     blocks = [block_of_outcome(settings, scene, outcome) for scene, outcome in rendered]
-    config = {**shard.config, "failures": failures}
+    config = {**shard.config, "failures": to_config(failures)}
     content = join_blocks(settings, blocks, config, rendered[0][1].facts["blender_version"])
     try:
         write_shard(shard.path, content, settings.compression)
@@ -203,7 +204,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         scenes += len(table["scene_id"])
         images += len(views["clipped"])
         clipped += int(views["clipped"].sum())
-        log.failures.update(failures_of(meta.config))
+        log.failures.update(from_config(meta.config))
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
     manifest, card = record_run(settings, planned, _records(settings, log), log.failures)
     return Summary(
@@ -215,7 +216,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         images=images,
         images_made=log.images,
         seconds=log.seconds,
-        failures=dict(sorted(log.failures.items())),
+        failures={scene_id: failure.reason for scene_id, failure in sorted(log.failures.items())},
         clipped_share=clipped / max(images, 1),
         worker_peak_memory_mb=log.peak_memory_mb,
         timings=log.timings,

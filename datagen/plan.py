@@ -177,11 +177,6 @@ def _check_folder(folder: Path) -> None:
         raise EnrError(f"{folder} cannot be written to ({existing} is in the way); give another folder as --out.")
 
 
-def failures_of(config: dict[str, Any]) -> dict[str, str]:
-    """Scene ids that failed when a shard with this config was made, with their reasons."""
-    return dict(config.get("failures", {}))
-
-
 def _matches(shard: PlannedShard) -> bool:
     try:
         meta = read_meta(shard.path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from enr.datagen.card import card_path, write_card
+from enr.datagen.failures import Failure as MeshFailure
 from enr.datagen.manifest import (
     TIMES,
     Failure,
@@ -22,18 +23,10 @@ from enr.errors import EnrError
 
 SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "config")
 """Entries of a manifest in which two runs that add to one data set agree."""
-KINDS = (
-    ("no result within", "timeout"),
-    ("memory", "memory"),
-    ("crashed", "crash"),
-    ("ended with status", "crash"),
-    ("closed its connection", "crash"),
-)
-"""Words in a failure's reason, and the kind that they stand for; any other is the mesh's own fault."""
 
 
 def record_run(
-    settings: GenerateSettings, planned: Sequence[PlannedShard], new: Records, reasons: Mapping[str, str]
+    settings: GenerateSettings, planned: Sequence[PlannedShard], new: Records, failures: Mapping[str, MeshFailure]
 ) -> tuple[Path | None, Path | None]:
     """Write the manifest, and the card unless this is a part of a data set.
 
@@ -41,7 +34,7 @@ def record_run(
         settings: those of the run.
         planned: the shards of the data set, or of the part.
         new: the run and the times of the meshes that it rendered; what an earlier manifest knows of others is kept.
-        reasons: why scenes failed, by id, in all planned shards.
+        failures: why scenes failed, by id, in all planned shards.
 
     Returns:
         paths of the manifest and of the card; None for what is not written. Without a single shard there is a
@@ -55,7 +48,7 @@ def record_run(
         return None, None
     records = dataclasses.replace(
         new,
-        failures=_failures(planned, reasons),
+        failures=_failures(planned, failures),
         empty_shards=tuple(shard.path.name for shard in planned if not shard.path.exists()),
         part=settings.part,
     )
@@ -89,22 +82,17 @@ def with_earlier_runs(manifest: Manifest, path: Path) -> Manifest:
     return {**manifest, "meshes": meshes, "runs": [*earlier["runs"], *manifest["runs"]]}
 
 
-def _failures(planned: Sequence[PlannedShard], reasons: Mapping[str, str]) -> tuple[Failure, ...]:
+def _failures(planned: Sequence[PlannedShard], failures: Mapping[str, MeshFailure]) -> tuple[Failure, ...]:
     """The meshes that failed, with what the plan knows of them."""
-    scenes = [scene for shard in planned for scene in shard.scenes if scene.source.scene_id in reasons]
+    scenes = [scene for shard in planned for scene in shard.scenes if scene.source.scene_id in failures]
     return tuple(
         Failure(
             scene_id=scene.source.scene_id,
-            mesh_path=str(scene.source.path),
+            mesh_path=str(scene.source.place),
             mesh_sha256=scene.sha256,
             split=scene.split,
-            reason=reasons[scene.source.scene_id],
-            kind=failure_kind(reasons[scene.source.scene_id]),
+            reason=failures[scene.source.scene_id].reason,
+            kind=failures[scene.source.scene_id].kind,
         )
         for scene in scenes
     )
-
-
-def failure_kind(reason: str) -> str:
-    """What kind of failure the words of a reason tell: `timeout`, `memory`, `crash` or `mesh`."""
-    return next((kind for words, kind in KINDS if words in reason), "mesh")
