@@ -14,6 +14,7 @@ from enr.errors import EnrError
 COMMANDS = {
     "datagen": "Render meshes into shards of posed pictures.",
     "convert": "Turn posed pictures that others made into shards.",
+    "verify": "Check shards: hashes, counts, cameras; reproject their meshes.",
     "train": "Train a renderer on shards.",
     "eval": "Measure a checkpoint on scenes that it was not trained on.",
     "demo": "Do all of it on built-in chairs, in under 6 minutes.",
