@@ -15,6 +15,8 @@ from enr.datagen.mesh_formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
 NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"
+PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception)\b")
+REASON_CHARACTERS = 200
 SCENE_FORMATS = (".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz")
 """Formats that hold whole scenes: copies of parts, modifiers, hidden objects. What they would render becomes meshes."""
 SOLID_TYPES = ("MESH", "CURVE", "SURFACE", "META", "FONT")
@@ -163,4 +165,9 @@ def _realise(layer: Any, originals: list[Any]) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).removeprefix("Error:").split())
+    """What an importer said, in one line; of a Python traceback only its end."""
+    text = str(error).removeprefix("Error:")
+    if "Traceback" in text:
+        raised = [line for line in text.splitlines() if PYTHON_ERROR.match(line)]
+        text = raised[-1] if raised else text.splitlines()[-1]
+    return " ".join(text.split())[:REASON_CHARACTERS]

@@ -17,7 +17,7 @@ Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
 GLTF: Candidates = (("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True}),)
 USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True}),)
 IMPORTERS: dict[str, Candidates] = {
-    ".obj": (("wm.obj_import", "", {}),),
+    ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender_sheets` does, knowing more
     ".glb": GLTF,
     ".gltf": GLTF,
     ".ply": (("wm.ply_import", "", {}), ("import_mesh.ply", "io_mesh_ply", {})),
@@ -55,6 +55,8 @@ def run_importer(path: Path, candidates: Candidates) -> bool:
 
 def _operator(name: str, add_on: str) -> Any:
     """An operator, its add-on enabled where needed; None if this Blender has neither."""
+    if add_on == "io_scene_gltf2" and not hasattr(np, "bool"):
+        np.bool = bool  # type: ignore[attr-defined,assignment]  # Blender 3's add-on wants what NumPy 1.24 took away
     room, _, verb = name.partition(".")
     operator = getattr(getattr(bpy.ops, room), verb)
     for attempt in ("as it is", "with its add-on"):
@@ -84,3 +86,11 @@ def shade_flat(mesh: Any) -> None:
         return
     set_known(mesh, use_auto_smooth=False)  # before 4.1; stored normals count only with it
     mesh.polygons.foreach_set("use_smooth", np.zeros(len(mesh.polygons), dtype=bool))
+
+
+def refresh_devices(preferences: Any) -> None:
+    """Let the settings of Cycles look for devices."""
+    if hasattr(preferences, "refresh_devices"):
+        preferences.refresh_devices()
+    else:
+        preferences.get_devices()

@@ -1,0 +1,42 @@
+"""What is rendered, and by which Blender."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+OPTIONS = (
+    click.option(
+        "--up-axis",
+        type=click.Choice(["auto", "y", "z"]),
+        default="auto",
+        show_default=True,
+        help="What points up in OBJ, glTF (auto: y), PLY, STL and OFF (auto: z); other formats say it themselves.",
+    ),
+    click.option(
+        "--blender",
+        metavar="PATH",
+        help="An installed Blender's executable (3.4 or later) for the workers [default: the bpy package].",
+    ),
+)
+
+
+def blender_executable(options: dict[str, Any]) -> Path | None:
+    """The installed Blender to use; None for the bpy package.
+
+    Raises:
+        EnrError: there is none at that path, or one that is too old.
+    """
+    from enr.datagen.installed_blender import find_blender
+
+    return find_blender(options["blender"]) if options["blender"] else None
+
+
+def left_alone(options: dict[str, Any]) -> str:
+    """One line about the given folders' files of formats that are not read; empty if there are none."""
+    from enr.datagen.mesh_formats import unread_words
+    from enr.datagen.meshes import unread_files
+
+    return unread_words(unread_files(options["meshes"]))
