@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from enr.pipelines import benchmark
 from enr.pipelines.benchmark import BenchSettings
+from enr.pipelines.benchmark_noise import SYNTHETIC_SCENES, SYNTHETIC_VIEWS, write_noise_shard
 from enr.pipelines.cli import main
 from enr.shards import read_shard
 
@@ -26,8 +27,8 @@ def test_repeat_for_works_at_least_once_even_without_time():
 
 
 def test_the_noise_shard_obeys_the_schema(tmp_path):
-    shard = read_shard(benchmark.write_noise_shard(tmp_path, 8))
-    assert shard.images.shape == (benchmark.SYNTHETIC_SCENES * benchmark.SYNTHETIC_VIEWS, 8, 8, 4)
+    shard = read_shard(write_noise_shard(tmp_path, 8))
+    assert shard.images.shape == (SYNTHETIC_SCENES * SYNTHETIC_VIEWS, 8, 8, 4)
     assert set(shard.split_of_view()) == {"train", "val"}
 
 
