@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from enr.shards import open_shard, read_meta, read_tables
+from enr.errors import EnrError
+from enr.shards import PARTIAL_SUFFIX, open_shard, read_meta, read_tables
 
 COLUMNS = 16
 ROWS = 12
@@ -26,16 +27,34 @@ def save_contact_sheet(shards: Sequence[Path], path: Path) -> Path:
 
     Returns:
         `path`.
+
+    Raises:
+        EnrError: it cannot be written.
     """
     tiles = []
     for shard, rows in _choose(shards).items():
         background = read_meta(shard).background
         with open_shard(shard) as file:
             tiles += [_over(file["images"][row], background) for row in rows]
-    image = Image.fromarray(_grid(tiles))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    try:
+        _save(Image.fromarray(_grid(tiles)), path)
+    except OSError as error:
+        raise EnrError(
+            f"{path} cannot be written ({error.strerror or error}); make room and run the same command again, "
+            "finished shards are kept."
+        ) from error
     return path
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    """Write a PNG; complete or as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + PARTIAL_SUFFIX)
+    try:
+        image.save(partial, format="PNG")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _choose(shards: Sequence[Path]) -> dict[Path, list[int]]:

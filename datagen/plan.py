@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from enr import __version__
 from enr.datagen.jobs import RenderSettings
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
 from enr.datagen.pool import PoolSettings
 from enr.datagen.poses import PoseSettings
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
-from enr.shards import Split, read_meta
+from enr.shards import Split
 
 SHARD_BYTES = 64 * 2**20
 WHITE = (1.0, 1.0, 1.0)
@@ -37,7 +35,8 @@ class GenerateSettings:
         background: sRGB in [0, 1] that readers put behind the RGBA pictures.
         compression: `none` or `gzip`.
         out: folder of the shards.
-        overwrite: replace shards of the same group that were made with other settings.
+        overwrite: make everything again, and replace shards of the same group that were made with other settings.
+        retry_failed: of finished shards, render the failed meshes again; nothing else.
         part: (i, n) to make only part i of n, from 1: every n-th shard; all parts agree on shards and splits.
         command: the command line, for the manifest; changes nothing in the data.
         pool: how the workers are run; changes nothing in the data.
@@ -52,6 +51,7 @@ class GenerateSettings:
     compression: Compression = "none"
     out: Path = Path("shards")
     overwrite: bool = False
+    retry_failed: bool = False
     part: tuple[int, int] | None = None
     command: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
@@ -128,62 +128,6 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
             {"scene_id": scene.source.scene_id, "sha256": scene.sha256, "split": scene.split} for scene in scenes
         ],
     }
-
-
-@dataclass(frozen=True)
-class Existing:
-    """The shards of the group that lie in the output folder.
-
-    Attributes:
-        finished: planned ones, complete and made with the same settings from the same meshes; they are kept.
-        foreign: others, to be replaced.
-    """
-
-    finished: tuple[Path, ...]
-    foreign: tuple[Path, ...]
-
-
-def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> Existing:
-    """What the output folder holds already.
-
-    Raises:
-        EnrError: it cannot be written to, or holds shards of this group that were made differently and `overwrite`
-            is off.
-    """
-    _check_folder(settings.out)
-    if not shards:  # a part of more parts than there are shards
-        return Existing((), ())
-    planned = {shard.path: shard for shard in shards}
-    set_sizes = {path.stem.rpartition("-of-")[2] for path in planned}
-    finished: list[Path] = []
-    foreign: list[Path] = []
-    for path in sorted(settings.out.glob(f"{settings.poses.group}-*-of-*.h5")):
-        if path in planned:
-            (finished if _matches(planned[path]) else foreign).append(path)
-        elif path.stem.rpartition("-of-")[2] not in set_sizes:  # else it is another part's affair
-            foreign.append(path)
-    if foreign and not settings.overwrite:
-        raise EnrError(
-            f"{settings.out} already holds {settings.poses.group} shards made with other settings, meshes or versions "
-            f"(such as {foreign[0].name}); give another --out, or --overwrite to replace them."
-        )
-    return Existing(tuple(finished), tuple(foreign))
-
-
-def _check_folder(folder: Path) -> None:
-    """Refuse an output folder that cannot be made or written to, before any work is done."""
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise EnrError(f"{folder} cannot be written to ({existing} is in the way); give another folder as --out.")
-
-
-def _matches(shard: PlannedShard) -> bool:
-    try:
-        meta = read_meta(shard.path)
-    except EnrError:
-        return False
-    same_config = {key: value for key, value in meta.config.items() if key != "failures"} == shard.config
-    return same_config and meta.enr_version == __version__ and meta.blender_version == blender_version()
 
 
 def blender_version() -> str:

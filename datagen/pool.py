@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import queue
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from enr.datagen.failures import BAD_MESH, ERROR
+from enr.datagen.scratch import scratch_folder, scratch_root
 from enr.datagen.worker_process import Limits, WorkerError, WorkerProcess, python_command, start_worker
 from enr.errors import EnrError
 
@@ -29,9 +28,6 @@ WORKER = Path(__file__).resolve().with_name("worker.py")
 START_PAUSES_S = (2.0, 10.0, 30.0)
 TRIES = 2
 LEAST_FREE_BYTES = 2**20
-SCRATCH_PREFIX = "enr-datagen-"
-RAM_DISK = Path("/dev/shm")
-RAM_DISK_FREE_BYTES = 512 * 2**20
 
 
 @dataclass(frozen=True)
@@ -90,10 +86,8 @@ def render_all(jobs: Iterable[dict[str, Any]], settings: PoolSettings) -> Iterat
     Raises:
         EnrError: no worker can be started at all, with Blender's words.
     """
-    root = _scratch_root()
-    _sweep(root)
-    with tempfile.TemporaryDirectory(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-", dir=root) as scratch:
-        crew = _Crew(iter(jobs), settings, Path(scratch))
+    with scratch_folder(scratch_root()) as scratch:
+        crew = _Crew(iter(jobs), settings, scratch)
         try:
             yield from crew.outcomes()
         finally:
@@ -263,21 +257,3 @@ def read_result(job: dict[str, Any], answer: dict[str, Any], out: Path) -> Outco
         reason = f"its pictures came back with the wrong shape ({images.dtype} {images.shape} {' '.join(wrong)})"
         return Outcome(job, facts=answer, reason=reason, kind=ERROR)
     return Outcome(job, images, answer, passes=passes)
-
-
-def _scratch_root() -> Path:
-    """The RAM disk where there is one with room, else the system's folder for temporary files."""
-    try:
-        stats = os.statvfs(RAM_DISK)
-    except OSError:
-        return Path(tempfile.gettempdir())
-    free = stats.f_bavail * stats.f_frsize
-    return RAM_DISK if os.access(RAM_DISK, os.W_OK) and free > RAM_DISK_FREE_BYTES else Path(tempfile.gettempdir())
-
-
-def _sweep(root: Path) -> None:
-    """Remove the scratch folders of runs that were killed: on a RAM disk they hold memory."""
-    for folder in root.glob(f"{SCRATCH_PREFIX}*-*"):
-        pid = folder.name.removeprefix(SCRATCH_PREFIX).split("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)

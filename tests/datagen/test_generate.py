@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from enr.camera import intrinsics, orbit_camera
-from enr.datagen import generate as generate_module
-from enr.datagen import plan
+from enr.datagen import plan, shard_run
 from enr.datagen.generate import Summary, generate
 from enr.datagen.jobs import RenderSettings, linear_palette, noise_seed
 from enr.datagen.plan import GenerateSettings
@@ -114,14 +113,6 @@ def test_running_again_makes_only_what_is_missing(settings):
     assert generate(settings).images_made == 0
 
 
-def test_a_truncated_shard_is_not_taken_for_a_finished_one(settings):
-    broken = generate(settings).shards[1]
-    broken.write_bytes(broken.read_bytes()[:-1000])
-    with pytest.raises(EnrError, match=r"other settings.*--overwrite"):
-        generate(settings)
-    assert generate(dataclasses.replace(settings, overwrite=True)).images_made == SCENES_PER_SHARD * VIEWS
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -169,18 +160,23 @@ def test_a_failed_mesh_is_named_and_the_rest_is_made(settings, tmp_path):
         assert "Blender crashed" in summary.failures["dies"]
 
 
-def test_without_a_single_scene_nothing_is_written(settings, tmp_path):
-    only = dataclasses.replace(settings, meshes=(write_mesh(tmp_path / "bad", "refuses"),))
-    summary = generate(only)
-    assert (summary.scenes, summary.contact_sheet) == (0, None)
-    assert not settings.out.exists() or not list(settings.out.iterdir())
+def test_without_a_single_scene_the_failures_are_remembered_and_not_tried_again(settings, tmp_path):
+    mesh = write_mesh(tmp_path / "bad", "dies")
+    only = dataclasses.replace(settings, meshes=(mesh,))
+    for is_first in (True, False):
+        summary = generate(only)
+        assert (summary.scenes, summary.contact_sheet) == (0, None)
+        assert summary.failures["dies"].startswith("Blender crashed") and summary.retryable == ("dies",)
+        assert [path.name for path in settings.out.glob("*0000*")] == ["rototrans-00000-of-00001.failed.json"]
+        assert mesh.with_suffix(".tried").exists() is is_first
+        mesh.with_suffix(".tried").unlink(missing_ok=True)
 
 
 def test_a_full_disk_is_one_sentence(settings, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(generate_module, "write_shard", no_room)
+    monkeypatch.setattr(shard_run, "write_shard", no_room)
     with pytest.raises(EnrError, match="No space left on device"):
         generate(settings)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from enr.datagen import pool
 from enr.datagen.pool import PoolSettings, render_all
+from enr.datagen.scratch import scratch_folder
 from enr.errors import EnrError
 
 ENDINGS = {
@@ -79,7 +80,7 @@ def test_a_refused_job_never_reaches_a_worker(tmp_path):
 
 @pytest.mark.usefixtures("fake_worker")
 def test_leaving_early_ends_the_workers_and_their_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "_scratch_root", lambda: tmp_path)
+    monkeypatch.setattr(pool, "scratch_root", lambda: tmp_path)
     jobs = [job(tmp_path / "meshes", "fine"), *(job(tmp_path / "meshes", "hangs", n) for n in range(1, 4))]
     outcomes = render_all(jobs, PoolSettings(workers=2))
     pid = next(outcomes).facts["pid"]
@@ -104,13 +105,28 @@ def test_pictures_arrive_whole(tmp_path):
     assert outcome.images.dtype == np.uint8
 
 
-@pytest.mark.usefixtures("fake_worker")
-def test_what_killed_runs_left_is_swept_and_running_ones_are_let_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "_scratch_root", lambda: tmp_path / "scratch")
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    left, running = (tmp_path / f"scratch/enr-datagen-{pid}-abc" for pid in (ended.pid, os.getppid()))
-    for folder in (left, running):
-        folder.mkdir(parents=True)
-    list(render_all([job(tmp_path, "fine")], PoolSettings()))
-    assert list((tmp_path / "scratch").iterdir()) == [running]
+HOLDS_A_FOLDER = """
+import sys, time
+from pathlib import Path
+from enr.datagen.scratch import scratch_folder
+
+with scratch_folder(Path(sys.argv[1])) as folder:
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_killed_runs_left_is_swept_and_running_ones_are_let_alone(tmp_path):
+    runs = [
+        subprocess.Popen([sys.executable, "-c", HOLDS_A_FOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    folders = [Path(run.stdout.readline().strip()) for run in runs]
+    runs[0].kill()
+    runs[0].wait()
+    with scratch_folder(tmp_path) as own:
+        assert set(tmp_path.iterdir()) == {folders[1], own}
+    assert list(tmp_path.iterdir()) == [folders[1]]
+    runs[1].kill()
+    for run in runs:
+        run.communicate()
