@@ -48,7 +48,7 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
         elif suffix in SCENE_FORMATS:
             _realise(bpy.context.view_layer, _imported())
     except (RuntimeError, OSError) as error:  # how Blender reports errors
-        raise MeshError(f"Blender's importer refused the file ({_one_line(error)})") from error
+        raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
     objects = [item for item in _imported() if item.type == "MESH"]
     for item in _imported():
         item.hide_render |= item.type != "MESH"  # lights and cameras that a glTF may bring along
@@ -164,9 +164,9 @@ def _realise(layer: Any, originals: list[Any]) -> None:
         bpy.context.scene.collection.objects.link(item)
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, path: Path) -> str:
     """What an importer said, in one line; of a Python traceback only its end."""
-    text = str(error).removeprefix("Error:")
+    text = str(error).removeprefix("Error:").replace(str(path), path.name)
     if "Traceback" in text:
         raised = [line for line in text.splitlines() if PYTHON_ERROR.match(line)]
         text = raised[-1] if raised else text.splitlines()[-1]
