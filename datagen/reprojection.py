@@ -38,6 +38,8 @@ NOISE_PX = 0.4
 """What one sample a pixel adds; it falls with the square root of their number."""
 OFFSET_PX = 0.1
 """Largest median of a systematic error."""
+FIRST_ORDER_PX = 1.0
+"""Outlines that lie further apart are another picture, not one that was moved a little."""
 OFFSET_VIEWS = 4
 """From so many views on a median says something."""
 FINE_WIDTH = 1024
@@ -223,7 +225,7 @@ def _judge(part: _Sample, fits: Sequence[ViewFit]) -> Iterator[Finding]:
                 f"view {fit.view_index} of scene {fit.scene_id} does not show its mesh: outlines {fit.outline_px:.2f} "
                 f"px apart (IoU {fit.iou:.3f}), at most {limit_px:.2f} px expected; its camera or mesh is another",
             )
-    yield from _judge_offsets(part.path, [fit.offset_px for fit in fits if fit.outline_px <= limit_px])
+    yield from _judge_offsets(part.path, [fit.offset_px for fit in fits if fit.outline_px <= FIRST_ORDER_PX])
 
 
 def _judge_offsets(path: Path, offsets: Sequence[Array]) -> Iterator[Finding]:
