@@ -166,7 +166,7 @@ def records_of(manifest: Manifest) -> Records:
         times={
             mesh["scene_id"]: MeshTimes(mesh["seconds"], mesh["worker_memory_mb"])
             for mesh in manifest["meshes"]
-            if mesh["seconds"] is not None
+            if any(mesh[name] is not None for name in TIMES)
         },
         failures=tuple(Failure(**failure) for failure in manifest["failures"]),
         empty_shards=tuple(shard["name"] for shard in manifest["shards"] if not shard["scenes"]),
