@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 
 from enr import __version__
-from enr.datagen import failures, plan
+from enr.datagen import failures
 from enr.datagen.failures import Failure
 from enr.datagen.plan import GenerateSettings, PlannedShard
 from enr.errors import EnrError
@@ -38,7 +38,7 @@ class Existing:
         finished: planned ones that are whole and made with the same settings from the same meshes, each with what
             failed in it by scene id; also those of which every mesh failed.
         damaged: planned ones that are no longer what was written, each with what is wrong.
-        foreign: files of other settings, meshes or versions.
+        foreign: files of other settings, meshes or versions, to be removed.
     """
 
     finished: Mapping[Path, Mapping[str, Failure]]
@@ -66,10 +66,11 @@ def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) ->
             foreign.append(state)
         elif state is not None:
             finished[shard.path] = state
-    if foreign and not settings.overwrite:
+    precious = [path for path in foreign if path.suffix != ".json"]
+    if precious and not settings.overwrite:
         raise EnrError(
             f"{settings.out} already holds {settings.poses.group} shards made with other settings, meshes or versions "
-            f"(such as {foreign[0].name}); give another --out, or --overwrite to replace them."
+            f"(such as {precious[0].name}); give another --out, or --overwrite to replace them."
         )
     return Existing(finished, damaged, tuple(foreign))
 
@@ -86,17 +87,17 @@ def failed_path(shard: Path) -> Path:
     return shard.with_suffix(FAILED_SUFFIX)
 
 
-def write_failed(shard: Path, config: dict[str, Any]) -> None:
+def write_failed(shard: PlannedShard, config: dict[str, Any]) -> None:
     """Say in a shard's place that every mesh of it failed; complete or absent.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = failed_path(shard)
+    path = failed_path(shard.path)
     content = {
         "format": FAILED_FORMAT,
         "enr_version": __version__,
-        "blender_version": plan.blender_version(),
+        "blender_version": shard.blender_version,
         "config": config,
     }
     partial = path.with_name(path.name + PARTIAL_SUFFIX)
@@ -209,7 +210,7 @@ def _is_same(shard: PlannedShard, config: Mapping[str, Any], versions: tuple[str
     """Whether a shard made with `config` is the planned one, but for meshes that could not be read then or now."""
     stored = {key: value for key, value in config.items() if key not in ("failures", "meshes")}
     planned = {key: value for key, value in shard.config.items() if key != "meshes"}
-    if stored != planned or versions != (__version__, plan.blender_version()):
+    if stored != planned or versions != (__version__, shard.blender_version):
         return False
     meshes, wanted = config.get("meshes", []), shard.config["meshes"]
     return len(meshes) == len(wanted) and all(map(_is_same_mesh, meshes, wanted))

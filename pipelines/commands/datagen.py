@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr.pipelines.datagen_options import add_options, pictures, poses, running
+from enr.pipelines.datagen_options import add_options, meshes, pictures, poses, running
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -16,15 +17,20 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+NAMED_FAILURES = 20
 
 
 @click.command("datagen")
 @click.argument("meshes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@add_options(poses.OPTIONS, pictures.OPTIONS, running.OPTIONS)
+@add_options(meshes.OPTIONS, poses.OPTIONS, pictures.OPTIONS, running.OPTIONS)
 def command(**options: Any) -> None:
-    """Render MESHES (files or folders of OBJ, glTF, PLY, STL, OFF; ShapeNet layouts) into shards of posed pictures."""
+    """Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed pictures."""
     from enr.datagen.generate import generate
 
+    running.check_again(options)
+    if unread := meshes.left_alone(options):
+        click.echo(unread, err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
     try:
         summary = generate(_settings(options), progress=True)
     except KeyboardInterrupt:
@@ -47,6 +53,7 @@ def _settings(options: dict[str, Any]) -> GenerateSettings:
         compression=options["compression"],
         out=options["out"],
         overwrite=options["overwrite"],
+        retry_failed=options["retry_failed"],
         pool=running.pool_settings(options),
     )
 
@@ -62,10 +69,22 @@ def _report(summary: Summary) -> str:
         )
     elif summary.scenes:
         lines.append("nothing to do: all shards were there already, made with the same settings")
+    lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
-    lines.append(f"{len(summary.failures)} mesh(es) failed" + (":" if summary.failures else ""))
-    lines += [f"  {scene_id}: {reason}" for scene_id, reason in summary.failures.items()]
+    lines += _failures(summary)
     if summary.contact_sheet:
         lines.append(f"shards in {summary.contact_sheet.parent}, contact sheet {summary.contact_sheet}")
     return "\n".join(lines)
+
+
+def _failures(summary: Summary) -> list[str]:
+    """Which meshes failed and why, the first ones by name, and what may be done about it."""
+    count = len(summary.failures)
+    lines = [f"{count:,} mesh(es) failed" + (":" if count else "")]
+    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(summary.failures.items())[:NAMED_FAILURES]]
+    if count > NAMED_FAILURES:
+        lines.append(f"  and {count - NAMED_FAILURES:,} more")
+    if summary.retryable:
+        lines.append(f"another try may help {len(summary.retryable):,} of them: the same command with --retry-failed")
+    return lines

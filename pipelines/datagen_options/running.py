@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enr.errors import EnrError
+from enr.pipelines.datagen_options.meshes import blender_executable
 from enr.pipelines.datagen_options.pictures import picture_size
 
 if TYPE_CHECKING:
@@ -30,12 +31,25 @@ OPTIONS = (
     click.option(
         "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
     ),
-    click.option("--overwrite", is_flag=True, help="Replace shards of the same group made with other settings."),
+    click.option(
+        "--resume", is_flag=True, help="Go on with what is missing or damaged, as running the same command again does."
+    ),
+    click.option(
+        "--retry-failed", is_flag=True, help="Render only the meshes that failed in finished shards."
+    ),
+    click.option("--overwrite", is_flag=True, help="Make everything again; shards of other settings are replaced."),
     click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core]."),
     click.option(
         "--mesh-timeout",
         type=click.FloatRange(0, min_open=True),
         help="Seconds before a mesh is given up [default: by views, picture size and samples].",
+    ),
+    click.option(
+        "--mesh-memory",
+        type=click.FloatRange(0, min_open=True),
+        default=2048,
+        show_default=True,
+        help="MB of memory that a Blender process may hold before its mesh is given up.",
     ),
 )
 
@@ -48,8 +62,23 @@ def pool_settings(options: dict[str, Any]) -> PoolSettings:
     paths = width_px * height_px * options["samples"]
     patience_s = SECONDS_A_MESH + options["views"] * (SECONDS_A_VIEW + SECONDS_A_PATH * paths)
     return PoolSettings(
-        workers=options["workers"] or default_workers(), mesh_timeout_s=options["mesh_timeout"] or patience_s
+        workers=options["workers"] or default_workers(),
+        mesh_timeout_s=options["mesh_timeout"] or patience_s,
+        mesh_memory_mb=options["mesh_memory"],
+        blender=blender_executable(options),
     )
+
+
+def check_again(options: dict[str, Any]) -> None:
+    """Refuse to do two of: go on, retry what failed, make everything again.
+
+    Raises:
+        EnrError: more than one of them was asked for.
+    """
+    chosen = [name for name in ("resume", "retry_failed", "overwrite") if options[name]]
+    if len(chosen) > 1:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
+        raise EnrError(f"{flags} exclude each other; give one of them.")
 
 
 def split_shares(options: dict[str, Any]) -> tuple[float, float, float]:
