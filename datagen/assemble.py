@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import intrinsics
+from enr.datagen.backdrop import put_behind
 from enr.datagen.licences import find_licence
 from enr.datagen.plan import GenerateSettings, PlannedScene
 from enr.datagen.pool import Outcome
@@ -50,9 +51,8 @@ def scene_poses(settings: GenerateSettings, scene_id: str) -> Poses:
 def block_of_outcome(settings: GenerateSettings, scene: PlannedScene, outcome: Outcome) -> SceneBlock:
     """The rows of a scene that was rendered; `outcome` holds images."""
     assert outcome.images is not None
-    return SceneBlock(
-        outcome.images, _view_table(settings, scene, outcome), _scene_table(scene, outcome), outcome.passes
-    )
+    images, passes = put_behind(settings.render.look, outcome.images, outcome.passes)
+    return SceneBlock(images, _view_table(settings, scene, outcome), _scene_table(scene, outcome), passes)
 
 
 def blocks_of_shard(shard: Shard) -> dict[str, SceneBlock]:
@@ -89,6 +89,7 @@ def join_blocks(
         views=_stack(block.views for block in blocks),
         scenes=_stack(block.scene for block in blocks),
         passes=_stack(block.passes for block in blocks),
+        normals_space=settings.render.look.normals_space,
     )
 
 

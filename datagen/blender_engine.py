@@ -4,21 +4,87 @@ from __future__ import annotations
 
 from typing import Any
 
+import bpy
+
 from enr.datagen import blender_versions
+
+ENGINES = {
+    "cycles": ("CYCLES",),
+    "eevee": ("BLENDER_EEVEE_NEXT", "BLENDER_EEVEE"),
+    "workbench": ("BLENDER_WORKBENCH",),
+}
+"""Blender's names of the engines, the best first; not every Blender knows each."""
+WORKBENCH_SAMPLES = (("32", 32), ("16", 16), ("11", 11), ("8", 8), ("5", 5), ("FXAA", 1))
+
+
+class EngineError(Exception):
+    """What this Blender or this machine cannot do, in words."""
 
 
 def set_engine(scene: Any, job: dict[str, Any]) -> None:
-    """Cycles on the CPU: fixed samples, plain colours, a transparent film, pictures as raw TARGA files."""
-    render, cycles = scene.render, scene.cycles
-    render.engine, cycles.device = "CYCLES", "CPU"
+    """A job's engine: fixed samples, plain colours, a transparent film, pictures as raw TARGA files.
+
+    Raises:
+        EngineError: the engine or the device is not there.
+    """
+    render = scene.render
+    engine = job.get("engine", "cycles")
+    _choose_engine(render, engine)
     render.film_transparent, render.dither_intensity = True, 0.0
     render.use_compositing = render.use_sequencer = False
     render.use_border, render.use_crop_to_border, render.use_persistent_data = True, False, True
     render.image_settings.file_format, render.image_settings.color_mode = "TARGA_RAW", "RGBA"
     scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
-    cycles.samples = job["samples"]
+    if engine == "cycles":
+        _set_cycles(scene.cycles, job["samples"])
+        _choose_device(scene, job.get("device", "cpu"))
+    elif engine == "eevee":
+        scene.eevee.taa_render_samples = job["samples"]
+    else:
+        _set_workbench(scene.display, job["samples"])
+
+
+def _choose_engine(render: Any, engine: str) -> None:
+    for name in ENGINES[engine]:
+        try:
+            render.engine = name
+            return
+        except TypeError:  # how Blender refuses a value that it does not know
+            continue
+    raise EngineError(f"Blender {blender_versions.version()} has no engine {engine}")
+
+
+def _set_cycles(cycles: Any, samples: int) -> None:
+    cycles.samples = samples
     cycles.use_adaptive_sampling = cycles.use_denoising = cycles.use_auto_tile = False
     blender_versions.set_known(cycles, use_light_tree=False)
     cycles.pixel_filter_type = "BOX"
     cycles.transparent_max_bounces, cycles.volume_bounces = 8, 0
     cycles.caustics_reflective = cycles.caustics_refractive = False
+
+
+def _choose_device(scene: Any, device: str) -> None:
+    """Let Cycles compute on all devices of a kind, and on no others."""
+    if scene.get("enr-device") == device:
+        return
+    scene.cycles.device = "CPU"
+    if device != "cpu":
+        preferences: Any = bpy.context.preferences.addons["cycles"].preferences
+        kind = device.upper()
+        try:
+            preferences.compute_device_type = kind
+        except TypeError as error:
+            raise EngineError(f"this Blender's Cycles was built without {kind}") from error
+        blender_versions.refresh_devices(preferences)
+        for item in preferences.devices:
+            item.use = item.type == kind
+        if not any(item.use for item in preferences.devices):
+            raise EngineError(f"Cycles finds no {kind} device")
+        scene.cycles.device = "GPU"
+    scene["enr-device"] = device
+
+
+def _set_workbench(display: Any, samples: int) -> None:
+    """Flat studio light and the materials' colours; the job's light means nothing to this engine."""
+    display.shading.light, display.shading.color_type = "STUDIO", "TEXTURE"
+    display.render_aa = next(name for name, count in WORKBENCH_SAMPLES if count <= max(samples, 1))

@@ -16,38 +16,50 @@ def set_light(scene: Any, job: dict[str, Any]) -> None:
     wanted = json.dumps(lighting, sort_keys=True)
     if scene.get("enr-light") == wanted:
         return
-    _remove_suns()
+    _remove_lights()
     _set_world(scene, lighting)
     for sun in lighting["suns"]:
-        _add_sun(scene, sun, lighting)
+        item = _add_light(scene, "SUN", sun["strength"], lighting)
+        item.data.angle = math.radians(sun["angle_deg"])
+        item.matrix_world = mathutils.Vector(sun["direction"]).to_track_quat("Z", "Y").to_matrix().to_4x4()
+    for lamp in lighting["lamps"]:
+        position = mathutils.Vector(lamp["position"])
+        item = _add_light(scene, "POINT", lamp["strength"] * 4 * math.pi * position.length_squared, lighting)
+        item.data.shadow_soft_size = 0.0
+        item.matrix_world = mathutils.Matrix.Translation(position)
     _set_bounces(scene.cycles, lighting["bounces"])
     scene["enr-light"] = wanted
 
 
-def _remove_suns() -> None:
+def _remove_lights() -> None:
     for item in [item for item in bpy.data.objects if "enr" in item and item.type == "LIGHT"]:
         bpy.data.objects.remove(item, do_unlink=True)
 
 
 def _set_world(scene: Any, lighting: dict[str, Any]) -> None:
-    """Even white light from everywhere."""
+    """Light from everywhere: white, or a picture of the surroundings."""
     world = bpy.data.worlds.new("enr-world")
     world.use_nodes = True
-    background = world.node_tree.nodes["Background"]
+    nodes = world.node_tree.nodes
+    background = nodes["Background"]
     background.inputs["Color"].default_value = (1, 1, 1, 1)
     background.inputs["Strength"].default_value = lighting["ambient"]
+    if lighting["hdri"]:
+        surroundings = nodes.new("ShaderNodeTexEnvironment")
+        surroundings.image = bpy.data.images.load(lighting["hdri"], check_existing=True)
+        world.node_tree.links.new(surroundings.outputs["Color"], background.inputs["Color"])
     scene.world = world
 
 
-def _add_sun(scene: Any, sun: dict[str, Any], lighting: dict[str, Any]) -> None:
-    light = bpy.data.lights.new("enr-sun", "SUN")
-    light.energy, light.angle = sun["strength"], math.radians(sun["angle_deg"])
-    item = bpy.data.objects.new("enr-sun", light)
+def _add_light(scene: Any, kind: str, energy: float, lighting: dict[str, Any]) -> Any:
+    light = bpy.data.lights.new("enr-light", kind)
+    light.energy = energy
+    item = bpy.data.objects.new("enr-light", light)
     item["enr"] = True
     item.visible_glossy = lighting["highlights"]
     _cast_shadows(light, lighting["shadows"])
-    item.matrix_world = mathutils.Vector(sun["direction"]).to_track_quat("Z", "Y").to_matrix().to_4x4()
     scene.collection.objects.link(item)
+    return item
 
 
 def _cast_shadows(light: Any, wanted: bool) -> None:

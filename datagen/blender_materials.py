@@ -50,6 +50,30 @@ def paint(objects: list[Any], materials: str, palette: list[list[float]]) -> Non
         slot.material = painted[surface.get(group, 0)]
 
 
+def mesh_facts(objects: list[Any]) -> dict[str, int]:
+    """What a mesh file holds: faces, vertices, materials and textures; how many of these have no picture."""
+    meshes = {item.data.name: item.data for item in objects}.values()
+    materials = {slot.material.name: slot.material for item in objects for slot in item.material_slots if slot.material}
+    textures = {
+        node.image.name if node.image else f"{name}/{node.name}": node
+        for name, material in materials.items()
+        for node in _texture_nodes(material)
+    }
+    return {
+        "faces": sum(len(mesh.polygons) for mesh in meshes),
+        "vertices": sum(len(mesh.vertices) for mesh in meshes),
+        "materials": len(materials),
+        "textures": len(textures),
+        "textures_missing": sum(not _is_readable(node.image) for node in textures.values()),
+    }
+
+
+def _texture_nodes(material: Any) -> list[Any]:
+    """Every node of a material that reads a picture."""
+    nodes = material.node_tree.nodes if material.node_tree else []
+    return [node for node in nodes if node.type == "TEX_IMAGE"]
+
+
 def _group_name(slot: Any) -> str:
     return slot.material.name if slot.material else ""
 
@@ -94,17 +118,14 @@ def _matte(colour: Any) -> Any:
 def _drop_missing_textures() -> None:
     """Unlink textures whose picture is not there: the material's own colour instead of Blender's purple."""
     for material in bpy.data.materials:
-        if material.node_tree is None:
-            continue
-        for node in material.node_tree.nodes:
-            if node.type == "TEX_IMAGE" and (node.image is None or not _is_readable(node.image)):
-                for output in node.outputs:
-                    for link in list(output.links):
-                        material.node_tree.links.remove(link)
+        for node in _texture_nodes(material):
+            if not _is_readable(node.image):
+                for link in [link for output in node.outputs for link in output.links]:
+                    material.node_tree.links.remove(link)
 
 
 def _is_readable(image: Any) -> bool:
-    return image.size[0] > 0 and image.size[1] > 0
+    return image is not None and image.size[0] > 0 and image.size[1] > 0
 
 
 def _has_mtl(path: Path) -> bool:

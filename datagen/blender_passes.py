@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen.blender_surface import Surface
+from enr.datagen.blender_lens import view_lens
+from enr.datagen.blender_surface import Surface, surface_of
 
+NEAR_PLANE = 1e-3
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom of some pixels; the last two are beyond them."""
+
+
+def save_passes(objects: list[Any], images: NDArray[np.uint8], job: dict[str, Any]) -> list[str]:
+    """Save the passes that a job asks for beside its pictures, as `<stem of out>.<name>.npy`; their names.
+
+    Args:
+        objects: the mesh as it stands in the world.
+        images: the pictures of its views, RGBA (views, height, width, 4).
+        job: with an entry `passes`; and `normals_space`, `camera` or `world`.
+    """
+    names = list(job.get("passes", []))
+    if names:
+        passes = Passes(surface_of(objects), job)
+        for index, view in enumerate(job["views"]):
+            passes.fill(index, view_lens(job, view), np.array(view["world_from_camera"]))
+        passes.add_coverage(images[..., 3])
+        for name in names:
+            np.save(Path(job["out"]).with_suffix(f".{name}.npy"), passes.pictures[name])
+    return names
 
 
 class Passes:
@@ -23,6 +45,7 @@ class Passes:
 
     def __init__(self, surface: Surface, job: dict[str, Any]) -> None:
         self._surface = surface
+        self._size = (job["width_px"], job["height_px"])
         self._normals_space = job.get("normals_space", "camera")
         shape = (len(job["views"]), job["height_px"], job["width_px"])
         empty: dict[str, NDArray[Any]] = {
@@ -32,15 +55,15 @@ class Passes:
         }
         self.pictures = {name: empty[name] for name in job["passes"]}
 
-    def fill(self, index: int, K: NDArray[np.float64], world_from_camera: NDArray[np.float64], region: Region) -> None:
-        """Fill one view, of which only the pixels of `region` can hold anything.
+    def fill(self, index: int, K: NDArray[np.float64], world_from_camera: NDArray[np.float64]) -> None:
+        """Fill one view.
 
         Args:
             index: the view's number.
             K: (3, 3) intrinsics in pixels.
             world_from_camera: (4, 4), OpenCV axes.
-            region: pixels around the object.
         """
+        region = pixel_region(self._surface.corners.reshape(-1, 3), K, world_from_camera, self._size)
         left, top, right, bottom = region
         directions = pixel_rays(K, region) @ world_from_camera[:3, :3].T
         triangles, depth = self._surface.first_hits(world_from_camera[:3, 3], directions)
@@ -82,3 +105,16 @@ def pixel_rays(K: NDArray[np.float64], region: Region) -> NDArray[np.float64]:
     v, u = np.meshgrid(np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5, indexing="ij")
     pixels = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3)
     return pixels @ np.linalg.inv(K).T
+
+
+def pixel_region(
+    points: NDArray[np.float64], K: NDArray[np.float64], world_from_camera: NDArray[np.float64], size: tuple[int, int]
+) -> Region:
+    """The pixels of a picture (width, height) around the projection of points (n, 3); all where one is beside it."""
+    in_camera = (points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
+    if in_camera[:, 2].min() <= NEAR_PLANE:
+        return 0, 0, *size
+    pixels = (in_camera @ K.T)[:, :2] / in_camera[:, 2:]
+    low = np.clip(np.floor(pixels.min(axis=0)), 0, size).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)), low, size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -13,10 +13,19 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen import blender_engine, blender_import, blender_light, blender_materials, blender_mesh
+from enr.datagen import (
+    blender_backdrop,
+    blender_engine,
+    blender_import,
+    blender_lens,
+    blender_light,
+    blender_materials,
+    blender_mesh,
+    blender_passes,
+    blender_sheets,
+)
 from enr.datagen.blender_versions import version
 
-SENSOR_MM = 36.0
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e6
 MARGIN_PX = 0.25
@@ -25,7 +34,7 @@ OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
 
 def warm_up(threads: int) -> None:
     """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
-    no_light = {"ambient": 0.0, "suns": [], "bounces": 0}
+    no_light = {"ambient": 0.0, "suns": [], "lamps": [], "bounces": 0, "hdri": ""}
     job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
     prepare_scene(job)
     bpy.ops.render.render()
@@ -49,6 +58,8 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         with clock.measure("prepare"):
             facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
+        with clock.measure("passes"):
+            passes = blender_passes.save_passes(objects, images, job) + blender_backdrop.save_surroundings(scene, job)
         if not images[..., 3].any():
             raise blender_import.MeshError("nothing of the mesh is visible in any view")
         with clock.measure("write"):
@@ -56,7 +67,7 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
     finally:
         with clock.measure("clean"):
             blender_import.remove_meshes()
-    return {**facts, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
+    return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 
 class Clock:
@@ -88,9 +99,7 @@ def prepare_scene(job: dict[str, Any]) -> Any:
     render = scene.render
     render.resolution_x, render.resolution_y, render.resolution_percentage = job["width_px"], job["height_px"], 100
     render.threads_mode, render.threads = "FIXED", job["threads"]
-    lens = scene.camera.data
-    lens.sensor_fit, lens.sensor_width = "HORIZONTAL", SENSOR_MM
-    lens.lens = job["focal_px"] / job["width_px"] * SENSOR_MM
+    blender_lens.set_lens(scene, blender_lens.job_lens(job))
     return scene
 
 
@@ -104,13 +113,16 @@ def _add_camera(scene: Any) -> None:
 
 def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
+    materials = blender_materials.choose_materials(path, job["materials"])
+    blender_sheets.clean(objects, both_sides=materials == "original")
     vertices = blender_mesh.world_vertices(objects)
     scale, offset = blender_mesh.normalisation(vertices, job["normalise"])
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
-    materials = blender_materials.choose_materials(path, job["materials"])
+    mesh = blender_materials.mesh_facts(objects)
+    blender_sheets.part(objects)
     blender_materials.paint(objects, materials, job["palette"])
-    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials}
+    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
     return facts, scale * (vertices + offset)
 
 
@@ -125,7 +137,9 @@ def _render_views(
     for image, view in zip(images, job["views"], strict=True):
         with clock.measure("place"):
             world_from_camera = np.array(view["world_from_camera"])
-            box = _pixel_box(vertices, world_from_camera, job)
+            K = blender_lens.view_lens(job, view)
+            blender_lens.set_lens(scene, K)
+            box = _pixel_box(vertices, world_from_camera, K)
             clipped.append(bool(box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height))
             seen = _set_border(scene.render, box, width, height)
             scene.camera.matrix_world = mathutils.Matrix((world_from_camera @ OPENCV_FROM_BLENDER).tolist())
@@ -142,7 +156,7 @@ def _render_views(
 
 
 def _pixel_box(
-    vertices: NDArray[np.float64], world_from_camera: NDArray[np.float64], job: dict[str, Any]
+    vertices: NDArray[np.float64], world_from_camera: NDArray[np.float64], K: NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
     """Left, top, right, bottom in pixels around the projected vertices; endless where one is beside the camera."""
     rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
@@ -150,8 +164,8 @@ def _pixel_box(
     depth = in_camera[:, 2]
     if depth.min() <= NEAR_PLANE:
         return (-np.inf, -np.inf, np.inf, np.inf)
-    u = job["focal_px"] * in_camera[:, 0] / depth + job["width_px"] / 2
-    v = job["focal_px"] * in_camera[:, 1] / depth + job["height_px"] / 2
+    u = K[0, 0] * in_camera[:, 0] / depth + K[0, 2]
+    v = K[1, 1] * in_camera[:, 1] / depth + K[1, 2]
     return float(u.min()), float(v.min()), float(u.max()), float(v.max())
 
 

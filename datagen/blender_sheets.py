@@ -1,4 +1,4 @@
-"""Inside Blender: faces that lie on each other and show a different material on each side. bpy and NumPy only.
+"""Inside Blender: faces that lie on each other and show a different material on each side. NumPy only.
 
 Most ShapeNet models have every face twice, wound both ways, as the two sides of one sheet: the outside may be wood,
 the inside the drawing program's default white. Blender's importer keeps one of the two, whichever comes first. Here
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import bpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,12 +22,31 @@ Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+def clean(objects: list[Any], both_sides: bool) -> None:
+    """Remove broken and doubled faces of meshes as their importer read them; a sheet's two sides stay if asked."""
+    for mesh in _meshes(objects):
+        if both_sides:
+            keep_both_sides(mesh)
+        mesh.validate()
+
+
+def part(objects: list[Any]) -> None:
+    """Move apart the sides that `clean` kept, when nothing needs the mesh's own measures any more."""
+    for mesh in _meshes(objects):
+        part_sides(mesh)
+
+
+def _meshes(objects: list[Any]) -> list[Any]:
+    """The objects' meshes, which they may share, each once."""
+    return list({item.data.name: item.data for item in objects}.values())
+
+
 def keep_both_sides(mesh: Any) -> None:
     """Give the sides of sheets of two materials vertices of their own, so that no later clean-up takes one away.
 
     Nothing moves before `part_sides`: the mesh still has its own measures.
     """
-    if len(mesh.materials) < 2 or mesh.shape_keys:
+    if len(mesh.materials) < 2 or mesh.shape_keys or not mesh.polygons:
         return
     faces = _sides_of_sheets(mesh)
     if not len(faces):
@@ -66,7 +84,9 @@ def part_sides(mesh: Any) -> None:
 def _sides_of_sheets(mesh: Any) -> Integers:
     """Numbers of the faces that lie on a face of another material and the opposite winding: one a side."""
     corners, places = _corner_vertices(mesh), _positions(mesh)
-    size = max(float(np.ptp(places, axis=0).max()), np.finfo(np.float32).tiny)
+    size = float(np.ptp(places, axis=0).max())
+    if not 0 < size < np.inf:
+        return np.empty(0, dtype=np.int64)
     _, place_of_vertex = np.unique(np.round(places / (size * SAME_PLACE)), axis=0, return_inverse=True)
     loops = _loops_of(mesh, np.arange(len(mesh.polygons)))
     materials = np.empty(len(mesh.polygons), dtype=np.int32)

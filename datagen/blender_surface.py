@@ -131,7 +131,7 @@ def surface_of(objects: list[Any]) -> Surface:
 
 
 def _triangles(item: Any, opacities: dict[str, NDArray[np.float32]]) -> tuple[Floats, NDArray[np.str_], Floats]:
-    """An object's visible triangles: world corners, the name of the texture that cuts holes into each, or "", and uv."""
+    """An object's visible triangles: world corners, the texture that cuts holes into each (its name, or ""), uv."""
     mesh = item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     mesh.calc_loop_triangles()
     count = len(mesh.loop_triangles)

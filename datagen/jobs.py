@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from enr.camera import focal_px_from_lens
-from enr.datagen.lighting import LIGHTINGS, LightingName
+from enr.datagen.lens import NO_JITTER, Lens, LensJitter, view_intrinsics
+from enr.datagen.look import PLAIN, Look
 from enr.datagen.mesh_formats import UpAxis, stored_up_axis
 from enr.datagen.meshes import MeshSource
 from enr.datagen.poses import Poses, view_rng
@@ -35,7 +36,8 @@ class RenderSettings:
         materials: `original`, `grey`, `palette`, or None to take what the file can offer.
         up_axis: the axis that points up in the mesh files; `auto` is what their formats say.
         seed: the data set's seed.
-        lighting: the name of a light in `enr.datagen.lighting.LIGHTINGS`.
+        lens_jitter: how much the lens differs from view to view.
+        look: light, background, passes and engine.
     """
 
     width_px: int = 64
@@ -46,7 +48,13 @@ class RenderSettings:
     materials: Materials | None = None
     up_axis: UpAxis = "auto"
     seed: int = 0
-    lighting: LightingName = "default"
+    lens_jitter: LensJitter = NO_JITTER
+    look: Look = PLAIN
+
+    @property
+    def lens(self) -> Lens:
+        """The lens of all views and its jitter."""
+        return Lens(self.focal_px, self.width_px, self.height_px, self.lens_jitter)
 
 
 def render_job(
@@ -62,8 +70,18 @@ def render_job(
     """
     staged = staged or StagedMesh(source.place, stored_up_axis(source.place, settings.up_axis))
     views = [
-        {"world_from_camera": camera.tolist(), "seed": noise_seed(settings.seed, source.scene_id, index)}
-        for index, camera in enumerate(poses.world_from_camera)
+        {
+            "world_from_camera": camera.tolist(),
+            "K": K.tolist(),
+            "seed": noise_seed(settings.seed, source.scene_id, index),
+        }
+        for index, (camera, K) in enumerate(
+            zip(
+                poses.world_from_camera,
+                view_intrinsics(settings.lens, settings.seed, source.scene_id, poses),
+                strict=True,
+            )
+        )
     ]
     return {
         "scene_id": source.scene_id,
@@ -76,9 +94,14 @@ def render_job(
         "normalise": settings.normalise,
         "materials": settings.materials,
         "palette": linear_palette(settings.seed, source.scene_id),
-        "lighting": dataclasses.asdict(LIGHTINGS[settings.lighting]),
+        **settings.look.job(),
         "views": views,
     }
+
+
+def render_config(settings: RenderSettings) -> dict[str, Any]:
+    """Everything about the rendering that a shard's content depends on, as JSON."""
+    return {**dataclasses.asdict(settings), "look": settings.look.config()}
 
 
 def noise_seed(seed: int, scene_id: str, view_index: int) -> int:

@@ -34,6 +34,9 @@ class LensJitter:
             raise EnrError(f"The centre jitter is {self.centre_px}; give 0 or a number of pixels.")
 
 
+NO_JITTER = LensJitter()
+
+
 @dataclass(frozen=True)
 class Lens:
     """The lens of a data set.
@@ -47,7 +50,7 @@ class Lens:
     focal_px: float
     width_px: int
     height_px: int
-    jitter: LensJitter = LensJitter()
+    jitter: LensJitter = NO_JITTER
 
 
 def view_intrinsics(lens: Lens, seed: int, scene_id: str, poses: Poses) -> Array:
@@ -55,7 +58,7 @@ def view_intrinsics(lens: Lens, seed: int, scene_id: str, poses: Poses) -> Array
     given = None if poses.given is None else poses.given.K
     shared = intrinsics(lens.focal_px, lens.width_px, lens.height_px)
     K = np.array(given if given is not None else np.broadcast_to(shared, (len(poses), 3, 3)))
-    if lens.jitter == LensJitter():
+    if lens.jitter == NO_JITTER:
         return K
     drawn = [view_rng(seed, f"{scene_id}/lens", index).uniform(-1, 1, 3) for index in range(len(poses))]
     zoom, *aside = np.array(drawn).T

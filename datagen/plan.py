@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from enr.datagen.jobs import RenderSettings
+from enr.datagen.jobs import RenderSettings, render_config
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
 from enr.datagen.pool import PoolSettings
 from enr.datagen.poses import PoseSettings
@@ -120,7 +120,7 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
     return {
         "views": settings.views,
         "poses": _plain(dataclasses.asdict(settings.poses)),
-        "render": dataclasses.asdict(settings.render),
+        "render": render_config(settings.render),
         "split_shares": list(settings.split_shares),
         "compression": settings.compression,
         "background": list(settings.background),
