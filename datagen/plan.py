@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from enr.datagen.installed_blender import blender_version
 from enr.datagen.jobs import RenderSettings, render_config
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
 from enr.datagen.pool import PoolSettings
-from enr.datagen.poses import PoseSettings
+from enr.datagen.pose_settings import PoseSettings, pose_config
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
 from enr.shards import Split
@@ -73,6 +73,7 @@ class PlannedShard:
     path: Path
     scenes: tuple[PlannedScene, ...]
     config: dict[str, Any]
+    blender_version: str
 
 
 def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
@@ -81,8 +82,9 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
     Of a part (`settings.part`) only its own shards are returned, and only their meshes are read.
 
     Raises:
-        EnrError: there are no meshes, or a mesh cannot be read.
+        EnrError: there is no Blender, or there are no meshes.
     """
+    version = blender_version(settings.pool.blender)
     sources = find_meshes(settings.meshes)
     splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
     scenes = [PlannedScene(source, splits[source.scene_id], sha256="") for source in sources]
@@ -90,16 +92,16 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
     size = max(1, SHARD_BYTES // (settings.views * picture_bytes))
     chunks = [tuple(scenes[start : start + size]) for start in range(0, len(scenes), size)]
     return tuple(
-        _plan_shard(settings, shard_path(settings, index, len(chunks)), chunk)
+        _plan_shard(settings, shard_path(settings, index, len(chunks)), chunk, version)
         for index, chunk in enumerate(chunks)
         if settings.part is None or index % settings.part[1] == settings.part[0] - 1
     )
 
 
-def _plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene]) -> PlannedShard:
+def _plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene], version: str) -> PlannedShard:
     """A shard of some scenes, whose meshes are read for their hashes."""
     hashed = tuple(dataclasses.replace(scene, sha256=_sha256_or_nothing(scene.source)) for scene in scenes)
-    return PlannedShard(path, hashed, shard_config(settings, hashed))
+    return PlannedShard(path, hashed, shard_config(settings, hashed), version)
 
 
 def _sha256_or_nothing(source: MeshSource) -> str:
@@ -119,7 +121,7 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
     """Everything needed to make a shard's file again, as JSON: all that its pixels and tables depend on."""
     return {
         "views": settings.views,
-        "poses": _plain(dataclasses.asdict(settings.poses)),
+        "poses": pose_config(settings.poses),
         "render": render_config(settings.render),
         "split_shares": list(settings.split_shares),
         "compression": settings.compression,
@@ -128,24 +130,3 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
             {"scene_id": scene.source.scene_id, "sha256": scene.sha256, "split": scene.split} for scene in scenes
         ],
     }
-
-
-def blender_version() -> str:
-    """The version of the Blender that the workers will use, without importing it.
-
-    Raises:
-        EnrError: it is not installed.
-    """
-    try:
-        return importlib.metadata.version("bpy")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise EnrError(
-            "Blender's Python module is not installed; install it with `pip install 'enr[datagen]'`."
-        ) from error
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON will give them back."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

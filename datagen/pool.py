@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.failures import BAD_MESH, ERROR
+from enr.datagen.installed_blender import worker_command
 from enr.datagen.scratch import scratch_folder, scratch_root
-from enr.datagen.worker_process import Limits, WorkerError, WorkerProcess, python_command, start_worker
+from enr.datagen.worker_process import Limits, WorkerError, WorkerProcess, start_worker
 from enr.errors import EnrError
 
 WORKER = Path(__file__).resolve().with_name("worker.py")
@@ -41,6 +42,7 @@ class PoolSettings:
         mesh_memory_mb: a worker that holds more than this is killed; one that has grown half-way there is replaced
             after its mesh.
         meshes_per_worker: a worker is replaced after so many meshes.
+        blender: an installed Blender's executable that the workers are; None for the `bpy` package.
     """
 
     workers: int = 1
@@ -48,6 +50,7 @@ class PoolSettings:
     mesh_timeout_s: float = 300.0
     mesh_memory_mb: float = 2048.0
     meshes_per_worker: int = 500
+    blender: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,7 @@ class _Seat:
 
     def _start(self) -> WorkerProcess:
         """A new worker; once one has started, the next may fail for a while (a machine short of memory)."""
-        command = python_command(WORKER, self._settings.threads)
+        command = worker_command(WORKER, (str(self._settings.threads),), self._settings.threads, self._settings.blender)
         pauses = list(START_PAUSES_S) if self._has_started else []
         while True:
             try:

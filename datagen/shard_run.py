@@ -195,7 +195,7 @@ class _Publisher:
             config["meshes"] = _as_rendered(shard.config["meshes"], stored.meta.config["meshes"], blocks)
             blocks |= blocks_of_shard(stored)
         if not blocks:
-            write_failed(shard.path, config)
+            write_failed(shard, config)
             shard.path.unlink(missing_ok=True)
             return
         in_order = [blocks[scene.source.scene_id] for scene in shard.scenes if scene.source.scene_id in blocks]

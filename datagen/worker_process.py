@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,7 +101,7 @@ class WorkerProcess:
 
     def _exchange(self, question: bytes, limits: Limits) -> dict[str, Any]:
         """Write the question and read a line, looking after the limits all the while."""
-        deadline = time.monotonic() + limits.seconds
+        deadline, is_greeting = time.monotonic() + limits.seconds, not question
         while b"\n" not in self._left:
             if self._stopping.is_set():
                 raise WorkerError(Failure(ERROR, "the run was stopped"))
@@ -117,6 +116,8 @@ class WorkerProcess:
             elif self.memory_mb() > limits.memory_mb:
                 raise WorkerError(Failure(MEMORY, f"it needed more than {limits.memory_mb:g} MB"))
         line, self._left = self._left.split(b"\n", 1)
+        if is_greeting and not line.startswith(b"{"):  # what an installed Blender says before it runs the script
+            return self._exchange(b"", limits)
         return self._parse(line)
 
     def _write(self, question: bytes) -> int:
@@ -174,8 +175,3 @@ def start_worker(command: list[str], log_path: Path, stopping: Event, seconds: f
     except (OSError, WorkerError) as error:
         raise EnrError(f"A render worker did not start: {error}; run `enr doctor` to see what is missing.") from error
     return worker
-
-
-def python_command(script: Path, threads: int) -> list[str]:
-    """The command that runs a worker's script in this Python."""
-    return [sys.executable, "-P", str(script), str(threads)]

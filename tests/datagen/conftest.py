@@ -11,4 +11,4 @@ HERE = Path(__file__).parent
 def fake_worker(monkeypatch):
     """Workers that speak the protocol without Blender (see fake_worker.py)."""
     monkeypatch.setattr(pool, "WORKER", HERE / "fake_worker.py")
-    monkeypatch.setattr(plan, "blender_version", lambda: "5.0.1")
+    monkeypatch.setattr(plan, "blender_version", lambda blender: "5.0.1")

@@ -48,7 +48,7 @@ def fake_blender(patch) -> None:
     from enr.datagen import pool
 
     patch.setattr(pool, "WORKER", Path(__file__).with_name("fake_worker.py"))
-    patch.setattr(plan, "blender_version", lambda: "5.0.1")
+    patch.setattr(plan, "blender_version", lambda blender: "5.0.1")
     patch.setattr(plan, "SHARD_BYTES", 2 * VIEWS * 8 * 8 * 4)
 
 
