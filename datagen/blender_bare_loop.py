@@ -1,4 +1,4 @@
-"""Inside Blender: the plain loop that `enr bench datagen` compares with. Import, place the camera, render the frame.
+"""Inside Blender: the bare loop that `enr bench datagen` compares with. Import, place the camera, render the frame.
 
 Run with a JSON file of render jobs and the time at which it was started; one JSON line on standard output. Scene,
 light and samples are the real worker's, so that the pictures show the same; what makes that worker fast is left out
@@ -35,8 +35,9 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
         objects = blender_import.import_mesh(Path(job["mesh"]), job["up_axis"])
     with clock.measure("prepare"):
         blender_scene.prepare_mesh(objects, Path(job["mesh"]), job)
-    scene.render.filepath = job["out"]
-    for view in job["views"]:
+    scene.render.image_settings.file_format = job.get("file_format", "TARGA_RAW")
+    for number, view in enumerate(job["views"]):
+        scene.render.filepath = job["out"].format(view=number)
         with clock.measure("place"):
             camera = np.array(view["world_from_camera"]) @ blender_scene.OPENCV_FROM_BLENDER
             scene.camera.matrix_world = mathutils.Matrix(camera.tolist())

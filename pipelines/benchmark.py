@@ -33,6 +33,8 @@ class BenchSettings:
 
     Attributes:
         meshes: files and folders of meshes for `datagen`; the built-in shapes if empty.
+        count: at most so many of them, the first by their ids; all if None.
+        scaling: whether `datagen` is measured with one worker, too.
         shards: shards for `loader` and `train`; noise pictures of the same size if empty.
         views: pictures of each mesh, for `datagen`.
         resolution_px: width and height of the pictures.
@@ -44,6 +46,8 @@ class BenchSettings:
     """
 
     meshes: tuple[Path, ...] = ()
+    count: int | None = None
+    scaling: bool = False
     shards: tuple[Path, ...] = ()
     views: int = 50
     resolution_px: int = 64
@@ -125,7 +129,9 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
                 views=settings.views,
                 render=RenderSettings(size, size, focal_px_from_lens(size), settings.samples),
                 pool=PoolSettings(workers=settings.workers),
-            )
+            ),
+            settings.count,
+            settings.scaling,
         )
 
 
