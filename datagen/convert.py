@@ -112,27 +112,35 @@ def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
     plan = _plan(settings, scenes, lens)
     earlier = _earlier(settings, {scene.group for scene in scenes})
     with _staging(settings.out) as staging:
-        clipped = 0
-        with tqdm(total=len(scenes), unit=" scenes", disable=not progress) as bar:
-            for path, members in plan.items():
-                shard = _assemble(settings, members, lens, bar)
-                clipped += int(shard.views["clipped"].sum())
-                write_shard(staging / path.name, shard, settings.compression)
-        for path in earlier:
+        clipped = _write(settings, plan, lens, staging, progress)
+        sheets = _contact_sheets(settings, staging, plan)
+        for path in sorted(staging.iterdir()):
+            path.replace(settings.out / path.name)
+        for path in set(earlier) - set(plan):
             path.unlink()
-        for path in plan:
-            (staging / path.name).replace(path)
-    sheets = _contact_sheets(settings, plan)
     images = sum(len(scene.posed.pictures) for scene in scenes)
     return Converted(tuple(plan), sheets, _count(scenes), images, clipped, (lens.width_px, lens.height_px))
 
 
+def _write(
+    settings: ConvertSettings, plan: dict[Path, list[_Scene]], lens: _Lens, staging: Path, progress: bool
+) -> int:
+    """Write the planned shards into another folder; how many of their views are clipped."""
+    clipped = 0
+    with tqdm(total=sum(map(len, plan.values())), unit=" scenes", disable=None if progress else True) as bar:
+        for path, scenes in plan.items():
+            shard = _assemble(settings, scenes, lens, bar)
+            write_shard(staging / path.name, shard, settings.compression)
+            clipped += int(shard.views["clipped"].sum())
+    return clipped
+
+
 def _with_splits(posed: Sequence[PosedScene], choice: SplitChoice) -> list[_Scene]:
     """Scenes with their groups and with the splits of all their views."""
-    hashed = assign_splits(sorted({scene.folders[0].resolve().name for scene in posed}))
+    hashed = assign_splits(sorted({scene.folders[0].absolute().name for scene in posed}))
     scenes = []
     for scene in posed:
-        split, view_splits = _splits(scene, choice, hashed[scene.folders[0].resolve().name])
+        split, view_splits = _splits(scene, choice, hashed[scene.folders[0].absolute().name])
         if split == "train":
             held_out = np.any([np.zeros(len(scene.names), bool), *map(scene.cameras.inside, scene.patches)], axis=0)
             view_splits = tuple("test" if out else own for own, out in zip(view_splits, held_out, strict=True))
@@ -310,14 +318,15 @@ def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, Any]:
     }
 
 
-def _contact_sheets(settings: ConvertSettings, plan: dict[Path, list[_Scene]]) -> tuple[Path, ...]:
+def _contact_sheets(settings: ConvertSettings, staging: Path, plan: dict[Path, list[_Scene]]) -> tuple[Path, ...]:
+    """Draw a contact sheet for each group from the staged shards; where the sheets will lie."""
     by_group: dict[Group, list[Path]] = {}
     for path, scenes in plan.items():
-        by_group.setdefault(scenes[0].group, []).append(path)
-    return tuple(
-        save_contact_sheet(paths, settings.out / f"{settings.layout}-{group}-contact-sheet.png")
-        for group, paths in by_group.items()
-    )
+        by_group.setdefault(scenes[0].group, []).append(staging / path.name)
+    names = {group: f"{settings.layout}-{group}-contact-sheet.png" for group in by_group}
+    for group, paths in by_group.items():
+        save_contact_sheet(paths, staging / names[group])
+    return tuple(settings.out / name for name in names.values())
 
 
 def _count(scenes: Sequence[_Scene]) -> dict[tuple[Group, Split], int]:

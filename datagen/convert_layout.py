@@ -22,6 +22,8 @@ from enr.shards import Split
 
 PARAMS = "render_params.json"
 PATCH = "patch"
+LARGEST = 1e6
+"""No angle and no place is beyond this, whatever its unit."""
 LONGEST_TURN_RAD = 4 * np.pi
 """An angle beyond two turns was hardly meant in radians."""
 
@@ -127,7 +129,7 @@ def _is_patch(name: str) -> bool:
 def _read_params(file: Path) -> dict[str, Any]:
     try:
         params = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EnrError(f"{file} cannot be read as JSON ({reason}); unpack it again.") from error
     if not isinstance(params, dict) or any(not isinstance(entry, dict) for entry in params.values()):
@@ -182,6 +184,9 @@ def _patch(file: Path, name: str, entry: dict[str, Any]) -> Patch:
 
 def _number(file: Path, name: str, entry: dict[str, Any], key: str) -> float:
     value = entry.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
-        raise EnrError(f"{file}: {key} of entry {name} is {value!r}; a number is expected, unpack it again.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not abs(value) < LARGEST:
+        raise EnrError(
+            f"{file}: {key} of entry {name} is {repr(value)[:40]}; an angle or a length is expected, unpack it again."
+        )
     return float(value)

@@ -287,6 +287,14 @@ def text_for_a_number(scene):
     edit_params(scene, lambda params: params["00001"].update(elevation="30"))
 
 
+def endless_number(scene):
+    edit_params(scene, lambda params: params["00001"].update(elevation=10**400))
+
+
+def endless_nesting(scene):
+    (scene / "render_params.json").write_text("[" * 100_000)
+
+
 def no_azimuth(scene):
     edit_params(scene, lambda params: params["00001"].pop("azimuth"))
 
@@ -315,6 +323,8 @@ def patch_of_the_report(scene):
         (other_size, "px, others have"),
         (not_a_number, "azimuth of entry 00001 is nan"),
         (text_for_a_number, "elevation of entry 00001 is '30'"),
+        (endless_number, "elevation of entry 00001 is 1000"),
+        (endless_nesting, "cannot be read as JSON"),
         (no_azimuth, "azimuth of entry 00001 is None"),
         (entry_of_the_report, "--from uva"),
         (patch_of_the_report, "--from uva"),
