@@ -183,7 +183,7 @@ def _patch(file: Path, name: str, entry: dict[str, Any]) -> Patch:
 
 
 def _number(file: Path, name: str, entry: dict[str, Any], key: str) -> float:
-    value = entry.get(key)
+    value: Any = entry.get(key)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not abs(value) < LARGEST:
         raise EnrError(
