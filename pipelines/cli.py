@@ -16,6 +16,7 @@ COMMANDS = {
     "convert": "Turn posed pictures that others made into shards.",
     "verify": "Check shards: hashes, counts, cameras; reproject their meshes.",
     "merge": "Join the parts of a data set that several machines made.",
+    "export": "Write shards in the layouts of NeRF, SRN, Apple or WebDataset.",
     "train": "Train a renderer on shards.",
     "eval": "Measure a checkpoint on scenes that it was not trained on.",
     "demo": "Do all of it on built-in chairs, in under 6 minutes.",

@@ -21,6 +21,7 @@ from enr.datagen.plan import GenerateSettings
 from enr.datagen.pool import PoolSettings
 from enr.datagen.poses import PoseSettings
 from enr.datagen.raster import fill_triangles
+from enr.datagen.reprojection import reproject
 from enr.datagen.shapes import write_shapes
 from enr.datagen.triangles import load_triangles
 from enr.shards import read_shard
@@ -40,6 +41,7 @@ def rendered_views(meshes, group, views, out):
         )
     )
     assert not summary.failures
+    assert not reproject(summary.shards, meshes, sample=10).findings
     for path in summary.shards:
         shard = read_shard(path)
         for row, scene_id in enumerate(shard.scenes["scene_id"]):
