@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.camera import intrinsics
 from enr.datagen.backdrop import put_behind
+from enr.datagen.flags import clipped_shares, view_flags
+from enr.datagen.lens import view_intrinsics
 from enr.datagen.licences import find_licence
 from enr.datagen.plan import GenerateSettings, PlannedScene
 from enr.datagen.pool import Outcome
-from enr.datagen.poses import Poses, sample_poses
-from enr.shards import FLAGS, Shard, ShardMeta
+from enr.datagen.poses import Poses, sample_poses, view_columns
+from enr.shards import Shard, ShardMeta
 
 Table = dict[str, NDArray[Any]]
 
@@ -101,23 +102,16 @@ def _stack(tables: Iterable[Table]) -> Table:
 
 def _view_table(settings: GenerateSettings, scene: PlannedScene, outcome: Outcome) -> Table:
     """The per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
+    assert outcome.images is not None
     scene_id, views, render = scene.source.scene_id, settings.views, settings.render
     poses = scene_poses(settings, scene_id)
-    K = intrinsics(render.focal_px, render.width_px, render.height_px)
     return {
-        "world_from_camera": poses.world_from_camera,
-        "K": np.repeat(K[None], views, axis=0),
+        **view_columns(poses, scene.split),
+        "K": view_intrinsics(render.lens, render.seed, scene_id, poses),
         "scene_id": np.array([scene_id] * views),
-        "view_index": np.arange(views, dtype=np.int32),
-        "azimuth_deg": poses.azimuth_deg,
-        "elevation_deg": poses.elevation_deg,
-        "radius": poses.radius,
-        "target_point": poses.target_point,
         "clipped": np.array(outcome.facts["clipped"], dtype=bool),
-        "roll_deg": np.zeros(views),
-        "split": np.array([scene.split] * views),
-        "clipped_share": np.full(views, np.nan, dtype=np.float32),
-        "flags": np.array(outcome.facts["clipped"], dtype=np.uint16) << FLAGS.index("clipped"),
+        "clipped_share": clipped_shares(outcome.facts, views),
+        "flags": view_flags(outcome.images, outcome.facts),
     }
 
 
