@@ -85,21 +85,36 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
         EnrError: there is no Blender, or there are no meshes.
     """
     version = blender_version(settings.pool.blender)
+    return tuple(plan_shard(settings, path, scenes, version) for path, scenes in _layout(settings).items())
+
+
+def plan_scenes(settings: GenerateSettings) -> tuple[PlannedScene, ...]:
+    """The scenes of all shards, or of the part's, without the hashes of their meshes, which nothing reads yet.
+
+    Raises:
+        EnrError: there are no meshes.
+    """
+    return tuple(scene for scenes in _layout(settings).values() for scene in scenes)
+
+
+def _layout(settings: GenerateSettings) -> dict[Path, tuple[PlannedScene, ...]]:
+    """The scenes of each shard, or of each that is the part's, before their meshes are read."""
     sources = find_meshes(settings.meshes)
     splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
     scenes = [PlannedScene(source, splits[source.scene_id], sha256="") for source in sources]
     picture_bytes = settings.render.width_px * settings.render.height_px * 4
     size = max(1, SHARD_BYTES // (settings.views * picture_bytes))
     chunks = [tuple(scenes[start : start + size]) for start in range(0, len(scenes), size)]
-    return tuple(
-        _plan_shard(settings, shard_path(settings, index, len(chunks)), chunk, version)
+    number, count = settings.part or (1, 1)
+    return {
+        shard_path(settings, index, len(chunks)): chunk
         for index, chunk in enumerate(chunks)
-        if settings.part is None or index % settings.part[1] == settings.part[0] - 1
-    )
+        if index % count == number - 1
+    }
 
 
-def _plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene], version: str) -> PlannedShard:
-    """A shard of some scenes, whose meshes are read for their hashes."""
+def plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene], version: str) -> PlannedShard:
+    """A shard of some scenes, whose meshes are read for their hashes; `version` is that of Blender."""
     hashed = tuple(dataclasses.replace(scene, sha256=_sha256_or_nothing(scene.source)) for scene in scenes)
     return PlannedShard(path, hashed, shard_config(settings, hashed), version)
 

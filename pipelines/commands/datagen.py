@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr.pipelines.datagen_options import add_options, meshes, pictures, poses, running
+from enr.pipelines.datagen_options import add_options, meshes, pictures, poses, running, scale
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -22,22 +22,40 @@ NAMED_FAILURES = 20
 
 @click.command("datagen")
 @click.argument("meshes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@add_options(meshes.OPTIONS, poses.OPTIONS, pictures.OPTIONS, running.OPTIONS)
+@add_options(meshes.OPTIONS, poses.OPTIONS, pictures.OPTIONS, running.OPTIONS, scale.OPTIONS)
 def command(**options: Any) -> None:
     """Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed pictures."""
-    from enr.datagen.generate import generate
-
     running.check_again(options)
     if unread := meshes.left_alone(options):
         click.echo(unread, err=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
     try:
-        summary = generate(_settings(options), progress=True)
+        if options["dry_run"]:
+            click.echo(_forecast(_settings(options)))
+            return
+        summary = _generate(_settings(options), options)
     except KeyboardInterrupt:
         click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
         sys.exit(INTERRUPTED)
     click.echo(_report(summary))
-    sys.exit(0 if summary.scenes else 1)
+    sys.exit(0 if summary.scenes or not summary.failures else 1)
+
+
+def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
+    """Make the shards, here or on a cluster."""
+    if options["scheduler"]:
+        from enr.pipelines.cluster import generate_on_cluster
+
+        return generate_on_cluster(settings, options["scheduler"], options["workers"], progress=True)
+    from enr.datagen.generate import generate
+
+    return generate(settings, progress=True)
+
+
+def _forecast(settings: GenerateSettings) -> str:
+    from enr.pipelines.dry_run import describe, estimate
+
+    return describe(estimate(settings))
 
 
 def _settings(options: dict[str, Any]) -> GenerateSettings:
@@ -54,6 +72,8 @@ def _settings(options: dict[str, Any]) -> GenerateSettings:
         out=options["out"],
         overwrite=options["overwrite"],
         retry_failed=options["retry_failed"],
+        part=scale.part_of(options["part"]),
+        command=scale.command_line(),
         pool=running.pool_settings(options),
     )
 
@@ -73,8 +93,9 @@ def _report(summary: Summary) -> str:
     if summary.scenes:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
     lines += _failures(summary)
-    if summary.contact_sheet:
-        lines.append(f"shards in {summary.contact_sheet.parent}, contact sheet {summary.contact_sheet}")
+    if summary.manifest:
+        described = [path.name for path in (summary.manifest, summary.card, summary.contact_sheet) if path]
+        lines.append(f"in {summary.manifest.parent}: shards, {', '.join(described)}")
     return "\n".join(lines)
 
 

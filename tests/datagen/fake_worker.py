@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-DIES, HANGS, REFUSES, FAILS, DIES_ONCE = "dies", "hangs", "refuses", "fails", "dies-once"
+DIES, HANGS, REFUSES, FAILS, DIES_ONCE, WAITS = "dies", "hangs", "refuses", "fails", "dies-once", "waits"
 
 
 def picture(job: dict) -> np.ndarray:
@@ -26,6 +26,10 @@ def obey(job: dict) -> dict:
         os.abort()
     if name == HANGS:
         time.sleep(600)
+    if name == WAITS:
+        Path(job["mesh"]).with_suffix(".started").write_text(str(os.getppid()))
+        while Path(job["mesh"]).with_suffix(".wait").exists():
+            time.sleep(0.05)
     if name in (REFUSES, FAILS):
         return {"ok": False, "bad_mesh": name == REFUSES, "reason": f"it {name}"}
     np.save(job["out"], picture(job))
