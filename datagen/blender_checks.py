@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.datagen.blender_lens import view_lens
 from enr.datagen.blender_surface import Surface, surface_of
+from enr.datagen.spread import directions_around, surface_points
 
-SURFACE_POINTS = 2048
 INSIDE_DIRECTIONS = 64
 INSIDE_SHARE = 0.9
 """A camera is inside a mesh where at least this share of the directions around it end on the mesh."""
-GOLDEN_ANGLE = np.pi * (3 - np.sqrt(5))
-PLASTIC = (0.7548776662466927, 0.5698402909980532)
-"""Steps of the R2 sequence, which fills a square evenly."""
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +34,16 @@ class ViewChecks:
     @cached_property
     def _points(self) -> Floats:
         return surface_points(self._surface.corners)
+
+    def facts(self, job: dict[str, Any], clipped: list[bool]) -> dict[str, list[Any]]:
+        """What the parent has to know of a job's views, of which `clipped` says whether they are."""
+        size_px = (job["width_px"], job["height_px"])
+        cameras = [np.array(view["world_from_camera"]) for view in job["views"]]
+        shares = [
+            self.clipped_share(camera, view_lens(job, view), size_px) if is_clipped else 0.0
+            for camera, view, is_clipped in zip(cameras, job["views"], clipped, strict=True)
+        ]
+        return {"clipped_share": shares, "camera_inside": [self.camera_inside(camera[:3, 3]) for camera in cameras]}
 
     def clipped_share(self, world_from_camera: Floats, K: Floats, size_px: tuple[int, int]) -> float:
         """Share of the surface, by area and whether hidden or not, that lies beyond the picture's border.
@@ -62,22 +70,3 @@ class ViewChecks:
             return False
         hits, _ = self._surface.first_hits(position, directions_around(INSIDE_DIRECTIONS))
         return float((hits >= 0).mean()) >= INSIDE_SHARE
-
-
-def surface_points(triangles: Floats, count: int = SURFACE_POINTS) -> Floats:
-    """Points (count, 3) spread evenly over triangles (m, 3, 3) by area, the same ones every time."""
-    a, b, c = np.moveaxis(triangles, 1, 0)
-    reach = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
-    steps = np.arange(count) + 0.5
-    owner = np.minimum(np.searchsorted(reach, steps / count * reach[-1]), len(triangles) - 1)
-    u, v = ((steps * step) % 1 for step in PLASTIC)
-    folded = u + v > 1
-    u, v = np.where(folded, 1 - u, u)[:, None], np.where(folded, 1 - v, v)[:, None]
-    return a[owner] + u * (b - a)[owner] + v * (c - a)[owner]
-
-
-def directions_around(count: int) -> Floats:
-    """Unit vectors (count, 3) spread evenly over the sphere."""
-    height = 1 - (2 * np.arange(count) + 1) / count
-    ring, turn = np.sqrt(1 - height**2), GOLDEN_ANGLE * np.arange(count)
-    return np.stack([ring * np.cos(turn), ring * np.sin(turn), height], axis=1)

@@ -24,6 +24,7 @@ from enr.datagen import (
     blender_passes,
     blender_sheets,
 )
+from enr.datagen.blender_checks import ViewChecks
 from enr.datagen.blender_versions import version
 
 NEAR_PLANE = 1e-3
@@ -62,6 +63,8 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
             passes = blender_passes.save_passes(objects, images, job) + blender_backdrop.save_surroundings(scene, job)
         if not images[..., 3].any():
             raise blender_import.MeshError("nothing of the mesh is visible in any view")
+        with clock.measure("check"):
+            facts |= ViewChecks(objects, vertices).facts(job, clipped)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:

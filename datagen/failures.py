@@ -12,8 +12,9 @@ CRASH = "crash"
 TIME = "time"
 MEMORY = "memory"
 ERROR = "error"
+FLAGGED = "flagged"
 TRANSIENT = (UNREADABLE, CRASH, TIME, MEMORY, ERROR)
-"""Kinds that another try may mend, on another day or with other limits; a bad mesh stays one."""
+"""Kinds that another try may mend, on another day or with other limits; a bad mesh or view stays one."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Failure:
 
     Attributes:
         kind: `bad_mesh` (nothing in it can be rendered), `unreadable` (its file could not be read), `crash` (Blender
-            died), `time` or `memory` (it needed more than it was allowed), `error` (anything unexpected).
+            died), `time` or `memory` (it needed more than it was allowed), `error` (anything unexpected),
+            `flagged` (a view is bad, see `enr.datagen.flags`).
         reason: in words, with the tail of Blender's own.
     """
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.datagen.failures import FLAGGED
 from enr.datagen.pool import Outcome
 from enr.errors import EnrError
 from enr.shards import FLAGS
@@ -62,6 +63,9 @@ class OnBad:
     def config(self) -> dict[str, Any]:
         """For a shard's config: what its scenes depend on."""
         return {"policy": self.policy, "flags": sorted(self.flags) if self.policy != "keep" else []}
+
+
+KEEP = OnBad()
 
 
 def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
@@ -137,7 +141,7 @@ def judge(on_bad: OnBad, outcome: Outcome) -> Outcome:
             f"{outcome.job['scene_id']} is {reason}; mend or leave out the mesh, choose other cameras, "
             "or let --on-bad skip or keep it."
         )
-    return replace(outcome, images=None, reason=reason)
+    return replace(outcome, images=None, passes={}, reason=reason, kind=FLAGGED)
 
 
 def bad_reason(flags: NDArray[np.uint16], bad: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from enr.datagen.flags import KEEP, OnBad
 from enr.datagen.installed_blender import blender_version
 from enr.datagen.jobs import RenderSettings, render_config
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
@@ -32,6 +33,7 @@ class GenerateSettings:
         poses: the group and its ranges.
         render: picture size, lens, samples, materials, seed.
         split_shares: shares of scenes for train, val and test.
+        on_bad: what becomes of a mesh with a bad view.
         background: sRGB in [0, 1] that readers put behind the RGBA pictures.
         compression: `none` or `gzip`.
         out: folder of the shards.
@@ -47,6 +49,7 @@ class GenerateSettings:
     poses: PoseSettings = field(default_factory=lambda: PoseSettings("rototrans"))
     render: RenderSettings = field(default_factory=RenderSettings)
     split_shares: tuple[float, float, float] = (0.86, 0.12, 0.02)
+    on_bad: OnBad = KEEP
     background: tuple[float, float, float] = WHITE
     compression: Compression = "none"
     out: Path = Path("shards")
@@ -138,6 +141,7 @@ def shard_config(settings: GenerateSettings, scenes: Sequence[PlannedScene]) -> 
         "views": settings.views,
         "poses": pose_config(settings.poses),
         "render": render_config(settings.render),
+        "on_bad": settings.on_bad.config,
         "split_shares": list(settings.split_shares),
         "compression": settings.compression,
         "background": list(settings.background),

@@ -17,6 +17,7 @@ from enr.datagen.card import card_path
 from enr.datagen.claims import claim
 from enr.datagen.existing import Existing, check_room, failed_path, find_existing, sweep_partials, write_failed
 from enr.datagen.failures import BAD_MESH, ERROR, UNREADABLE, Failure
+from enr.datagen.flags import judge
 from enr.datagen.manifest import MeshTimes, manifest_path
 from enr.datagen.mesh_jobs import make_jobs
 from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard
@@ -90,7 +91,7 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
 
     Raises:
         EnrError: the folder holds other shards of this group, cannot be written to, has no room or is in use by
-            another run that makes the same shards, or no worker starts.
+            another run that makes the same shards, no worker starts, or a view is bad and `settings.on_bad` says so.
     """
     log, started = RunLog(), time.monotonic()
     if shards:
@@ -129,8 +130,9 @@ def _render(publisher: _Publisher, work: Sequence[_Work], shown: bool) -> None:
     with scratch_folder(Path(tempfile.gettempdir())) as scratch, Progress(len(sources) * settings.views, shown) as bar:
         for name, problem in log.damaged.items():
             bar.say(f"{name} is damaged and is made again: {problem}")
-        for outcome in render_all(make_jobs(settings, sources, scratch), settings.pool):
-            unstage(outcome.job)
+        for rendered in render_all(make_jobs(settings, sources, scratch), settings.pool):
+            unstage(rendered.job)
+            outcome = judge(settings.on_bad, rendered)
             log.add(outcome)
             _show(bar, settings.views, outcome)
             scene_id = outcome.job["scene_id"]
