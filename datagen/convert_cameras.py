@@ -18,6 +18,7 @@ from enr.camera import Array, focal_px_from_lens, orbit_camera
 LayoutName = Literal["apple", "uva"]
 LAYOUTS: tuple[LayoutName, ...] = get_args(LayoutName)
 
+AT_THE_POLE_DEG = 1e-3
 FOCAL_OVER_WIDTH: dict[LayoutName, float] = {"apple": 131.25 / 128, "uva": focal_px_from_lens(1)}
 """Focal length over the picture's width: that of the SRN pictures, and 50 mm on 36 mm."""
 
@@ -64,7 +65,10 @@ def to_cameras(entries: Array, layout: LayoutName) -> Cameras:
     """
     azimuth, elevation, x, y, z = np.asarray(entries, dtype=np.float64).T
     if layout == "apple":
-        return Cameras(azimuth, elevation, np.zeros((len(azimuth), 3)))
+        # Straight above, a camera that looks at a point has no azimuth; the last of the published 251 pictures shows
+        # that it was taken from azimuth 0, whatever its entry says.
+        seen_from = np.where(elevation > 90 - AT_THE_POLE_DEG, 0.0, azimuth)
+        return Cameras(seen_from, elevation, np.zeros((len(azimuth), 3)))
     azimuth_deg, elevation_deg = fold(np.rad2deg(azimuth), np.rad2deg(elevation))
     # The report's object stood at (z, -x, y) of a world that is turned by 90 degrees about Z against ours, so at
     # (-x, -z, y) of ours; moving the camera by the opposite gives the same picture.

@@ -39,6 +39,12 @@ def test_published_cameras_circle_the_origin_in_degrees(azimuth, elevation):
     assert before(cameras) == pytest.approx(expected, abs=1e-9)
 
 
+@given(azimuth=st.floats(-720, 720))
+def test_straight_above_the_published_azimuth_is_zero(azimuth):
+    cameras = to_cameras(np.array([[azimuth, 90.0, 0, 0, 0], [azimuth, 89.6, 0, 0, 0]]), "apple")
+    assert cameras.azimuth_deg.tolist() == [0.0, azimuth]
+
+
 @given(azimuth=st.floats(-1000, 1000), elevation=st.floats(-1000, 1000))
 def test_folding_keeps_the_place_and_raises_the_head(azimuth, elevation):
     folded_azimuth, folded_elevation = fold(np.array(azimuth), np.array(elevation))
