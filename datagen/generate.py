@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from enr.datagen.contact_sheet import save_contact_sheet
 from enr.datagen.existing import failures_on_disk
+from enr.datagen.flags import count_flags
 from enr.datagen.manifest import Records, Run
 from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
 from enr.datagen.record import record_run
@@ -33,6 +35,7 @@ class Summary:
         failures: reason by scene id.
         retryable: scene ids whose failure may not happen again (see `enr.datagen.failures`).
         damaged: names of shards that were no longer what was written and were made again, with what was wrong.
+        flags: views in the shards by the flags that they carry (see `enr.datagen.flags`).
         clipped_share: share of views in which the object reaches over the picture's border.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
         timings: seconds inside the workers by kind of work, summed (see `enr.datagen.blender_scene`).
@@ -49,6 +52,7 @@ class Summary:
     failures: dict[str, str]
     retryable: tuple[str, ...]
     damaged: dict[str, str]
+    flags: dict[str, int]
     clipped_share: float
     worker_peak_memory_mb: float
     timings: dict[str, float]
@@ -85,11 +89,13 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
     """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
     scenes = images = clipped = 0
+    flags: Counter[str] = Counter()
     for path in shards:
         _, views, table = read_tables(path)
         scenes += len(table["scene_id"])
         images += len(views["clipped"])
         clipped += int(views["clipped"].sum())
+        flags.update(count_flags(views["flags"]))
     for shard in planned:
         log.failures.update(failures_on_disk(shard))
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
@@ -106,6 +112,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         failures={scene_id: failure.reason for scene_id, failure in sorted(log.failures.items())},
         retryable=tuple(sorted(scene_id for scene_id, failure in log.failures.items() if failure.is_transient)),
         damaged=log.damaged,
+        flags=dict(flags),
         clipped_share=clipped / max(images, 1),
         worker_peak_memory_mb=log.peak_memory_mb,
         timings=log.timings,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr.pipelines.datagen_options import add_options, meshes, pictures, poses, running, scale
+from enr.pipelines.datagen_options import add_options, bad, lens, meshes, pictures, poses, running, scale
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -22,7 +22,7 @@ NAMED_FAILURES = 20
 
 @click.command("datagen")
 @click.argument("meshes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@add_options(meshes.OPTIONS, poses.OPTIONS, pictures.OPTIONS, running.OPTIONS, scale.OPTIONS)
+@add_options(meshes.OPTIONS, poses.OPTIONS, lens.OPTIONS, pictures.OPTIONS, bad.OPTIONS, running.OPTIONS, scale.OPTIONS)
 def command(**options: Any) -> None:
     """Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed pictures."""
     running.check_again(options)
@@ -61,11 +61,13 @@ def _forecast(settings: GenerateSettings) -> str:
 def _settings(options: dict[str, Any]) -> GenerateSettings:
     from enr.datagen.plan import GenerateSettings
 
+    options = poses.settled(options)
     return GenerateSettings(
         meshes=options["meshes"],
         views=options["views"],
         poses=poses.pose_settings(options),
         render=pictures.render_settings(options),
+        on_bad=bad.on_bad(options),
         split_shares=running.split_shares(options),
         background=pictures.colour(options["background"]),
         compression=options["compression"],
@@ -92,6 +94,8 @@ def _report(summary: Summary) -> str:
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
+    if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
+        lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))
     lines += _failures(summary)
     if summary.manifest:
         described = [path.name for path in (summary.manifest, summary.card, summary.contact_sheet) if path]

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr import camera
 from enr.errors import EnrError
+from enr.pipelines.datagen_options import lens
 
 if TYPE_CHECKING:
     from enr.datagen.jobs import RenderSettings
     from enr.datagen.look import Look, PassName, PictureFile
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+RESOLUTION = "64"
 WHITE = (1.0, 1.0, 1.0)
 
 OPTIONS = (
-    click.option("--resolution", default="64", show_default=True, help="Picture size in pixels: N or WIDTHxHEIGHT."),
-    click.option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Paths for each pixel."),
     click.option(
-        "--focal-px", type=click.FloatRange(0, min_open=True), help="Focal length in pixels [default: 50 mm]."
+        "--resolution",
+        help=f"Picture size in pixels: N or WIDTHxHEIGHT [default: {RESOLUTION}; with --poses the size that it names].",
     ),
+    click.option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Paths for each pixel."),
     click.option(
         "--normalise",
         type=click.Choice(["diagonal", "longest", "none"]),
@@ -86,13 +86,11 @@ def render_settings(options: dict[str, Any]) -> RenderSettings:
     from enr.datagen.jobs import RenderSettings
 
     width_px, height_px = picture_size(options["resolution"])
-    focal_px = options["focal_px"] or camera.focal_px_from_lens(width_px)
-    if not math.isfinite(focal_px):
-        raise EnrError(f"--focal-px got {focal_px}; give a focal length in pixels, such as 88.9 for 64 px.")
     return RenderSettings(
         width_px=width_px,
         height_px=height_px,
-        focal_px=focal_px,
+        focal_px=lens.focal_px(options, width_px),
+        lens_jitter=lens.lens_jitter(options),
         samples=options["samples"],
         normalise=options["normalise"],
         materials=options["materials"],
