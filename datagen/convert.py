@@ -21,10 +21,11 @@ from enr.datagen.convert_cameras import FOCAL_OVER_WIDTH, LayoutName
 from enr.datagen.convert_layout import read_folders
 from enr.datagen.convert_pictures import read_picture, touches_border
 from enr.datagen.convert_scenes import PosedScene, gather_scenes
+from enr.datagen.flags import view_flags
 from enr.datagen.plan import SHARD_BYTES, WHITE, Compression
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
-from enr.shards import FLAGS, SPLITS, Shard, ShardMeta, Split, write_shard
+from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard
 
 SplitChoice = Literal["folders", "hash", "train", "val", "test"]
 UNKNOWN = "unknown"
@@ -252,8 +253,7 @@ def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[s
     """The pictures and the per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
     posed, views = scene.posed, len(scene.posed.pictures)
     images = _read_pictures(posed.pictures, lens)
-    alpha = images[..., 3]
-    clipped, blank = touches_border(alpha), ~alpha.any(axis=(1, 2))
+    clipped = touches_border(images[..., 3])
     return {
         "images": images,
         "world_from_camera": posed.cameras.world_from_camera(settings.radius),
@@ -268,13 +268,8 @@ def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[s
         "roll_deg": np.zeros(views),
         "split": np.array(scene.view_splits),
         "clipped_share": np.full(views, np.nan, dtype=np.float32),
-        "flags": _flag("clipped", clipped) | _flag("blank", blank),
+        "flags": view_flags(images, {"clipped": clipped}),
     }
-
-
-def _flag(name: str, views: NDArray[np.bool_]) -> NDArray[np.uint16]:
-    bit: NDArray[np.uint16] = np.left_shift(views, FLAGS.index(name), dtype=np.uint16)
-    return bit
 
 
 def _read_pictures(paths: Sequence[Path], lens: _Lens) -> NDArray[np.uint8]:
