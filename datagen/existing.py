@@ -21,6 +21,7 @@ from enr.datagen import failures
 from enr.datagen.failures import Failure
 from enr.datagen.plan import GenerateSettings, PlannedShard
 from enr.errors import EnrError
+from enr.shard_hashes import is_intact
 from enr.shard_layout import FORMAT, READABLE_VERSIONS
 from enr.shards import PARTIAL_SUFFIX, PASS_SHAPES, check_hashes, read_meta
 
@@ -79,7 +80,7 @@ def failures_on_disk(shard: PlannedShard) -> dict[str, Failure]:
     """What failed in a shard when it was made, by scene id; nothing if it was not made yet."""
     if shard.path.exists():
         return failures.from_config(read_meta(shard.path).config)
-    return failures.from_config(_read_failed(failed_path(shard.path)).get("config", {}))
+    return failures.from_config(read_failed(failed_path(shard.path)).get("config", {}))
 
 
 def failed_path(shard: Path) -> Path:
@@ -166,28 +167,31 @@ def _state(shard: PlannedShard) -> Mapping[str, Failure] | Path | str | None:
     """What failed in a planned shard that is finished, the path of a foreign one, words for damage, or None."""
     if not shard.path.exists():
         return _state_of_failed(shard)
-    if _is_of_another_version(shard.path):
-        return shard.path
     try:
-        meta, wrong = read_meta(shard.path), check_hashes(shard.path)
+        if is_intact(shard.path) is False:  # asked first: HDF5 can crash on a damaged file
+            return "it is not what was written (SHA-256)"
+        wrong = check_hashes(shard.path)
+        if wrong:
+            return f"{', '.join(wrong)} no longer what was written (SHA-256)"
+        if _is_of_another_version(shard.path):
+            return shard.path
+        meta = read_meta(shard.path)
     except Exception as error:  # damaged HDF5 fails in many ways
-        return " ".join(str(error).split())[:200]
-    if wrong:
-        return f"{', '.join(wrong)} no longer what was written (SHA-256)"
+        return shard.path if _is_of_another_version(shard.path) else " ".join(str(error).split())[:200]
     versions = (meta.enr_version, meta.blender_version)
     return failures.from_config(meta.config) if _is_same(shard, meta.config, versions) else shard.path
 
 
 def _state_of_failed(shard: PlannedShard) -> Mapping[str, Failure] | Path | None:
     path = failed_path(shard.path)
-    content = _read_failed(path)
+    content = read_failed(path)
     if not content:
         return None
     versions = (content["enr_version"], content["blender_version"])
     return failures.from_config(content["config"]) if _is_same(shard, content["config"], versions) else path
 
 
-def _read_failed(path: Path) -> dict[str, Any]:
+def read_failed(path: Path) -> dict[str, Any]:
     """The content of a file made by `write_failed`; nothing if it is not there or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -17,6 +17,8 @@ from enr.errors import EnrError
 from enr.shards import ShardMeta, Table, check_hashes, read_tables
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.h5")
+FAILED_SUFFIX = ".failed.json"
+"""`enr datagen` puts this in the place of a shard of which every mesh failed."""
 RIGID_TOLERANCE = 1e-6
 
 
@@ -76,7 +78,10 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
     contents: list[_Contents] = []
     for path in paths:
         try:
-            findings += [Finding(path, _damage(name)) for name in check_hashes(path)]
+            damaged = [Finding(path, _damage(name)) for name in check_hashes(path)]
+            findings += damaged
+            if damaged:  # HDF5 can crash on what is left
+                continue
             shard = _Contents(path, *read_tables(path))
             findings += [Finding(path, problem) for problem in _problems(shard)]
             contents.append(shard)
@@ -95,7 +100,8 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
 
 
 def _damage(name: str) -> str:
-    what = "the attributes are" if name == "attributes" else f"the data set {name} is"
+    words = {"attributes": "the attributes are", "file": "the file is"}
+    what = words.get(name, f"the data set {name} is")
     return f"{what} not what was written (SHA-256); make the shard again with `enr datagen`"
 
 
@@ -196,7 +202,7 @@ def _missing_files(paths: Sequence[Path], empty: set[str]) -> Iterator[Finding]:
     for stem, count in sorted({(match["stem"], int(match["count"])) for match in matches}):
         for index in range(count):
             path = paths[0].with_name(f"{stem}-{index:05d}-of-{count:05d}.h5")
-            if not path.exists() and path.name not in empty:
+            if not (path.exists() or path.with_suffix(FAILED_SUFFIX).exists() or path.name in empty):
                 yield Finding(path, "is missing from its set; run the same `enr datagen` again")
 
 

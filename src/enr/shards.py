@@ -36,9 +36,10 @@ without what came later, is still read: columns that it lacks are filled with wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ from numpy.typing import NDArray
 
 from enr.camera import Group
 from enr.errors import EnrError
+from enr.shard_hashes import attributes_sha256, data_sets, is_intact, seal, values_sha256
 from enr.shard_layout import (
     FLAGS,
     FORMAT,
@@ -89,6 +91,7 @@ __all__ = [
 ]
 
 PARTIAL_SUFFIX = ".partial"
+PRINT_HASHES = "import pathlib, sys; from enr import shards; print(*shards._wrong_hashes(pathlib.Path(sys.argv[1])))"
 MEMORY_STEP = 2**24
 """Bytes by which a file in memory grows."""
 NormalsSpace = Literal["camera", "world"]
@@ -167,7 +170,7 @@ def _file_image(shard: Shard, compression: str) -> bytes:
             _write_column(file, name, shard.views[name], dtype)
         for name, (dtype, _) in SCENE_SHAPES.items():
             _write_column(file, f"scenes/{name}", shard.scenes[name], dtype)
-        file.attrs["sha256"] = _attributes_sha256(file)
+        file.attrs["sha256"] = attributes_sha256(file)
         file.flush()
         image: bytes = file.id.get_file_image()
     return image
@@ -291,33 +294,33 @@ def _write_column(file: h5py.File, name: str, values: NDArray[Any], dtype: Any) 
     file.create_dataset(name, data=column, dtype=dtype).attrs["sha256"] = values_sha256(column)
 
 
-def values_sha256(values: NDArray[Any]) -> str:
-    """SHA-256 of an array's bytes in row order, little-endian; of text in UTF-8, each entry ended by a NUL."""
-    if values.dtype.kind in "OU":
-        return hashlib.sha256(b"".join(str(text).encode() + b"\0" for text in values.tolist())).hexdigest()
-    return hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
-
-
 def check_hashes(path: Path) -> tuple[str, ...]:
-    """Names of what no longer is what was written, by SHA-256: data sets, or `attributes`. Empty if all is well.
+    """Names of what no longer is what was written, by SHA-256: data sets, `attributes`, or `file` for its structure.
 
-    Of schema 1, which has no hashes, nothing is named.
+    Empty if all is well, and of schema 1, which has no hashes.
 
     Raises:
         EnrError: as `open_shard`.
     """
+    intact = is_intact(path) if path.is_file() else None
+    if intact is None:
+        return _wrong_hashes(path)
+    return () if intact else _ask_another_process(path)
+
+
+def _ask_another_process(path: Path) -> tuple[str, ...]:
+    """What is wrong with a file whose seal is broken: HDF5 can crash on it, which must not end this process."""
+    done = subprocess.run([sys.executable, "-c", PRINT_HASHES, str(path)], capture_output=True, text=True, check=False)
+    return tuple(done.stdout.split() if done.returncode == 0 else ()) or ("file",)
+
+
+def _wrong_hashes(path: Path) -> tuple[str, ...]:
     with open_shard(path) as file:
         if int(file.attrs["schema_version"]) < 2:
             return ()
-        wrong = [name for name in _data_sets(file) if not _is_as_written(file[name])]
-        wrong += ["attributes"] * (file.attrs.get("sha256") not in (None, _attributes_sha256(file)))
+        wrong = [name for name in data_sets(file) if not _is_as_written(file[name])]
+        wrong += ["attributes"] * (file.attrs.get("sha256") not in (None, attributes_sha256(file)))
     return tuple(wrong)
-
-
-def _data_sets(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return names
 
 
 def _is_as_written(dataset: h5py.Dataset) -> bool:
@@ -327,18 +330,11 @@ def _is_as_written(dataset: h5py.Dataset) -> bool:
         return False
 
 
-def _attributes_sha256(file: h5py.File) -> str:
-    """SHA-256 of the attributes of the file and of its data sets, but for the hashes themselves, as sorted JSON."""
-    held = {f"{name}.{key}": value for name in _data_sets(file) for key, value in file[name].attrs.items()}
-    held = {key: np.asarray(value).tolist() for key, value in {**held, **file.attrs}.items()}
-    facts = {key: value for key, value in held.items() if key.split(".")[-1] != "sha256"}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def _publish(content: bytes, partial: Path, path: Path) -> None:
     """Write a file and rename it into place once its bytes are on the disk."""
     with partial.open("wb") as handle:
         handle.write(content)
+        handle.write(seal(content))
         handle.flush()
         os.fsync(handle.fileno())
     partial.replace(path)
