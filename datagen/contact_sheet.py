@@ -1,21 +1,36 @@
-"""One picture that shows what a data set looks like."""
+"""One picture that shows what a data set looks like: views beside each other, parted by thin lines.
+
+Small pictures are enlarged and large ones reduced by whole factors, so that a sheet of any data set can be read.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from enr.errors import EnrError
-from enr.shards import PARTIAL_SUFFIX, open_shard, read_meta, read_tables
+from enr.shards import PARTIAL_SUFFIX, ShardMeta, open_shard, read_meta, read_tables
 
 COLUMNS = 16
 ROWS = 12
 VIEWS_PER_SCENE = 8
+LINE_PX = 1
+LINE_GREY = 128
+TILE_PX = 160
+"""Pictures are enlarged to at most this."""
+SHEET_PX = 2048
+"""About the width of the widest sheet."""
+
+Tile = NDArray[np.uint8]
+"""(height, width, 3)."""
+Rows = Mapping[Path, Sequence[int]]
+"""Rows of views by shard."""
 
 
 def save_contact_sheet(shards: Sequence[Path], path: Path) -> Path:
@@ -31,19 +46,86 @@ def save_contact_sheet(shards: Sequence[Path], path: Path) -> Path:
     Raises:
         EnrError: it cannot be written.
     """
+    rows, per_scene = choose_views(shards)
+    return save_tiles(read_tiles(rows, "images", over_background), path, per_scene)
+
+
+def choose_views(shards: Sequence[Path]) -> tuple[dict[Path, list[int]], int]:
+    """Rows of views by shard: as many scenes as fit, several views of each where the scenes are few; and how many."""
+    views = []
+    for shard in shards:
+        scene_of_view = read_tables(shard)[1]["scene_id"]
+        edges = [0, *(np.flatnonzero(scene_of_view[1:] != scene_of_view[:-1]) + 1), len(scene_of_view)]
+        views += [(shard, int(start), int(stop)) for start, stop in itertools.pairwise(edges)]
+    largest = max(stop - start for _, start, stop in views)
+    per_scene = int(np.clip(COLUMNS * ROWS // len(views), 1, min(VIEWS_PER_SCENE, largest)))
+    kept = np.unique(np.linspace(0, len(views) - 1, COLUMNS * ROWS // per_scene).round().astype(int))
+    chosen: dict[Path, list[int]] = {}
+    for number in kept:
+        shard, start, stop = views[number]
+        chosen.setdefault(shard, []).extend(range(start, min(start + per_scene, stop)))
+    return chosen, per_scene
+
+
+def read_tiles(rows: Rows, name: str, paint: Callable[[NDArray[Any], ShardMeta], Tile]) -> list[Tile]:
+    """Pictures of the data set `name` (`images` or a pass), made visible by `paint`."""
     tiles = []
-    for shard, rows in _choose(shards).items():
-        background = read_meta(shard).background
+    for shard, numbers in rows.items():
+        meta = read_meta(shard)
         with open_shard(shard) as file:
-            tiles += [_over(file["images"][row], background) for row in rows]
+            tiles += [paint(file[name][row], meta) for row in numbers]
+    return tiles
+
+
+def save_tiles(tiles: Sequence[Tile], path: Path, per_scene: int = 1) -> Path:
+    """Save pictures of one size as a sheet; `per_scene` of them that belong together stay in one line.
+
+    Raises:
+        EnrError: it cannot be written.
+    """
     try:
-        _save(Image.fromarray(_grid(tiles)), path)
+        _save(Image.fromarray(_grid(_sized(tiles, columns := _columns(len(tiles), per_scene)), columns)), path)
     except OSError as error:
         raise EnrError(
             f"{path} cannot be written ({error.strerror or error}); make room and run the same command again, "
             "finished shards are kept."
         ) from error
     return path
+
+
+def over_background(rgba: NDArray[np.uint8], meta: ShardMeta) -> Tile:
+    """RGB (height, width, 3) of a straight-alpha picture (height, width, 4) over the shard's background."""
+    alpha = rgba[..., 3:].astype(np.float64) / 255
+    colour = alpha * rgba[..., :3] + (1 - alpha) * 255 * np.asarray(meta.background)
+    return colour.round().astype(np.uint8)
+
+
+def _columns(tiles: int, per_scene: int) -> int:
+    """Tiles in a line: whole scenes, about as many as there are lines."""
+    scenes = round(max(1.0, np.sqrt(tiles) / per_scene))
+    return min(per_scene * min(scenes, max(1, COLUMNS // per_scene)), tiles)
+
+
+def _sized(tiles: Sequence[Tile], columns: int) -> list[Tile]:
+    """Tiles enlarged or reduced by one whole factor."""
+    height, width = tiles[0].shape[:2]
+    zoom = min(TILE_PX // max(height, width), SHEET_PX // (columns * width))
+    if zoom > 1:
+        return [tile.repeat(zoom, axis=0).repeat(zoom, axis=1) for tile in tiles]
+    factor = min(-(-columns * width // SHEET_PX), height, width)
+    return [np.asarray(Image.fromarray(tile).reduce(factor)) for tile in tiles] if factor > 1 else list(tiles)
+
+
+def _grid(tiles: Sequence[Tile], columns: int) -> Tile:
+    """One picture of equally large ones with lines between them, filled up with white."""
+    height, width = tiles[0].shape[:2]
+    rows = -(-len(tiles) // columns)
+    pitch = (height + LINE_PX, width + LINE_PX)
+    sheet = np.full((rows * pitch[0] + LINE_PX, columns * pitch[1] + LINE_PX, 3), LINE_GREY, dtype=np.uint8)
+    for number in range(rows * columns):
+        top, left = (number // columns) * pitch[0] + LINE_PX, (number % columns) * pitch[1] + LINE_PX
+        sheet[top : top + height, left : left + width] = tiles[number] if number < len(tiles) else 255
+    return sheet
 
 
 def _save(image: Image.Image, path: Path) -> None:
@@ -55,34 +137,3 @@ def _save(image: Image.Image, path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _choose(shards: Sequence[Path]) -> dict[Path, list[int]]:
-    """Rows of views by shard: as many scenes as fit, several views of each where the scenes are few."""
-    views = []
-    for shard in shards:
-        scene_of_view = read_tables(shard)[1]["scene_id"]
-        edges = [0, *(np.flatnonzero(scene_of_view[1:] != scene_of_view[:-1]) + 1), len(scene_of_view)]
-        views += [(shard, int(start), int(stop)) for start, stop in itertools.pairwise(edges)]
-    per_scene = int(np.clip(COLUMNS * ROWS // len(views), 1, VIEWS_PER_SCENE))
-    kept = np.unique(np.linspace(0, len(views) - 1, COLUMNS * ROWS // per_scene).round().astype(int))
-    chosen: dict[Path, list[int]] = {}
-    for number in kept:
-        shard, start, stop = views[number]
-        chosen.setdefault(shard, []).extend(range(start, min(start + per_scene, stop)))
-    return chosen
-
-
-def _over(rgba: NDArray[np.uint8], background: tuple[float, float, float]) -> NDArray[np.uint8]:
-    """RGB (height, width, 3) of a straight-alpha picture (height, width, 4) over a background colour."""
-    alpha = rgba[..., 3:].astype(np.float64) / 255
-    colour = alpha * rgba[..., :3] + (1 - alpha) * 255 * np.asarray(background)
-    return colour.round().astype(np.uint8)
-
-
-def _grid(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """One picture (rows * height, columns * width, 3) of equally large ones, filled up with white."""
-    columns = min(COLUMNS, len(tiles))
-    blanks = [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    rows = np.array([*tiles, *blanks]).reshape(-1, columns, *tiles[0].shape)
-    return rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * tiles[0].shape[1], 3)

@@ -14,6 +14,7 @@ from enr.errors import EnrError
 COMMANDS = {
     "datagen": "Render meshes into shards of posed pictures.",
     "convert": "Turn posed pictures that others made into shards.",
+    "inspect": "Say what shards hold; contact sheets, camera plots.",
     "verify": "Check shards: hashes, counts, cameras; reproject their meshes.",
     "merge": "Join the parts of a data set that several machines made.",
     "export": "Write shards in the layouts of NeRF, SRN, Apple or WebDataset.",

@@ -1,0 +1,105 @@
+"""`enr inspect`: what shards hold, as a table and as pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+FAILURES_SHOWN = 20
+FOLDER = "inspect"
+
+
+@click.command("inspect")
+@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=f"Folder of the pictures.  [default: {FOLDER} beside the first shard]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the tables.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write contact sheets and plots.")
+def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures: bool) -> None:
+    """Say what SHARDS (.h5 files or folders of them) hold, and draw it.
+
+    Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
+    of the cameras.
+    """
+    from enr.datagen.inspection import open_shards, summarise
+    from enr.pipelines.data import find_shards
+
+    files = find_shards(shards)
+    inspected = open_shards(files)
+    summary = summarise(inspected)
+    written = _draw(inspected, out or files[0].parent / FOLDER) if pictures else []
+    if as_json:
+        click.echo(json.dumps({**summary, "pictures": [str(path) for path in written]}, indent=1))
+        return
+    click.echo(_tables(summary))
+    for path in written:
+        click.echo(path)
+
+
+def _draw(shards: Any, out: Path) -> list[Path]:
+    """Sheets and plots of each group."""
+    from enr.datagen.camera_plot import save_camera_plot
+    from enr.datagen.inspection_pictures import save_sheets
+
+    written = []
+    for group in sorted({shard.meta.group for shard in shards}):
+        own = [shard for shard in shards if shard.meta.group == group]
+        written += save_sheets(own, group, out)
+        written.append(save_camera_plot(own, f"Cameras of {group}", out / f"{group}-cameras.png"))
+    return written
+
+
+def _tables(summary: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    groups = summary["groups"]
+    rows = {group: _rows(facts) for group, facts in groups.items()}
+    names = list(next(iter(rows.values())))
+    table = tabulate([[name, *(rows[group][name] for group in groups)] for name in names], headers=["", *groups])
+    total = (
+        f"{summary['shards']} shard(s), {summary['scenes']:,} scene(s), {summary['images']:,} image(s), "
+        f"{summary['bytes'] / 1e6:,.1f} MB"
+    )
+    return "\n".join([total, "", table, "", *_failures(summary["failures"])])
+
+
+def _rows(facts: dict[str, Any]) -> dict[str, str]:
+    """The lines of one group's column."""
+    flags = ", ".join(f"{name} {count:,}" for name, count in facts["flags"].items() if count)
+    return {
+        "shards": str(facts["shards"]),
+        "scenes (train, val, test)": ", ".join(f"{count:,}" for count in facts["scenes"].values()),
+        "images (train, val, test)": ", ".join(f"{count:,}" for count in facts["images"].values()),
+        "size (px)": ", ".join(facts["size_px"]),
+        "focal length (px)": _range(facts["focal_px"]),
+        "field of view (degrees)": _range(facts["fov_deg"]),
+        "background": ", ".join(facts["background"]),
+        "materials": ", ".join(f"{name} {count:,}" for name, count in facts["materials"].items()),
+        **{name.replace("_", " "): _range(limits) for name, limits in facts["poses"].items()},
+        "flags": flags or "none",
+        "passes": ", ".join(facts["passes"]) or "none",
+        **{f"{name} version": ", ".join(found) for name, found in facts["versions"].items()},
+        "seed": ", ".join(facts["seed"]),
+    }
+
+
+def _range(limits: list[float | None]) -> str:
+    low, high = limits
+    if low is None or high is None:
+        return "unknown"
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _failures(failures: dict[str, str]) -> list[str]:
+    lines = [f"{len(failures)} mesh(es) failed" + (":" if failures else "")]
+    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(failures.items())[:FAILURES_SHOWN]]
+    if len(failures) > FAILURES_SHOWN:
+        lines.append(f"  and {len(failures) - FAILURES_SHOWN} more (--json lists all)")
+    return lines
