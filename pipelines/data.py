@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +30,14 @@ Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
 
 @dataclass(frozen=True)
 class Scene:
-    """The views of one object in one shard.
+    """The views of one object and one split in one shard; the held-out views of an object are a scene of their own.
 
     Attributes:
         scene_id: id of its mesh.
         group: the group that its views were sampled from.
         split: train, val or test.
         first, count: its views are `first` to `first + count - 1` of the view set.
+        trained: of held-out views, first and count of the views of the same object that are trained on; else None.
     """
 
     scene_id: str
@@ -44,6 +45,18 @@ class Scene:
     split: Split
     first: int
     count: int
+    trained: tuple[int, int] | None = None
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether these are held-out views of an object that is trained on."""
+        return self.trained is not None
+
+    @property
+    def source_indices(self) -> Indices:
+        """Indices of the views that a source view is chosen from: those trained on where these are held out."""
+        first, count = self.trained or (self.first, self.count)
+        return np.arange(first, first + count)
 
     @property
     def view_indices(self) -> Indices:
@@ -220,38 +233,59 @@ def _check_background(files: Sequence[Path], metas: Sequence[ShardMeta]) -> None
 
 
 def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene, ...]:
+    """Runs of views of one scene and one split: a scene, or the held-out views of one."""
     scenes: list[Scene] = []
     offset = 0
     for path, (meta, views, table) in zip(files, tables, strict=True):
-        ids = views["scene_id"]
-        starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]]))
-        if ids[starts].tolist() != table["scene_id"].tolist():
+        split_of = dict(zip(table["scene_id"].tolist(), table["split"].tolist(), strict=True))
+        runs = _runs(views)
+        if list(dict.fromkeys(scene_id for scene_id, _, _, _ in runs)) != table["scene_id"].tolist():
             raise EnrError(f"{path}: its views are not in the order of its scenes; make it again with `enr datagen`.")
-        counts = np.diff(np.append(starts, len(ids)))
-        splits = table["split"].tolist()
-        for scene_id, split, start, count in zip(ids[starts], splits, starts, counts, strict=True):
-            scenes.append(Scene(str(scene_id), meta.group, split, offset + int(start), int(count)))
-        offset += len(ids)
+        for scene_id, split, start, count in runs:
+            held_out = split != split_of[scene_id]
+            if held_out and split_of[scene_id] != "train":
+                raise EnrError(
+                    f"{path}: scene {scene_id} is in the split '{split_of[scene_id]}' and has views in '{split}'; "
+                    "only views of train scenes can be held out: make it again with `enr datagen`."
+                )
+            scene = Scene(scene_id, meta.group, split, offset + start, count)
+            scenes.append(_held_out(scene, scenes) if held_out else scene)
+        offset += len(views["scene_id"])
     return tuple(scenes)
+
+
+def _runs(views: dict[str, NDArray[Any]]) -> list[tuple[str, Split, int, int]]:
+    """Scene id, split, first row and number of rows of each run of equal scene and split."""
+    ids, splits = views["scene_id"].astype(str), views["split"].astype(str)
+    changes = (ids[1:] != ids[:-1]) | (splits[1:] != splits[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], changes]))
+    counts = np.diff(np.append(starts, len(ids)))
+    return list(zip(ids[starts].tolist(), splits[starts].tolist(), starts.tolist(), counts.tolist(), strict=True))
+
+
+def _held_out(scene: Scene, before: Sequence[Scene]) -> Scene:
+    """Held-out views, with where the views lie that are trained on: just before them, where there are any."""
+    trained = before[-1] if before and before[-1].scene_id == scene.scene_id else scene
+    return replace(scene, trained=(trained.first, trained.count))
 
 
 def _check_distinct(scenes: Sequence[Scene]) -> None:
     """A scene that is given twice would count twice in training and in every mean."""
-    seen: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str, bool]] = set()
     for scene in scenes:
-        if (scene.scene_id, scene.group) in seen:
+        if (scene.scene_id, scene.group, scene.is_held_out) in seen:
             raise EnrError(
                 f"Scene {scene.scene_id} ({scene.group}) is in the given shards twice; "
                 "leave out the shards that repeat it, or make one set with more `--views`."
             )
-        seen.add((scene.scene_id, scene.group))
+        seen.add((scene.scene_id, scene.group, scene.is_held_out))
 
 
 def _check_splits(scenes: Sequence[Scene]) -> None:
-    """A mesh that is trained on in one shard must not be held out in another."""
+    """A mesh that is trained on in one shard must not be held out in another, but for held-out views of it."""
     split: dict[str, Split] = {}
     for scene in scenes:
-        if split.setdefault(scene.scene_id, scene.split) != scene.split:
+        if not scene.is_held_out and split.setdefault(scene.scene_id, scene.split) != scene.split:
             raise EnrError(
                 f"Scene {scene.scene_id} is in the split '{split[scene.scene_id]}' of one shard and "
                 f"'{scene.split}' of another; make all shards with the same `enr datagen --split`."

@@ -179,6 +179,12 @@ def choose_scenes(
                 f"The shards hold no {split} scene of {group} (they hold {', '.join(held)}); choose another --split, "
                 "or make shards of more meshes."
             )
+        held_out = sum(scene.is_held_out for scene in scenes)
+        if held_out:
+            notes.append(
+                f"{group} {split}: {held_out} of {len(scenes)} entries are held-out views of meshes that are trained "
+                "on; their source is a view that is trained on."
+            )
         chosen[split] = _draw(scenes, settings, notes)
     return chosen, notes
 
@@ -195,27 +201,31 @@ def _draw(scenes: tuple[Scene, ...], settings: EvalSettings, notes: list[str]) -
 def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[int, np.ndarray]:
     """The source view of a scene and its target views (n,), as indices into the view set.
 
+    The source of held-out views is one of the same object's views that are trained on.
+
     Raises:
         EnrError: the scene has no such view, no other view, or not the protocol's number of views.
     """
-    views, source_view = scene.view_indices, settings.source_view
+    views, sources, source_view = scene.view_indices, scene.source_indices, settings.source_view
     if settings.protocol == "apple" and len(views) != APPLE_VIEWS:
         raise EnrError(
             f"Scene {scene.scene_id} has {len(views)} views, --protocol apple needs {APPLE_VIEWS}; "
             "choose the source with --source N."
         )
-    numbers = view_set.views["view_index"][views]
+    numbers = view_set.views["view_index"][sources]
     is_source = numbers == source_view
     if not is_source.any():
         raise EnrError(
             f"Scene {scene.scene_id} has no view {source_view} (its views are {numbers.min()} to "
             f"{numbers.max()}); choose --source among them."
         )
-    if len(views) < 2:
+    source = int(sources[is_source][0])
+    targets = views[views != source]
+    if not len(targets):
         raise EnrError(
             f"Scene {scene.scene_id} has a single view, so there is no target; make shards with --views 2 or more."
         )
-    return int(views[is_source][0]), views[~is_source]
+    return source, targets
 
 
 def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
@@ -246,6 +256,6 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
 
 
 def seen_scenes(metadata: dict[str, Any], scenes: Sequence[Scene]) -> list[str]:
-    """Ids of the scenes that a checkpoint was trained on, as far as its metadata lists them."""
+    """Ids of the scenes that a checkpoint was trained on, as far as its metadata lists them; held-out views are not."""
     trained = set(metadata.get("data", {}).get("trained_scene_ids", ()))
-    return sorted({scene.scene_id for scene in scenes} & trained)
+    return sorted({scene.scene_id for scene in scenes if not scene.is_held_out} & trained)

@@ -77,7 +77,7 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         raise EnrError(
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
-    radius = float(np.median(view_set.views["radius"]))
+    radius = _radius(view_set)
     near, far = near_far(view_set.views["world_from_camera"], radius)
     return {
         "focal_px": float(lens[0, 0]),
@@ -86,6 +86,12 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         "far": far,
         "background": list(view_set.background),
     }
+
+
+def _radius(view_set: ViewSet) -> float:
+    """The orbit's radius; of cameras that came from a file and are on no orbit, their distance from the origin."""
+    radius, cameras = view_set.views["radius"], view_set.views["world_from_camera"]
+    return float(np.median(np.where(np.isnan(radius), np.linalg.norm(cameras[:, :3, 3], axis=1), radius)))
 
 
 def describe_data(view_set: ViewSet) -> dict[str, Any]:
