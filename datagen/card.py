@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ AXES = """World: right-handed, Z up, object units. Camera: OpenCV axes (x right,
 is 4 x 4. `K` is in pixels; the centre of the top-left pixel is (0.5, 0.5). Angles are in degrees. A vertex of the Z-up
 mesh becomes `scale * (vertex + offset)` in the world."""
 PART_OPTION = re.compile(r"\s--part(=|\s+)\S+")
-SHOWN_ELSEWHERE = ("width_px", "height_px", "focal_px", "materials")
+SHOWN_ELSEWHERE = ("group", "passes", "width_px", "height_px", "focal_px", "materials")
 Row = Sequence[object]
 
 
@@ -93,10 +93,18 @@ def _pictures(manifest: Manifest) -> str:
         ("background that readers put behind it", f"{_plain(manifest['background'])} (sRGB in 0..1)"),
         ("materials", _counted(manifest["counts"]["materials"])),
         *_lens(render),
-        *((_words(name), _plain(value)) for name, value in poses.items() if name != "group"),
-        *((_words(name), _plain(value)) for name, value in render.items() if name not in SHOWN_ELSEWHERE),
+        *_rows({**poses, **render}),
     ]
     return _table(("what", "value"), rows)
+
+
+def _rows(settings: dict[str, Any]) -> Iterator[Row]:
+    """A row for each setting, those inside others included."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from _rows(value)
+        elif name not in SHOWN_ELSEWHERE:
+            yield _words(name), _plain(value)
 
 
 def _lens(render: dict[str, Any]) -> list[Row]:
@@ -170,12 +178,12 @@ def _words(name: str) -> str:
 
 def _plain(value: Any) -> str:
     """A setting's value without brackets and quotes."""
-    if value is None:
+    if value is None or value in ((), []):
         return "not set"
-    if isinstance(value, dict):
-        return ", ".join(f"{_words(name)} {_plain(item)}" for name, item in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        nested = any(isinstance(item, list | tuple | dict) for item in value)
+        nested = any(isinstance(item, list | tuple) for item in value)
         return ("; " if nested else ", ").join(_plain(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from enr.datagen.mesh_archives import open_archive
 from enr.datagen.meshes import MeshSource
@@ -76,10 +77,14 @@ def _from_text(content: bytes) -> str | None:
 
 def _of_gltf(content: bytes) -> str | None:
     """The licence that a glTF's `asset` tells: `extras.license` as Sketchfab writes it, or `copyright`."""
-    asset = json.loads(content).get("asset", {})
-    extras = asset.get("extras")
-    said = (extras.get("license") if isinstance(extras, dict) else None) or asset.get("copyright")
+    asset = _object(_object(json.loads(content)).get("asset"))
+    said = _object(asset.get("extras")).get("license") or asset.get("copyright")
     return " ".join(str(said).split())[:LONGEST] if said else None
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON object; an empty one where there is something else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _gltf_header(source: MeshSource) -> bytes:

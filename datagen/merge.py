@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ from typing import Any
 
 from enr.datagen.card import card_path, write_card
 from enr.datagen.contact_sheet import save_contact_sheet
+from enr.datagen.existing import FAILED_SUFFIX, read_failed
 from enr.datagen.failures import from_config
 from enr.datagen.manifest import (
     Failure,
@@ -57,11 +60,24 @@ class Merged:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What was found of one data set."""
+    """What was found of one data set.
+
+    Attributes:
+        name: what its files' names begin with.
+        shards: in the order of their numbers.
+        manifests: of the whole and of the parts.
+        empty: the files that stand in for shards of which every mesh failed, by the shards' names.
+    """
 
     name: str
     shards: tuple[Path, ...]
     manifests: tuple[Manifest, ...]
+    empty: dict[str, Path]
+
+    def configs(self) -> Iterator[dict[str, Any]]:
+        """Of the shards, those that were not written included."""
+        yield from (read_meta(path).config for path in self.shards)
+        yield from (read_failed(path)["config"] for path in self.empty.values())
 
     @property
     def records(self) -> Records:
@@ -103,7 +119,7 @@ def _find(folders: Sequence[Path]) -> tuple[_Parts, ...]:
     if not shards:
         raise EnrError(f"No shards in {', '.join(map(str, places))}; give the folders that parts were written to.")
     return tuple(
-        _Parts(name, tuple(sorted(paths, key=lambda path: path.name)), _manifests(places, name))
+        _Parts(name, tuple(sorted(paths, key=lambda path: path.name)), _manifests(places, name), _empty(places, name))
         for name, paths in sorted(shards.items())
     )
 
@@ -113,6 +129,13 @@ def _manifests(folders: Sequence[Path], name: str) -> tuple[Manifest, ...]:
     paths = [manifest_path(folder, name) for folder in folders]
     paths += [path for folder in folders for path in sorted(folder.glob(f"{name}-manifest-part-*-of-*.json"))]
     return tuple(read_manifest(path) for path in paths if path.exists())
+
+
+def _empty(folders: Sequence[Path], name: str) -> dict[str, Path]:
+    """The files that say of a shard that every mesh of it failed, by the shard's name."""
+    paths = [path for folder in folders for path in folder.glob(f"{name}-*-of-*{FAILED_SUFFIX}") if read_failed(path)]
+    shards = {path.name.removesuffix(FAILED_SUFFIX) + ".h5": path for path in paths}
+    return {shard: path for shard, path in shards.items() if SHARD_NAME.fullmatch(shard)}
 
 
 def _check_complete(parts: _Parts) -> None:
@@ -128,7 +151,7 @@ def _check_complete(parts: _Parts) -> None:
     if twice:
         raise EnrError(f"{twice[0].name} is in {twice[0].parent} and in {twice[1].parent}; leave one of them out.")
     count = _number(parts.shards[0])[1]
-    known = {*by_name, *parts.records.empty_shards}
+    known = {*by_name, *parts.records.empty_shards, *parts.empty}
     missing = [i for i in range(count) if f"{parts.name}-{i:05d}-of-{count:05d}.h5" not in known]
     if missing:
         raise EnrError(
@@ -189,7 +212,11 @@ def _join(parts: _Parts, out: Path) -> Merged:
     try:
         out.mkdir(parents=True, exist_ok=True)
         shards = tuple(_place(path, out) for path in parts.shards)
-        manifest = build_manifest(parts.name, shards, replace(parts.records, failures=_failures(parts)))
+        for path in parts.empty.values():
+            _place(path, out)
+        records = replace(parts.records, failures=_failures(parts))
+        empty = {*records.empty_shards, *parts.empty} - {path.name for path in shards}
+        manifest = build_manifest(parts.name, shards, replace(records, empty_shards=tuple(sorted(empty))))
         return Merged(
             name=parts.name,
             shards=shards,
@@ -204,13 +231,18 @@ def _join(parts: _Parts, out: Path) -> Merged:
         raise EnrError(f"{out} cannot be written to ({error.strerror or error}); give another --out.") from error
 
 
+def _contents(shard: Path) -> str:
+    return contents_sha256(shard) or hashlib.sha256(shard.read_bytes()).hexdigest()
+
+
 def _place(shard: Path, out: Path) -> Path:
-    """The shard's path in `out`, where it lies already or is linked or copied to; nothing half-written."""
+    """The file's path in `out`, where it lies already or is linked or copied to; nothing half-written."""
     target = out / shard.name
     if shard.parent == out.resolve():
         return target
     if target.exists():
-        if contents_sha256(target) != contents_sha256(shard):
+        is_same = filecmp.cmp(target, shard) if shard.suffix != ".h5" else _contents(target) == _contents(shard)
+        if not is_same:
             raise EnrError(f"{target} is there already and differs from {shard}; give another --out.")
         return target
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
@@ -226,21 +258,16 @@ def _place(shard: Path, out: Path) -> Path:
 
 
 def _failures(parts: _Parts) -> tuple[Failure, ...]:
-    """What failed: by the shards themselves, and of shards that were not written by the parts' manifests."""
-    told = {failure.scene_id: failure for failure in parts.records.failures}
-    failures = dict(told) if parts.records.empty_shards else {}
-    for path in parts.shards:
-        config = read_meta(path).config
+    """What failed, by the shards themselves; where the meshes lie is told by the manifests alone."""
+    places = {failure.scene_id: failure.mesh_path for failure in parts.records.failures}
+    failures = []
+    for config in parts.configs():
         meshes = {mesh["scene_id"]: mesh for mesh in config.get("meshes", ())}
-        for scene_id in meshes.keys() - from_config(config).keys():
-            failures.pop(scene_id, None)
         for scene_id, failure in from_config(config).items():
-            place = told[scene_id].mesh_path if scene_id in told else ""
             mesh = meshes.get(scene_id, {"sha256": "", "split": ""})
-            failures[scene_id] = Failure(
-                scene_id, place, mesh["sha256"], mesh["split"], reason=failure.reason, kind=failure.kind
-            )
-    return tuple(failures.values())
+            place = places.get(scene_id, "")
+            failures.append(Failure(scene_id, place, mesh["sha256"], mesh["split"], failure.reason, failure.kind))
+    return tuple(failures)
 
 
 def _number(shard: Path) -> tuple[int, int]:

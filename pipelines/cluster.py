@@ -7,6 +7,7 @@ where one dies. Blender runs in processes of its own beside each Dask worker, ne
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import time
 import uuid
@@ -99,7 +100,7 @@ def _render(client: Client, tasks: Sequence[Task], bar: Progress) -> RunLog:
         shard_of[client.submit(make_shard, task, key=key, retries=RETRIES, pure=False)] = task.shard
     try:
         for future in as_completed(list(shard_of), loop=client.loop):
-            done = _result(future, shard_of[future])
+            done = result_of(future, shard_of[future])
             add_log(log, done)
             bar.add(len(shard_of[future].scenes) * tasks[0].settings.views)
             for scene_id, failure in done.failures.items():
@@ -111,7 +112,7 @@ def _render(client: Client, tasks: Sequence[Task], bar: Progress) -> RunLog:
     return log
 
 
-def _result(future: Any, shard: PlannedShard) -> RunLog:
+def result_of(future: Any, shard: PlannedShard) -> RunLog:
     """What a finished task says.
 
     Raises:
@@ -124,9 +125,10 @@ def _result(future: Any, shard: PlannedShard) -> RunLog:
     except EnrError:
         raise
     except KilledWorker as error:
+        last = getattr(error.last_worker, "address", error.last_worker)
         raise EnrError(
-            f"The workers that made {shard.path.name} died one after the other (the last one: {error.last_worker}); "
-            "see their logs and run the same command again, finished shards are kept."
+            f"The workers that made {shard.path.name} died one after the other (the last one: {last}); see their logs "
+            "and run the same command again, finished shards are kept."
         ) from error
     except Exception as error:
         raise EnrError(
@@ -160,8 +162,20 @@ def _connected(scheduler: str) -> Iterator[Client]:
             f"No Dask scheduler answers at {scheduler} ({type(error).__name__}); give the address that `dask "
             "scheduler` prints, such as tcp://10.0.0.1:8786, or its scheduler file."
         ) from error
-    with client:
+    with client, _quiet():
         yield client
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Dask logs of lost connections off the terminal; it is told in one sentence."""
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _with_absolute_paths(settings: GenerateSettings) -> GenerateSettings:

@@ -72,7 +72,7 @@ def describe(found: Estimate) -> str:
     """An estimate in a few lines."""
     spread = "" if math.isnan(found.spread) else f", give or take {found.spread:.0%}"
     lines = [
-        f"{found.images:,} images of {found.meshes:,} mesh(es), about {found.gigabytes:,.2f} GB",
+        f"{found.images:,} images of {found.meshes:,} mesh(es), about {_size(found.gigabytes)}",
         f"about {_duration(found.seconds)} on this machine with {found.workers} worker(s) "
         f"({found.images_per_second:.1f} images/s{spread})",
         f"measured on {found.sampled} mesh(es); nothing was written",
@@ -106,6 +106,10 @@ def _spread(scenes: Sequence[PlannedScene], count: int) -> tuple[PlannedScene, .
     """At most `count` scenes at even distances."""
     step = max(1.0, len(scenes) / count)
     return tuple(scenes[int(index * step)] for index in range(min(count, len(scenes))))
+
+
+def _size(gigabytes: float) -> str:
+    return f"{gigabytes:,.1f} GB" if gigabytes >= 1 else f"{1000 * gigabytes:,.1f} MB"
 
 
 def _duration(seconds: float) -> str:

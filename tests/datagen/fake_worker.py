@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 DIES, HANGS, REFUSES, FAILS, DIES_ONCE, WAITS = "dies", "hangs", "refuses", "fails", "dies-once", "waits"
+SWELLS, LIES, BABBLES = "swells", "lies", "babbles"
+STEP_BYTES = 2**24
 
 
 def picture(job: dict) -> np.ndarray:
@@ -18,8 +20,22 @@ def picture(job: dict) -> np.ndarray:
     return np.stack([np.random.default_rng([mesh, v["seed"]]).integers(1, 255, shape, np.uint8) for v in job["views"]])
 
 
+def swell() -> None:
+    """Take more and more memory, slowly enough to be seen."""
+    taken = []
+    while True:
+        taken.append(np.ones(STEP_BYTES, np.uint8))
+        time.sleep(0.02)
+
+
 def obey(job: dict) -> dict:
     name = Path(job["mesh"]).stem
+    if "ENR_FAKE_LOG" in os.environ:  # a line for each job that is begun
+        with Path(os.environ["ENR_FAKE_LOG"]).open("a") as log:
+            log.write(f"{os.getpid()} {name}\n")
+        time.sleep(0.02)
+    if "ENR_FAKE_HEALED" in os.environ:  # whatever it was, it is gone
+        name = "fine"
     if name == DIES or (name == DIES_ONCE and not Path(job["mesh"]).with_suffix(".tried").exists()):
         Path(job["mesh"]).with_suffix(".tried").touch()
         print("Blender's last words", file=sys.stderr, flush=True)
@@ -30,9 +46,13 @@ def obey(job: dict) -> dict:
         Path(job["mesh"]).with_suffix(".started").write_text(str(os.getppid()))
         while Path(job["mesh"]).with_suffix(".wait").exists():
             time.sleep(0.05)
+    if name == SWELLS:
+        swell()
+    if name == BABBLES:
+        print("Fra:1 Mem:12.3M", flush=True)
     if name in (REFUSES, FAILS):
         return {"ok": False, "bad_mesh": name == REFUSES, "reason": f"it {name}"}
-    np.save(job["out"], picture(job))
+    np.save(job["out"], picture(job)[: -1 if name == LIES else None])
     facts = {"normalise_scale": 1.0, "normalise_offset": [0, 0, 0], "materials": "palette"}
     clipped = [bool(view["seed"] % 2) for view in job["views"]]
     return {"ok": True, **facts, "clipped": clipped, "blender_version": "5.0.1", "timings": {"render": 0.5}}
@@ -41,4 +61,4 @@ def obey(job: dict) -> dict:
 print(json.dumps({"ready": True}), flush=True)
 for line in sys.stdin:
     job = json.loads(line)
-    print(json.dumps({**obey(job), "pid": os.getpid(), "peak_memory_mb": 100.0}), flush=True)
+    print(json.dumps({**obey(job), "pid": os.getpid(), "peak_memory_mb": 100.0, "seconds": 0.5}), flush=True)

@@ -187,7 +187,7 @@ def test_a_part_reads_only_its_own_meshes(settings, monkeypatch):
 
 
 def test_a_part_refuses_shards_of_other_settings_and_overwrites_only_those(settings):
-    generate(dataclasses.replace(settings, views=2))
+    generate(dataclasses.replace(settings, render=RenderSettings(8, 8, 11.0, seed=1)))
     part = dataclasses.replace(settings, part=(1, 2))
     with pytest.raises(EnrError, match="made with other settings"):
         generate(part)

@@ -8,9 +8,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("distributed", reason="Dask comes with enr[cluster]")
-
 from click.testing import CliRunner
 from tests.pipelines.dask_cluster import running_cluster, wait_for
 
@@ -26,6 +23,8 @@ from enr.datagen.shapes import write_shapes
 from enr.errors import EnrError
 from enr.pipelines import cluster
 from enr.pipelines.cli import main
+
+distributed = pytest.importorskip("distributed", reason="Dask comes with enr[cluster]")
 
 VIEWS = 2
 NAMES = ("dies-once", "mesh1", "mesh2", "mesh3", "mesh4", "refuses", "waits")
@@ -153,6 +152,15 @@ def test_what_the_workers_did_adds_up():
     cluster.add_log(one, cluster.RunLog(images=3, peak_memory_mb=4, timings={"render": 2.0, "import": 1.0}))
     assert (one.images, one.peak_memory_mb, one.timings) == (5, 5, {"render": 3.0, "import": 1.0})
     assert set(one.failures) == {"a"}
+
+
+def test_workers_that_keep_dying_are_one_sentence(settings):
+    class Killed:
+        def result(self):
+            raise distributed.KilledWorker("key", "tcp://10.0.0.7:1", 4)
+
+    with pytest.raises(EnrError, match=r"died one after the other.*10\.0\.0\.7.*finished shards are kept"):
+        cluster.result_of(Killed(), plan.plan_shards(settings)[0])
 
 
 def test_dask_is_loaded_only_for_a_cluster():
