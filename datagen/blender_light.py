@@ -9,6 +9,8 @@ from typing import Any
 import bpy
 import mathutils
 
+SURROUNDINGS_MAP_PX = 128
+
 
 def set_light(scene: Any, job: dict[str, Any]) -> None:
     """Give the scene the job's light (`enr.datagen.lighting.Lighting` as a dict), unless it has it already."""
@@ -47,6 +49,8 @@ def _set_world(scene: Any, lighting: dict[str, Any]) -> None:
     if lighting["hdri"]:
         surroundings = nodes.new("ShaderNodeTexEnvironment")
         surroundings.image = bpy.data.images.load(lighting["hdri"], check_existing=True)
+        # Where bright light comes from is worked out anew for each picture: 2 s at the size that Cycles would choose.
+        world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", SURROUNDINGS_MAP_PX
         world.node_tree.links.new(surroundings.outputs["Color"], background.inputs["Color"])
     scene.world = world
 

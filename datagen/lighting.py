@@ -84,14 +84,16 @@ LIGHTINGS: dict[LightingName, Lighting] = {
     # Apple's and SRN's chairs: fitted, see docs/datagen-pictures.md. The place is within 3 % that of the lamp in
     # Blender's startup scene, so that lamp it is.
     "srn": Lighting(0.0, lamps=(Lamp((1.0055, -4.0762, 5.9039), 1.12),), bounces=0, highlights=False),
-    # Soft and even: three suns as wide as windows, which blur their shadows, in a bright room.
+    # Soft and even: suns as wide as windows, which blur their shadows, in a bright room. The strengths leave white
+    # paint, as many originals have it, just below the white of the background.
     "studio": Lighting(
-        0.65,
+        0.42,
         (
-            Sun((0.7, -0.5, 0.9), 1.3, angle_deg=50.0),
-            Sun((-0.6, 0.8, 0.5), 0.7, angle_deg=70.0),
-            Sun((-0.3, -0.5, -0.8), 0.4, angle_deg=70.0),
+            Sun((0.7, -0.5, 0.9), 1.1, angle_deg=50.0),
+            Sun((-0.6, 0.8, 0.4), 0.6, angle_deg=70.0),
+            Sun((-0.3, -0.5, -0.8), 0.35, angle_deg=70.0),
         ),
+        highlights=False,
     ),
 }
 HDRI_LIGHTING = Lighting(1.0)

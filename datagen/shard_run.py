@@ -15,6 +15,7 @@ from enr.datagen import failures
 from enr.datagen.assemble import block_of_outcome, blocks_of_shard, join_blocks
 from enr.datagen.card import card_path
 from enr.datagen.claims import claim
+from enr.datagen.engines import check_look
 from enr.datagen.existing import Existing, check_room, failed_path, find_existing, sweep_partials, write_failed
 from enr.datagen.failures import BAD_MESH, ERROR, UNREADABLE, Failure
 from enr.datagen.flags import judge
@@ -101,6 +102,7 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
             work = _plan_work(settings, shards, existing)
             sweep_partials(shards)
             if work:
+                check_look(settings.render.look, settings.pool.blender)
                 check_room(settings, [item.shard for item in work if not item.keeps], existing.foreign)
                 _render(_Publisher(settings, existing.foreign, log), work, progress)
     log.seconds = time.monotonic() - started
