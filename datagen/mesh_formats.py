@@ -82,7 +82,8 @@ def is_mesh(path: PurePath) -> bool:
 
 def stored_up_axis(path: PurePath, choice: UpAxis = "auto") -> Literal["Y", "Z"] | None:
     """The axis that points up in a file: the user's choice, else its format's; None where the file itself says it."""
-    by_format = FORMATS[suffix_of(path)].up
+    known = FORMATS.get(suffix_of(path))
+    by_format = known.up if known else None
     if by_format is None or choice == "auto":
         return by_format
     return "Y" if choice == "y" else "Z"

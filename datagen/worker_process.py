@@ -76,7 +76,7 @@ class WorkerProcess:
         Raises:
             WorkerError: there is none; the process has been killed.
         """
-        log_start = self._log_path.stat().st_size
+        log_start = 0 if job is None else self._log_path.stat().st_size
         question = b"" if job is None else json.dumps(job).encode() + b"\n"
         try:
             return self._exchange(question, limits)

@@ -9,15 +9,19 @@ import struct
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from enr.datagen.generate import generate
 from enr.datagen.mesh_files import named_files
 from enr.datagen.mesh_formats import stored_up_axis, unread_words, why_not_read
 from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256, unread_files
+from enr.datagen.plan import GenerateSettings
 from enr.datagen.staging import stage, unstage
 from enr.errors import EnrError
+from enr.shards import read_shard
 
 OBJ = b"mtllib model_normalized.mtl\nv 0 0 0\nv 1 0 0\nv 0 2 0\nusemtl wood\nf 1 3 2\n"
 MTL = b"newmtl wood\nKd 0.5 0.3 0.1\nmap_Kd -s 1 1 1 -clamp on ../images/wood grain.jpg\nmap_Bump -bm 0.2 bump.png\n"
@@ -213,3 +217,27 @@ def test_formats_without_an_importer_are_refused_with_the_reason(tmp_path):
         find_meshes([tmp_path])
     assert why_not_read(Path("d.txt")).startswith("d.txt is not of a format")
     assert unread_words([]) == ""
+
+
+def test_a_data_set_from_an_archive_is_that_of_the_unpacked_folder(tmp_path, fake_worker):
+    """Pixels, ids and hashes; and nothing of what was unpacked is left."""
+    write_files(tmp_path / "folder", FILES)
+    write_zip(tmp_path / "packed/1.zip", FILES)
+    shards = []
+    for name in ("folder", "packed"):
+        settings = GenerateSettings(meshes=(tmp_path / name,), views=2, out=tmp_path / f"shards-{name}")
+        summary = generate(settings)
+        assert summary.failures == {}
+        shards.append(read_shard(summary.shards[0]))
+    np.testing.assert_array_equal(shards[0].images, shards[1].images)
+    for column in ("scene_id", "mesh_sha256", "split"):
+        assert shards[0].scenes[column].tolist() == shards[1].scenes[column].tolist()
+    assert shards[1].scenes["mesh_path"].tolist()[0].endswith("packed/1.zip/1/a/models/model_normalized.obj")
+
+
+def test_a_damaged_archive_in_a_folder_is_a_named_failure(tmp_path, fake_worker):
+    write_files(tmp_path / "meshes", FILES)
+    (tmp_path / "meshes/broken.zip").write_bytes(b"PK\3\4 no more")
+    summary = generate(GenerateSettings(meshes=(tmp_path / "meshes",), views=1, out=tmp_path / "shards"))
+    assert summary.scenes == 2
+    assert "cannot be read as a zip archive" in summary.failures["broken"]
