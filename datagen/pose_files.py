@@ -26,6 +26,8 @@ from enr.errors import EnrError
 FORMAT = "enr-cameras"
 LOOKS_AT_ORIGIN = 1e-5
 """Distance of the optical axis from the origin, as a share of the camera's, below which the camera looks at it."""
+AT_THE_POLE_DEG = 1e-3
+"""So near to a pole, azimuth 0 is meant, whatever is said: so was the last of the published 251 pictures taken."""
 DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 FEW_ANGLES = 8
 """From so many views on, angles that all lie within 2 pi are taken for radians."""
@@ -251,7 +253,9 @@ def _angles(content: dict[str, Any], radius: float) -> GivenCameras:
         raise EnrError(
             f'its angles seem to be radians; convert them to degrees, or to matrices in JSON with "format": "{FORMAT}".'
         )
-    return GivenCameras(orbit_camera(angles_deg[:, 0], angles_deg[:, 1], radius), names=tuple(names))
+    azimuth_deg, elevation_deg = angles_deg.T
+    azimuth_deg = np.where(np.abs(elevation_deg) > 90 - AT_THE_POLE_DEG, 0.0, azimuth_deg)
+    return GivenCameras(orbit_camera(azimuth_deg, elevation_deg, radius), names=tuple(names))
 
 
 def _rigid(matrices: Any, names: list[str]) -> Array:

@@ -68,10 +68,11 @@ def spiral(index: int, views: int = SPIRAL_VIEWS) -> Direction:
     """View `index` of the paper's test spiral: from the horizon to the pole in 20 radians of azimuth.
 
     With 251 views these are the cameras of its published test pictures (source view 64), to a thousandth of a degree.
+    The last one stands at the pole, from where its picture was taken with azimuth 0, whatever its entry says.
     """
     way = index / max(views - 1, 1)
     azimuth_deg = (SPIRAL_END_DEG + SPIRAL_TURN_DEG * (1.0 - way)) % FULL_CIRCLE_DEG
-    return azimuth_deg, 90.0 * way
+    return azimuth_deg if way < 1 else 0.0, 90.0 * way
 
 
 def _between(limits: Range, share: float) -> float:

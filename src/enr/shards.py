@@ -14,7 +14,7 @@ A shard holds whole scenes as flat tables. Per view, at the root (`views` rows, 
 | `roll_deg` | float64 (views,) | turn of the camera about its own axis, in degrees |
 | `split` | string (views,) | the scene's split, or `test` for a held-out view of a scene that is trained on |
 | `clipped` | bool (views,) | the object touches the picture's border |
-| `clipped_share` | float32 (views,) | share of the object's silhouette beyond the border; NaN where not measured |
+| `clipped_share` | float32 (views,) | share of the surface beyond the border; NaN where not measured |
 | `flags` | uint16 (views,) | bits, lowest first: the names in `FLAGS` |
 
 Optional passes, present in full or absent: `depth` float32 (views, height, width), along the optical axis in object

@@ -73,6 +73,11 @@ def test_angles_are_degrees_on_an_orbit(tmp_path):
     assert cameras.names == ("00000", "00001")
 
 
+def test_at_a_pole_azimuth_0_is_meant(tmp_path):
+    cameras = read_cameras(write(tmp_path, {"a": {"azimuth": 270.0, "elevation": 90.0}}))
+    np.testing.assert_array_equal(cameras.world_from_camera, orbit_camera([0.0], [90.0], 2.0))
+
+
 def test_the_spiral_is_that_of_the_published_pictures():
     folder = Path(os.environ.get("ENR_DATA", "")) / "posed" / "apple"
     if not os.environ.get("ENR_DATA") or not folder.is_dir():

@@ -125,8 +125,9 @@ def test_a_ring_on_an_arc_reaches_from_end_to_end():
 def test_the_spiral_climbs_from_the_horizon_to_the_pole():
     places = np.array([samplers.spiral(index) for index in range(251)])
     np.testing.assert_allclose(places[:, 1], np.linspace(0, 90, 251))
-    turned = np.unwrap(np.deg2rad(places[:, 0]))
-    assert turned[0] - turned[-1] == pytest.approx(20.0)
+    turned = np.unwrap(np.deg2rad(places[:-1, 0]))
+    assert turned[0] - turned[-1] == pytest.approx(20.0 * 249 / 250)
+    assert places[-1].tolist() == [0.0, 90.0]
     np.testing.assert_allclose(places[64], (42.5612, 23.04), atol=1e-3)  # the paper's source view
 
 
