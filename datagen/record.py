@@ -18,6 +18,7 @@ from enr.datagen.manifest import (
     read_manifest,
     write_manifest,
 )
+from enr.datagen.noted_times import forget_times, noted_times
 from enr.datagen.plan import GenerateSettings, PlannedShard
 from enr.errors import EnrError
 
@@ -44,10 +45,13 @@ def record_run(
         EnrError: a file cannot be written.
     """
     shards = [shard.path for shard in planned if shard.path.exists()]
+    paths = [shard.path for shard in planned]
     if not planned or not (shards or settings.part):
+        forget_times(paths)
         return None, None
     records = dataclasses.replace(
         new,
+        times={**noted_times(paths), **new.times},
         failures=_failures(planned, failures),
         empty_shards=tuple(shard.path.name for shard in planned if not shard.path.exists()),
         part=settings.part,
@@ -56,6 +60,7 @@ def record_run(
     manifest = with_earlier_runs(build_manifest(settings.poses.group, shards, records), path)
     try:
         write_manifest(path, manifest)
+        forget_times(paths)
         card = card_path(settings.out, settings.poses.group)
         return path, None if settings.part else write_card(card, manifest)
     except OSError as error:

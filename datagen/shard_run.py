@@ -21,6 +21,7 @@ from enr.datagen.failures import BAD_MESH, ERROR, UNREADABLE, Failure
 from enr.datagen.flags import judge
 from enr.datagen.manifest import MeshTimes, manifest_path
 from enr.datagen.mesh_jobs import make_jobs
+from enr.datagen.noted_times import note_times
 from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard
 from enr.datagen.pool import Outcome, render_all
 from enr.datagen.progress import Progress
@@ -169,8 +170,10 @@ class _Publisher:
         rendered = zip(item.scenes, outcomes, strict=True)
         failed = {scene.source.scene_id: _failure(scene, o) for scene, o in rendered if o.images is None}
         self.log.failures.update(failed)
+        ids = [scene.source.scene_id for scene in item.scenes]
         try:
             self._clear()
+            note_times(item.shard.path, {scene_id: self.log.times[scene_id] for scene_id in ids})
             self._write(item, outcomes, failed)
         except OSError as error:
             raise EnrError(

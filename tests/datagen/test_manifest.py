@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enr.datagen import plan
+from enr.datagen import plan, shard_run
 from enr.datagen.card import card
 from enr.datagen.generate import generate
 from enr.datagen.jobs import RenderSettings
@@ -196,3 +196,24 @@ def test_a_part_refuses_shards_of_other_settings_and_overwrites_only_those(setti
     own = {path.name for path in made.shards}
     after = {path.name: path.read_bytes() for path in settings.out.glob("*.h5")}
     assert {name for name in before if after.get(name) != before[name]} == own
+
+
+def test_a_run_that_is_cut_off_after_some_shards_leaves_their_times_to_the_next_one(settings, monkeypatch):
+    first = manifest_of(dataclasses.replace(settings, out=settings.out.with_name("undisturbed")))
+    published = []
+    write = shard_run.write_shard
+
+    def cut_off_after_two(path, *rest):
+        if len(published) == 2:
+            raise KeyboardInterrupt
+        published.append(path.name)
+        write(path, *rest)
+
+    monkeypatch.setattr(shard_run, "write_shard", cut_off_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        generate(settings)
+    monkeypatch.setattr(shard_run, "write_shard", write)
+    resumed = manifest_of(settings)
+    assert without_times(resumed) == without_times(first)
+    assert all(mesh["seconds"] == 0.5 for mesh in resumed["meshes"])
+    assert not list(settings.out.glob("*.times.json"))
