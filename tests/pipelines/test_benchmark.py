@@ -84,6 +84,9 @@ def test_datagen_is_measured_beside_plainer_ways(datagen_result):
         assert facts["speed_up_in_cpu_time"] == pytest.approx(facts["cpu_ms_per_image"] / result["cpu_ms_per_image"])
         assert facts["peak_memory_mb"] > 100
     assert result["peak_memory_mb"] > 100
+    plain = result["plain_way"]
+    serving = result["images_per_second_while_serving"] / plain["images_per_second"]
+    assert plain["speed_up_while_serving"] == pytest.approx(serving)
     one = result["one_worker"]
     assert one["speed_up_of_all_workers"] == pytest.approx(result["images_per_second"] / one["images_per_second"])
 
