@@ -211,9 +211,9 @@ class _Seat:
         return self._meshes_done >= self._settings.meshes_per_worker or process.memory_mb() > half_way_mb
 
     def _start(self) -> WorkerProcess:
-        """A new worker; once one has started, the next may fail for a while (a machine short of memory)."""
+        """A new worker. The first may fail once; after one has started, others for a while (too little memory)."""
         command = worker_command(WORKER, (str(self._settings.threads),), self._settings.threads, self._settings.blender)
-        pauses = list(START_PAUSES_S) if self._has_started else []
+        pauses = list(START_PAUSES_S) if self._has_started else [0.0]
         while True:
             try:
                 process = start_worker(command, self._log_path, self._stopping)
