@@ -128,15 +128,12 @@ def _scene_problems(views: Table, scenes: Table) -> Iterator[str]:
 
 
 def _view_counts(shard: _Contents) -> Iterator[str]:
-    """Every scene has the views that were asked for, numbered from 0; fewer only where bad ones were skipped."""
+    """Every scene has the views that were asked for, numbered from 0."""
     planned = shard.meta.config.get("views")
-    may_skip = shard.meta.config.get("on_bad") == "skip"
     for scene_id in dict.fromkeys(shard.views["scene_id"].tolist()):
         index = shard.views["view_index"][shard.views["scene_id"] == scene_id]
         count = planned if isinstance(planned, int) else len(index)
-        is_whole = index.tolist() == list(range(count))
-        is_part = may_skip and (np.diff(index) > 0).all() and index.min() >= 0 and index.max() < count
-        if not (is_whole or is_part):
+        if index.tolist() != list(range(count)):
             yield f"scene {scene_id} has {len(index)} view(s); {count} are expected, numbered from 0"
 
 

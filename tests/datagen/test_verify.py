@@ -67,7 +67,7 @@ def test_a_whole_shard_passes(whole):
     assert result.output == "1 shard(s), 2 scene(s), 6 image(s): all well\n"
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_bit_that_flips_in_a_data_set_is_found_and_placed(whole, tmp_path_factory, data):
     name, start, length = data.draw(st.sampled_from(places(whole)))
@@ -76,7 +76,7 @@ def test_a_bit_that_flips_in_a_data_set_is_found_and_placed(whole, tmp_path_fact
     assert any(finding.path == path and f" {name} " in finding.problem for finding in found)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_a_bit_that_flips_anywhere_is_found_or_changes_nothing(whole, tmp_path_factory, data):
     bit = data.draw(st.integers(0, 8 * whole.stat().st_size - 1))

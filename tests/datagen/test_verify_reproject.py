@@ -97,6 +97,25 @@ def test_true_cameras_pass(tmp_path, meshes, size_px):
     assert "8 view(s) reprojected" in result.output and result.output.endswith("all well\n")
 
 
+def test_opaque_pictures_are_judged_by_their_mask(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    opaque = shard.images.copy()
+    opaque[..., 3] = 255
+    without = verify(tmp_path, dataclasses.replace(shard, images=opaque), meshes)
+    assert without.exit_code == 2 and "no mask is stored" in without.output
+    masked = dataclasses.replace(shard, images=opaque, passes={"mask": shard.images[..., 3] > 0})
+    assert verify(tmp_path, masked, meshes).exit_code == 0
+    swapped = shard.views["world_from_camera"][::-1]
+    assert verify(tmp_path, masked, meshes, world_from_camera=swapped).exit_code == 1
+
+
+def test_glass_is_judged_by_what_it_touches(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    glass = dataclasses.replace(shard, images=shard.images // 5)
+    result = verify(tmp_path, glass, meshes)
+    assert result.exit_code == 0, result.output
+
+
 def test_cameras_of_two_views_that_were_swapped_are_found(tmp_path, meshes):
     shard = pictures(meshes, 64)
     order = [0, 2, 1, 3, 4, 5, 6, 7]
