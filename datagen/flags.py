@@ -76,14 +76,16 @@ def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
         facts: the worker's answer; `clipped`, `clipped_share` and `camera_inside` (views each) and `materials`.
     """
     nothing = np.zeros(len(images), dtype=bool)
+    colours = [image[image[..., 3] >= VISIBLE][:, :3] for image in images]
+    own_materials = facts.get("materials") == "original"
     blank = ~images[..., 3].any(axis=(1, 2)) | (clipped_shares(facts, len(images)) >= 1)
     marks = {
         "blank": blank,
         "clipped": np.array(facts["clipped"], dtype=bool),
         "camera_inside": np.array(facts.get("camera_inside", nothing), dtype=bool),
-        "flat_colour": np.array([is_flat(image) for image in images]),
+        "flat_colour": np.array([is_flat(pixels) for pixels in colours]),
         "duplicate": duplicates(images) & ~blank,
-        "purple": np.array([is_purple(image) for image in images]) if facts.get("materials") == "original" else nothing,
+        "purple": np.array([is_purple(pixels) for pixels in colours]) if own_materials else nothing,
     }
     bits = [marks[name].astype(np.uint16) << bit for bit, name in enumerate(FLAGS)]
     return np.bitwise_or.reduce(bits).astype(np.uint16)
@@ -94,24 +96,25 @@ def clipped_shares(facts: dict[str, Any], views: int) -> NDArray[np.float32]:
     return np.array(facts.get("clipped_share", [np.nan] * views), dtype=np.float32)
 
 
-def is_flat(image: Pictures) -> bool:
-    """Whether all that is visible of the object in (height, width, 4) has one colour, up to rounding."""
-    colours = _visible(image)
-    return len(colours) >= FEW_PIXELS and int(np.ptp(colours, axis=0).max()) <= FLAT_RANGE
+def is_flat(colours: Pictures) -> bool:
+    """Whether all visible pixels (n, 3) of the object have one colour, up to rounding."""
+    if len(colours) < FEW_PIXELS or np.ptp(colours[:FEW_PIXELS], axis=0).max() > FLAT_RANGE:
+        return False  # nearly every picture ends here
+    return int(np.ptp(colours, axis=0).max()) <= FLAT_RANGE
 
 
-def is_purple(image: Pictures) -> bool:
-    """Whether a part of the object in (height, width, 4) has the purple in which Blender shows a missing texture.
+def is_purple(colours: Pictures) -> bool:
+    """Whether a part of the visible pixels (n, 3) has the purple in which Blender shows a missing texture.
 
     Of materials from files only: a palette may hold such a colour.
     """
-    colours = _visible(image).astype(np.float64)
-    if len(colours) < FEW_PIXELS:
+    candidates = colours[colours[:, 1] <= PURPLE_GREEN * 255]
+    if len(colours) < FEW_PIXELS or len(candidates) < PURPLE_SHARE * len(colours):
         return False
-    red, green, blue = colours.T
+    red, green, blue = candidates.T.astype(np.float64)
     strong = np.minimum(red, blue)
     purple = (green <= PURPLE_GREEN * strong) & (np.abs(red - blue) <= PURPLE_DIFFERENCE * strong) & (strong > 0)
-    return float(purple.mean()) >= PURPLE_SHARE
+    return int(purple.sum()) >= PURPLE_SHARE * len(colours)
 
 
 def duplicates(images: Pictures) -> Marks:
@@ -159,8 +162,3 @@ def count_flags(flags: NDArray[np.uint16]) -> dict[str, int]:
     """Number of views (views,) by flag, those that occur."""
     counts = {name: int((flags >> bit & 1).sum()) for bit, name in enumerate(FLAGS)}
     return {name: count for name, count in counts.items() if count}
-
-
-def _visible(image: Pictures) -> Pictures:
-    """Colours (pixels, 3) of the object."""
-    return image[image[..., 3] >= VISIBLE, :3]

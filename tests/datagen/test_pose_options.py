@@ -143,7 +143,7 @@ def test_contradictions_end_in_one_sentence(folder, line, sentence):
 def test_bad_views_end_the_run_with_status_2_or_leave_the_mesh_out(folder, monkeypatch):
     from enr.datagen import flags
 
-    monkeypatch.setattr(flags, "is_flat", lambda image: True)
+    monkeypatch.setattr(flags, "is_flat", lambda colours: True)
     kept = run("--resolution 4 --views 2 --out kept")
     assert kept.exit_code == 0 and "views flagged: 6 flat_colour" in kept.output
     failed = run("--resolution 4 --views 2 --on-bad fail")
