@@ -92,6 +92,7 @@ def _pictures(manifest: Manifest) -> str:
         ("other pictures", ", ".join(manifest["passes"]) or "none"),
         ("background that readers put behind it", f"{_plain(manifest['background'])} (sRGB in 0..1)"),
         ("materials", _counted(manifest["counts"]["materials"])),
+        ("meshes with missing textures", manifest["counts"]["meshes_with_missing_textures"]),
         *_lens(render),
         *_rows({**poses, **render}),
     ]
