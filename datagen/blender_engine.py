@@ -24,11 +24,15 @@ class EngineError(Exception):
 def set_engine(scene: Any, job: dict[str, Any]) -> None:
     """A job's engine: fixed samples, plain colours, a transparent film, pictures as raw TARGA files.
 
+    Nothing is touched where the last job wanted the same: every touched setting may cost the next picture time.
+
     Raises:
         EngineError: the engine or the device is not there.
     """
-    render = scene.render
-    engine = job.get("engine", "cycles")
+    render, engine = scene.render, job.get("engine", "cycles")
+    wanted = f"{engine} {job.get('device', 'cpu')} {job['samples']}"
+    if scene.get("enr-engine") == wanted:
+        return
     _choose_engine(render, engine)
     render.film_transparent, render.dither_intensity = True, 0.0
     render.use_compositing = render.use_sequencer = False
@@ -42,6 +46,7 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
         scene.eevee.taa_render_samples = job["samples"]
     else:
         _set_workbench(scene.display, job["samples"])
+    scene["enr-engine"] = wanted
 
 
 def _choose_engine(render: Any, engine: str) -> None:
@@ -65,8 +70,6 @@ def _set_cycles(cycles: Any, samples: int) -> None:
 
 def _choose_device(scene: Any, device: str) -> None:
     """Let Cycles compute on all devices of a kind, and on no others."""
-    if scene.get("enr-device") == device:
-        return
     scene.cycles.device = "CPU"
     if device != "cpu":
         preferences: Any = bpy.context.preferences.addons["cycles"].preferences
@@ -81,7 +84,6 @@ def _choose_device(scene: Any, device: str) -> None:
         if not any(item.use for item in preferences.devices):
             raise EngineError(f"Cycles finds no {kind} device")
         scene.cycles.device = "GPU"
-    scene["enr-device"] = device
 
 
 def _set_workbench(display: Any, samples: int) -> None:
