@@ -18,7 +18,8 @@ FORBIDDEN_OUTSIDE = {
     "enr.model": {"bpy", "mathutils", "click", "h5py", "trimesh", "tensorboard"},
     "enr.pipelines": {"bpy", "mathutils"},
 }
-BLENDER_SIDE = ("enr.datagen.worker", "enr.datagen.blender_")
+WORKER = "enr.datagen.worker"
+BLENDER_SIDE = "enr.datagen.blender_"
 BLENDER_LIBRARIES = {"bpy", "bmesh", "mathutils", "numpy", "addon_utils"}
 
 
@@ -30,7 +31,7 @@ def room_of(module: str) -> str:
 
 def runs_inside_blender(module: str) -> bool:
     """The worker script and the modules that it loads."""
-    return module.startswith(BLENDER_SIDE)
+    return module == WORKER or module.startswith(BLENDER_SIDE)
 
 
 def imported_names(node: ast.Import | ast.ImportFrom, modules: set[str]) -> Iterator[str]:
