@@ -10,7 +10,6 @@ import numpy as np
 
 DIES, HANGS, REFUSES, FAILS, DIES_ONCE, WAITS = "dies", "hangs", "refuses", "fails", "dies-once", "waits"
 SWELLS, LIES, BABBLES = "swells", "lies", "babbles"
-STEP_BYTES = 2**24
 
 
 def picture(job: dict) -> np.ndarray:
@@ -21,11 +20,10 @@ def picture(job: dict) -> np.ndarray:
 
 
 def swell() -> None:
-    """Take more and more memory, slowly enough to be seen."""
-    taken = []
-    while True:
-        taken.append(np.ones(STEP_BYTES, np.uint8))
-        time.sleep(0.02)
+    """Take 600 MB and keep them."""
+    taken = np.ones(600 * 2**20, np.uint8)
+    time.sleep(600)
+    taken.sum()
 
 
 def obey(job: dict) -> dict:
