@@ -56,7 +56,7 @@ def run_importer(path: Path, candidates: Candidates) -> bool:
 def _operator(name: str, add_on: str) -> Any:
     """An operator, its add-on enabled where needed; None if this Blender has neither."""
     if add_on == "io_scene_gltf2" and not hasattr(np, "bool"):
-        np.bool = bool  # type: ignore[attr-defined,assignment]  # Blender 3's add-on wants what NumPy 1.24 took away
+        np.bool = bool  # type: ignore[attr-defined]  # Blender 3's add-on wants what NumPy 1.24 took away
     room, _, verb = name.partition(".")
     operator = getattr(getattr(bpy.ops, room), verb)
     for attempt in ("as it is", "with its add-on"):
