@@ -92,8 +92,9 @@ class WorkerProcess:
             return 0.0
 
     def end(self) -> None:
-        """Kill it and let go of it."""
-        self._process.kill()
+        """Kill it, and what it may have started (an installed Blender can be a script), and let go of it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=KILL_SECONDS)
         self._stdin.close()
