@@ -34,9 +34,7 @@ OPTIONS = (
     click.option(
         "--resume", is_flag=True, help="Go on with what is missing or damaged, as running the same command again does."
     ),
-    click.option(
-        "--retry-failed", is_flag=True, help="Render only the meshes that failed in finished shards."
-    ),
+    click.option("--retry-failed", is_flag=True, help="Render only the meshes that failed in finished shards."),
     click.option("--overwrite", is_flag=True, help="Make everything again; shards of other settings are replaced."),
     click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core]."),
     click.option(
