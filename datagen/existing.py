@@ -7,6 +7,7 @@ neither forgotten nor tried for ever.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from enr import __version__
 from enr.datagen import failures
@@ -144,8 +146,8 @@ def check_room(settings: GenerateSettings, shards: Sequence[PlannedShard], repla
 def view_bytes(settings: GenerateSettings) -> int:
     """What a view takes on the disk without compression, about."""
     render = settings.render
-    kinds = {name: dtype().itemsize * (shape[0] if shape else 1) for name, (dtype, shape) in PASS_SHAPES.items()}
-    a_pixel = 4 + sum(kinds[name] for name in getattr(render, "passes", ()) if name in kinds)
+    shapes = [PASS_SHAPES[name] for name in render.look.stored_passes]
+    a_pixel = 4 + sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in shapes)
     return int(render.width_px * render.height_px * a_pixel + TABLE_BYTES)
 
 
