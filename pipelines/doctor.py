@@ -26,6 +26,7 @@ from enr import __version__
 from enr.errors import EnrError
 
 PROBE_SECONDS = 120.0
+REPEATING_EXTRAS = ("all", "dev", "cluster")
 PICTURE_PX = 64
 BLENDER_PROBE = "enr.datagen.blender_devices"
 TORCH_PROBE = """
@@ -90,12 +91,17 @@ def _memory() -> str:
 
 
 def required_packages() -> dict[str, str]:
-    """Extra (empty where always needed) by the name of every package that a full installation has."""
+    """Extra (empty where always needed) by the name of every package that a full installation has.
+
+    Blender's wheel is left out where it does not come for this Python; so are extras that repeat others.
+    """
     found: dict[str, str] = {}
     for requirement in importlib.metadata.requires("enr") or []:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
-        if name and name[0] != "enr" and not (extra and extra[1] in ("all", "dev")):
+        python = re.search(r"python_version == ['\"]([\d.]+)['\"]", requirement)
+        is_for_another_python = python and python[1] != ".".join(map(str, sys.version_info[:2]))
+        if name and name[0] != "enr" and not is_for_another_python and not (extra and extra[1] in REPEATING_EXTRAS):
             found.setdefault(name[0], extra[1] if extra else "")
     return found
 

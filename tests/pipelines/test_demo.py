@@ -115,11 +115,13 @@ def test_a_model_that_did_not_learn_is_told_so(tiny):
     assert not result.has_learned
 
 
-def test_finished_shards_are_kept(tiny):
+def test_a_second_demo_makes_the_same_data_anew(tiny):
     settings, result, _ = tiny
+    before = result.contact_sheet.read_bytes()
     summary = demo.make_data(settings)
-    assert summary.images_made == 0
+    assert summary.images_made == summary.images
     assert summary.contact_sheet == result.contact_sheet
+    assert summary.contact_sheet.read_bytes() == before
 
 
 def test_a_demo_in_a_working_folder_leaves_the_data_there_alone(tmp_path):
