@@ -37,7 +37,7 @@ def save_camera_plot(shards: Sequence[Inspected], title: str, path: Path) -> Pat
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise EnrError("matplotlib is not installed; install it with `pip install 'enr[datagen]'`.") from error
+        raise EnrError("matplotlib is not installed; run `pip install -e '.[datagen]'` in the clone of enr.") from error
     figure = Figure(figsize=(13, 6), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)

@@ -22,7 +22,7 @@ from enr import __version__
 from enr.datagen.export_layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
 from enr.datagen.export_webdataset import TarWriter
 from enr.errors import EnrError
-from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
+from enr.shards import PASS_SHAPES, Table, check_hashes, open_shard, read_tables
 
 ABOUT = "about.json"
 
@@ -60,11 +60,12 @@ def export(
         progress: show a bar on standard error.
 
     Raises:
-        EnrError: a shard cannot be read, the layout has no place for a scene's cameras, or the folder is not empty or
-            cannot be written to.
+        EnrError: a shard cannot be read or is damaged, the layout has no place for a scene's cameras, or the folder is
+            not empty or cannot be written to.
     """
     if layout not in LAYOUTS:
         raise EnrError(f"The layout is {layout!r}; give one of {', '.join(LAYOUTS)}.")
+    _check_intact(shards)
     sources = list(_sources(shards))
     folders = FOLDER_LAYOUTS.get(layout)
     if folders:
@@ -85,6 +86,15 @@ def export(
             f"{out} cannot be written to ({error.strerror or error}); make room or give another --out."
         ) from error
     return Exported(len(sources), sum(len(source.scene) for source in sources), out)
+
+
+def _check_intact(shards: Sequence[Path]) -> None:
+    for path in shards:
+        if damaged := check_hashes(path):
+            raise EnrError(
+                f"{path} is no longer what was written ({', '.join(damaged)}); make it again with the command of its "
+                "dataset card, or copy it again, before it goes elsewhere."
+            )
 
 
 def _sources(shards: Sequence[Path]) -> Iterator[_Source]:

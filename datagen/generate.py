@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enr.datagen.contact_sheet import save_contact_sheet
-from enr.datagen.existing import failures_on_disk
+from enr.datagen.existing import failed_path, failures_on_disk
 from enr.datagen.flags import count_flags
 from enr.datagen.manifest import Records, Run
 from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
 from enr.datagen.record import record_run
 from enr.datagen.shard_run import RunLog, render_shards
+from enr.errors import EnrError
 from enr.shards import read_tables
 
 __all__ = ["RunLog", "Summary", "generate", "render_shards", "summarise"]
@@ -69,6 +70,8 @@ def generate(settings: GenerateSettings, progress: bool = False) -> Summary:
         EnrError: there are no meshes, or what `render_shards` says.
     """
     shards = plan_shards(settings)
+    if settings.retry_failed and not any(shard.path.exists() or failed_path(shard.path).exists() for shard in shards):
+        raise EnrError(f"{settings.out} holds no shard of this data set, so nothing failed; leave --retry-failed out.")
     return summarise(settings, shards, render_shards(settings, shards, progress))
 
 

@@ -51,8 +51,8 @@ def blender_version(executable: Path | None = None) -> str:
         return importlib.metadata.version("bpy")
     except importlib.metadata.PackageNotFoundError as error:
         raise EnrError(
-            "Blender's Python module is not installed; install it with `pip install 'enr[datagen]'` on Python 3.11, "
-            "or name an installed Blender with --blender."
+            "Blender's Python module is not installed; run `pip install -e '.[datagen]'` in the clone of enr with "
+            "Python 3.11, or name an installed Blender with --blender."
         ) from error
 
 

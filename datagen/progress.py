@@ -25,6 +25,8 @@ class Progress:
         if shown and on_terminal:
             self._bar = tqdm(total=images, unit=" images", smoothing=0.05, mininterval=BAR_SECONDS)
         self._is_log = shown and not on_terminal
+        if images:
+            self._say_in_log(f"{images:,} images to make; Blender is started")
 
     def __enter__(self) -> Progress:
         return self
@@ -55,7 +57,11 @@ class Progress:
         """A line of its own."""
         if self._bar is not None:
             self._bar.write(words, file=sys.stderr)
-        elif self._is_log:
+        else:
+            self._say_in_log(words)
+
+    def _say_in_log(self, words: str) -> None:
+        if self._is_log:
             print(words, file=sys.stderr, flush=True)
 
     def _line(self) -> str:

@@ -149,7 +149,7 @@ def _connected(scheduler: str) -> Iterator[Client]:
         from distributed import Client
     except ImportError as error:
         raise EnrError(
-            "Dask is not installed; install it here and on all workers with `pip install 'enr[cluster]'`."
+            "Dask is not installed; run `pip install -e '.[all,cluster]'` in the clone of enr, here and on all workers."
         ) from error
     is_file = Path(scheduler).is_file()
     try:

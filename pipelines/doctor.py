@@ -117,7 +117,7 @@ def check_packages(required: dict[str, str] | None = None) -> tuple[Finding, ...
         try:
             present.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
-            wanted = f"'enr[{extra}]'" if extra else "enr"
+            wanted = f"-e '.[{extra}]'" if extra else "-e ."
             findings.append(Finding("missing", f"Python package {name}", f"pip install {wanted}"))
     return (Finding("ok", ", ".join(present)), *findings)
 

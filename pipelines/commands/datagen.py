@@ -90,7 +90,7 @@ def _report(summary: Summary) -> str:
             f"peak memory of a worker {summary.worker_peak_memory_mb:.0f} MB"
         )
     elif summary.scenes:
-        lines.append("nothing to do: all shards were there already, made with the same settings")
+        lines.append("nothing to do: all that can be rendered was there already, made with the same settings")
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from enr import camera
 from enr.errors import EnrError
@@ -120,6 +121,7 @@ def settled(options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         EnrError: the pose file cannot be read, or does not fit to the other options.
     """
+    _check_heard(options)
     cameras = _given_cameras(options)
     resolution = options["resolution"] or RESOLUTION
     if cameras is not None:
@@ -127,6 +129,11 @@ def settled(options: dict[str, Any]) -> dict[str, Any]:
             resolution = "{}x{}".format(*cameras.size_px)
         cameras = cameras.fitted(*picture_size(resolution))
     group = options["group"] or _group(cameras)
+    if cameras is not None and group == "rot" != _group(cameras):
+        raise EnrError(
+            f"--group rot does not go with {options['poses']}, whose cameras do not all look at the origin from one "
+            "distance; leave --group out."
+        )
     views = options["views"] or _default_views(options, cameras)
     if options["hold_out_patches"]:
         views += options["hold_out_views"]
@@ -157,6 +164,31 @@ def pose_settings(options: dict[str, Any]) -> PoseSettings:
         hold_out=_hold_out(options),
         cameras=options["cameras"],
     )
+
+
+def _check_heard(options: dict[str, Any]) -> None:
+    """Refuse options that were given but that nothing would listen to.
+
+    Raises:
+        EnrError: there is one.
+    """
+    deaf = {"trans": ("elevation_deg", "azimuth_deg", "sphere"), "rot": ("box",)}.get(options["group"], ())
+    given = [name for name in deaf if _is_given(name)]
+    if given:
+        raise EnrError(f"The group {options['group']} has no use for {_as_options(given)}; leave it out.")
+    given = [name for name in ("patch_size_deg", "hold_out_views") if _is_given(name)]
+    if given and not options["hold_out_patches"]:
+        raise EnrError(f"{_as_options(given)} has no use without --hold-out-patches N; give it, too.")
+
+
+def _is_given(name: str) -> bool:
+    """Whether the user wrote that option."""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+
+
+def _as_options(names: list[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
 def _given_cameras(options: dict[str, Any]) -> GivenCameras | None:

@@ -243,3 +243,13 @@ def test_an_export_that_fails_leaves_no_half_written_scene(tmp_path, monkeypatch
     result = run(path, "--to", layout, "--out", tmp_path / "out")
     assert result.exit_code == 2 and "No space left" in result.output
     assert [item for item in (tmp_path / "out").rglob("*") if item.is_file()] == []
+
+
+def test_a_damaged_shard_is_not_exported(tmp_path):
+    path = written(tmp_path, make_toy(TOY))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(EnrError, match="no longer what was written"):
+        export([path], "nerf", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

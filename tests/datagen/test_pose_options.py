@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("fake_worker")
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
-    """A working folder with three meshes and two pose files."""
+    """A working folder with three meshes and three pose files."""
     monkeypatch.chdir(tmp_path)
     blocks = bm.corner_blocks()
     for number in range(3):
@@ -28,6 +28,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     cameras = orbit_camera([0.0, 90.0, 180.0], [0.0, 10.0, 20.0], 1.5)
     write_cameras(tmp_path / "cameras.json", cameras, [intrinsics(20.0, 16, 8)] * 3, (16, 8))
     write_cameras(tmp_path / "bare.json", cameras)
+    write_cameras(tmp_path / "aside.json", orbit_camera([0.0, 90.0], 0.0, 1.5, (0.3, 0.1, 0.0)))
     return tmp_path
 
 
@@ -129,6 +130,11 @@ def test_other_cameras_are_noticed(folder):
         ("--group rot --look-at-jitter 0.1", "rototrans"),
         ("--hold-out-patches 40 --patch-size-deg 40", "fewer or smaller"),
         ("--hold-out-patches 1 --patch-size-deg 0", "patch size"),
+        ("--group trans --elevation-deg -5 5", "no use for --elevation-deg"),
+        ("--group rot --box 0 1 0 1 0 1", "no use for --box"),
+        ("--patch-size-deg 10", "--hold-out-patches N"),
+        ("--poses aside.json --group rot", "leave --group out"),
+        ("--retry-failed", "nothing failed"),
         ("--on-bad explode", "--on-bad"),
         ("--bad clipped", "--bad"),
     ],

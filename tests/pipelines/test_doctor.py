@@ -56,7 +56,7 @@ def test_the_table_covers_what_blender_links_to():
 def test_a_missing_package_is_named_with_its_extra():
     present, missing = doctor.check_packages({"click": "", "no-such-package": "train"})
     assert present.what.startswith("click ")
-    assert str(missing) == "missing  Python package no-such-package: pip install 'enr[train]'"
+    assert str(missing) == "missing  Python package no-such-package: pip install -e '.[train]'"
 
 
 def test_the_required_packages_come_from_the_project_itself():
