@@ -6,6 +6,7 @@ neither forgotten nor tried for ever.
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import os
@@ -117,8 +118,8 @@ def write_failed(shard: PlannedShard, config: dict[str, Any]) -> None:
 def sweep_partials(shards: Sequence[PlannedShard]) -> None:
     """Remove what an interrupted run left of shards that nobody else makes now."""
     for shard in shards:
-        for path in (shard.path, failed_path(shard.path)):
-            path.with_name(path.name + PARTIAL_SUFFIX).unlink(missing_ok=True)
+        for path in shard.path.parent.glob(f"{glob.escape(shard.path.stem)}.*{PARTIAL_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 def check_room(settings: GenerateSettings, shards: Sequence[PlannedShard], replaced: Sequence[Path]) -> None:
