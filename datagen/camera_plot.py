@@ -11,7 +11,8 @@ import numpy as np
 from enr.camera import Array
 from enr.datagen.inspection import Inspected
 from enr.errors import EnrError
-from enr.shards import PARTIAL_SUFFIX, SPLITS
+from enr.files import replacing
+from enr.shards import SPLITS
 
 FRUSTA = 150
 """Most frusta in a plot; more hide each other."""
@@ -131,12 +132,8 @@ def _normalise(shards: Sequence[Inspected]) -> str:
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
     try:
-        figure.savefig(partial, format="png", dpi=100)
-        partial.replace(path)
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", dpi=100)
     except OSError as error:
         raise EnrError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from error
-    finally:
-        partial.unlink(missing_ok=True)

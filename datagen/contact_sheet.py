@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from enr.errors import EnrError
-from enr.shards import PARTIAL_SUFFIX, ShardMeta, open_shard, read_meta, read_tables
+from enr.files import replacing
+from enr.shards import ShardMeta, open_shard, read_meta, read_tables
 
 COLUMNS = 16
 ROWS = 12
@@ -130,10 +131,5 @@ def _grid(tiles: Sequence[Tile], columns: int) -> Tile:
 
 def _save(image: Image.Image, path: Path) -> None:
     """Write a PNG; complete or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
+    with replacing(path) as partial:
         image.save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

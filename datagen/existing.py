@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,9 +23,10 @@ from enr.datagen import failures
 from enr.datagen.failures import Failure
 from enr.datagen.plan import GenerateSettings, PlannedShard
 from enr.errors import EnrError
+from enr.files import PARTIAL_SUFFIX, replacing
 from enr.shard_hashes import is_intact
 from enr.shard_layout import FORMAT, READABLE_VERSIONS
-from enr.shards import PARTIAL_SUFFIX, PASS_SHAPES, check_hashes, read_meta
+from enr.shards import PASS_SHAPES, check_hashes, read_meta
 
 FAILED_FORMAT = "enr-failed-shard"
 FAILED_SUFFIX = ".failed.json"
@@ -104,15 +104,8 @@ def write_failed(shard: PlannedShard, config: dict[str, Any]) -> None:
         "blender_version": shard.blender_version,
         "config": config,
     }
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
-        with partial.open("w", encoding="utf-8") as handle:
-            json.dump(content, handle, sort_keys=True, indent=1)
-            handle.flush()
-            os.fsync(handle.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, sort_keys=True, indent=1), encoding="utf-8")
 
 
 def sweep_partials(shards: Sequence[PlannedShard]) -> None:

@@ -31,6 +31,7 @@ from enr.datagen.manifest import (
     write_manifest,
 )
 from enr.errors import EnrError
+from enr.files import replacing
 from enr.shards import ShardMeta, check_hashes, read_meta, read_tables
 
 SHARD_NAME = re.compile(r"(?P<name>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.h5")
@@ -245,15 +246,11 @@ def _place(shard: Path, out: Path) -> Path:
         if not is_same:
             raise EnrError(f"{target} is there already and differs from {shard}; give another --out.")
         return target
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-    try:
+    with replacing(target) as partial:
         try:
             os.link(shard, partial)
         except OSError:
             shutil.copyfile(shard, partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
     return target
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from tabulate import tabulate
 
 from enr.camera import Group
+from enr.files import replacing
 from enr.pipelines.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, MEAN_TARGET, background_name
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.shards import Split
@@ -252,11 +253,8 @@ def _count(number: int, noun: str) -> str:
 
 def write_json(report: Report) -> None:
     """Write the report to its `json_path`, complete or not at all. NaN becomes null."""
-    path = report.json_path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(_plain(as_dict(report)), indent=2, allow_nan=False) + "\n")
-    partial.replace(path)
+    with replacing(report.json_path) as partial:
+        partial.write_text(json.dumps(_plain(as_dict(report)), indent=2, allow_nan=False) + "\n")
 
 
 def as_dict(report: Report) -> dict[str, Any]:

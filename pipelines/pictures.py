@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from enr.files import replacing
+
 GAP_PX = 2
 FONT_PX = 12
 PAPER = (255, 255, 255)
@@ -152,11 +154,6 @@ def _format(path: Path) -> str:
 
 def _publish(path: Path, write: Callable[[Path], None]) -> Path:
     """Write under another name first, then rename: a reader never meets half a picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as partial:
         write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path

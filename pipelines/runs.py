@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from enr.errors import EnrError
+from enr.files import replacing
 
 RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
@@ -86,10 +87,8 @@ def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
 
 def write_config(run: Run) -> None:
     """Write `config.yaml`, complete or not at all."""
-    path = run.folder / CONFIG_NAME
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(yaml.safe_dump(run.config, sort_keys=False))
-    partial.replace(path)
+    with replacing(run.folder / CONFIG_NAME) as partial:
+        partial.write_text(yaml.safe_dump(run.config, sort_keys=False))
 
 
 def open_run(path: Path) -> Run:

@@ -52,6 +52,7 @@ from numpy.typing import NDArray
 
 from enr.camera import Group
 from enr.errors import EnrError
+from enr.files import PARTIAL_SUFFIX
 from enr.shard_hashes import attributes_sha256, data_sets, is_intact, seal, values_sha256
 from enr.shard_layout import (
     FLAGS,
@@ -90,7 +91,6 @@ __all__ = [
     "write_shard",
 ]
 
-PARTIAL_SUFFIX = ".partial"
 PRINT_HASHES = "import pathlib, sys; from enr import shards; print(*shards._wrong_hashes(pathlib.Path(sys.argv[1])))"
 MEMORY_STEP = 2**24
 """Bytes by which a file in memory grows."""

@@ -23,7 +23,7 @@ from enr.datagen.jobs import RenderSettings
 from enr.datagen.plan import GenerateSettings
 from enr.datagen.pool import PoolSettings
 from enr.errors import EnrError
-from enr.shards import PARTIAL_SUFFIX
+from enr.files import PARTIAL_SUFFIX
 
 VIEWS = 3
 FINE = [f"mesh{number}" for number in range(8)]

@@ -14,9 +14,10 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.camera import invert_rigid
 from enr.errors import EnrError
+from enr.files import PARTIAL_SUFFIX
 from enr.pipelines.data import ViewSet, composite, find_shards
 from enr.pipelines.loader import PairLoader
-from enr.shards import PARTIAL_SUFFIX, write_shard
+from enr.shards import write_shard
 
 PAIRS_PER_S = 20_000
 
