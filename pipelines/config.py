@@ -18,6 +18,7 @@ from enr.model.losses import LossWeights
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
+Clock = Literal["wall", "process"]
 T = TypeVar("T")
 
 MAX_SEED = 2**63
@@ -31,6 +32,8 @@ class TrainConfig:
     Attributes:
         steps: training ends after so many steps...
         max_minutes: ...or after so many minutes of training, whichever comes first (None: no limit).
+        clock: what minutes are: `wall`, or `process`, the processor time of this process, which compares models fairly
+            on a busy machine (CPU alone, the same number of threads).
         batch_size: scenes a step.
         targets: targets of each encoded source; targets + 1 views of each scene are all rendered from each other, so
             1 means pairs, used in both directions.
@@ -55,6 +58,7 @@ class TrainConfig:
 
     steps: int = 100_000
     max_minutes: float | None = None
+    clock: Clock = "wall"
     batch_size: int = 16
     targets: int = 1
     ema: float = 0.0

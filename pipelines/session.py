@@ -80,12 +80,14 @@ class Session:
     def __init__(self, parts: SessionParts, say: Callable[[str], None]) -> None:
         """Prepare the probes and the journal."""
         self._parts, self._config, self._trainer = parts, parts.config, parts.trainer
+        self._now_s = time.process_time if parts.config.clock == "process" else time.perf_counter
         self._say_plain = say
         resumed = parts.resumed or {}
         self._elapsed_before_s = float(resumed.get("elapsed_s", 0.0))
         self._best_db = float(resumed.get("best_psnr_db", -math.inf))
         self._first_step = parts.trainer.step
-        self._started_s = self._saved_s = time.perf_counter()
+        self._started_s = self._now_s()
+        self._saved_s = time.perf_counter()
         self._aside_s = 0.0
         self._shown_s = -math.inf
         self._has_validation = bool(parts.view_set.scenes("val"))
@@ -101,7 +103,7 @@ class Session:
         share = self._progress()
         validations = Ticker(self._config.validations, share)
         frames = Ticker(self._config.frames, share, EARLY_POWER)
-        self._aside_s = time.perf_counter() - self._started_s
+        self._aside_s = self._now_s() - self._started_s
         try:
             with self._open_bar() as self._bar:
                 if not self._trainer.step:
@@ -223,7 +225,7 @@ class Session:
         return Probe(view_set, triples, self._trainer.device)
 
     def _elapsed_s(self) -> float:
-        return self._elapsed_before_s + time.perf_counter() - self._started_s
+        return self._elapsed_before_s + self._now_s() - self._started_s
 
     def _moment(self) -> Moment:
         return Moment(self._trainer.step, self._elapsed_s())
@@ -236,11 +238,11 @@ class Session:
         """Leave the time inside out of images/s: it belongs to the training, but to no step of it."""
         if self._trainer.device.type == "cuda":
             torch.cuda.synchronize(self._trainer.device)  # steps that were only queued so far
-        started = time.perf_counter()
+        started_s = self._now_s()
         try:
             yield
         finally:
-            self._aside_s += time.perf_counter() - started
+            self._aside_s += self._now_s() - started_s
 
     def _images_per_s(self) -> float:
         steps = self._trainer.step - self._first_step
@@ -248,7 +250,7 @@ class Session:
 
     def _step_seconds(self) -> float:
         """Time of this session's steps alone."""
-        return time.perf_counter() - self._started_s - self._aside_s
+        return self._now_s() - self._started_s - self._aside_s
 
     def _open_bar(self) -> tqdm[Any]:
         form = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"

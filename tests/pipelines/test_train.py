@@ -197,6 +197,17 @@ def test_max_minutes_ends_a_run(shards, tmp_path):
     assert read_metrics(outcome.run.metrics)[-1]["elapsed_s"] >= 3
 
 
+def test_processor_time_does_not_run_while_the_process_waits(shards, tmp_path):
+    def wait(step):
+        time.sleep(1.0)
+        return False
+
+    started_s = time.perf_counter()
+    outcome, _ = run(settings_for(shards, tmp_path, "steps=3", "clock=process", "device=cpu"), stop=wait)
+    wall_s = time.perf_counter() - started_s
+    assert read_metrics(outcome.run.metrics)[-1]["elapsed_s"] < wall_s - 2.5
+
+
 def test_the_moving_average_equals_its_slow_twin(shards):
     from enr.model import Renderer
     from enr.pipelines.prepare import resolve_config
