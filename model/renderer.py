@@ -13,6 +13,7 @@ from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_fro
 from enr.errors import EnrError
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
+from enr.model.fusion import fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.warp import Cube, Frustum, frustum_warp, resample_volume, rigid_warp, spherical_mask
@@ -133,6 +134,29 @@ class Renderer(nn.Module):
             return rigid_warp(scene, motion, self.cube)
         return frustum_warp(scene, motion, self.frustum)
 
+    def fuse(self, scenes: Tensor, target_from_sources: Tensor) -> Tensor:
+        """Several scenes of one object, each moved into the frame of one target camera, as one scene.
+
+        Args:
+            scenes: (b, sources, *config.scene_shape).
+            target_from_sources: (b, sources, 4, 4) from each source's camera to the target's.
+
+        Returns:
+            (b, *config.scene_shape): the mean weighted by visibility (`enr.model.fusion`); of one source, its
+            `transform`.
+
+        Raises:
+            EnrError: a matrix is not rigid, or the shapes do not fit.
+        """
+        motion = torch.as_tensor(target_from_sources)
+        if scenes.ndim != 6 or not scenes.shape[1] or motion.shape != (*scenes.shape[:2], 4, 4):
+            raise EnrError(
+                f"Scenes of shape {tuple(scenes.shape)} and target_from_sources of shape {tuple(motion.shape)} do not "
+                "belong together; expected (batch, sources, channels, depth, height, width) and (batch, sources, 4, 4)."
+            )
+        moved = self.transform(scenes.flatten(0, 1), motion.flatten(0, 1))
+        return fuse_scenes(moved.unflatten(0, scenes.shape[:2]), self.config.has_visibility)
+
     def rotate(self, scene: Tensor, rotation_matrix: Tensor) -> Tensor:
         """The scene turned about the target point (published implementation).
 
@@ -239,9 +263,24 @@ class Renderer(nn.Module):
         Returns:
             (n, 3, height, width) in [0, 1], clamped.
         """
-        scene = self.inverse_render(image[None])
-        chunks = torch.as_tensor(target_from_source).split(batch_size)
-        views = [self.render(self.transform(scene.expand(len(chunk), -1, -1, -1, -1), chunk)) for chunk in chunks]
+        motions = torch.as_tensor(target_from_source)
+        return self.generate_from_sources(image[None], motions[:, None], batch_size)
+
+    @torch.no_grad()
+    def generate_from_sources(self, images: Tensor, target_from_sources: Tensor, batch_size: int = 16) -> Tensor:
+        """Many views of the object in several pictures, each of which is encoded once.
+
+        Args:
+            images: (sources, 3, height, width) in [0, 1].
+            target_from_sources: (n, sources, 4, 4) the motions from each picture's camera to each wanted one.
+            batch_size: how many are rendered at a time.
+
+        Returns:
+            (n, 3, height, width) in [0, 1], clamped.
+        """
+        scenes = self.inverse_render(images)
+        chunks = torch.as_tensor(target_from_sources).split(batch_size)
+        views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
 
     @property

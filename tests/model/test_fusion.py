@@ -1,0 +1,135 @@
+"""Laws of fusing several sources' scenes, and a slow twin; renderers of every kind take several pictures."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enr.errors import EnrError
+from enr.model.config import RendererConfig
+from enr.model.fusion import fuse_scenes
+from enr.model.renderer import Renderer
+
+CELLS = (2, 3, 2)
+
+
+def moved_scenes(sources: int, seed: int, batch: int = 2, channels: int = 3) -> torch.Tensor:
+    """Random scenes as a warp leaves them: multiplied by their visibility, which is 0 or 1 in many cells."""
+    numbers = torch.Generator().manual_seed(seed)
+    visibility = (3 * torch.rand(batch, sources, 1, *CELLS, generator=numbers, dtype=torch.float64) - 1).clamp(0, 1)
+    content = torch.randn(batch, sources, channels, *CELLS, generator=numbers, dtype=torch.float64)
+    return torch.cat([content * visibility, visibility], dim=2)
+
+
+seeds, counts = st.integers(0, 2**32 - 1), st.integers(1, 5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, counts)
+def test_fusion_equals_its_slow_twin(seed, sources):
+    scenes = moved_scenes(sources, seed)
+    fused = fuse_scenes(scenes, has_visibility=True)
+    for batch, place in itertools.product(range(len(scenes)), itertools.product(*map(range, CELLS))):
+        cells = [scenes[(batch, source, slice(None), *place)] for source in range(sources)]
+        seen = [(cell[:-1] / cell[-1], cell[-1]) for cell in cells if cell[-1] > 0]
+        most = max((visibility for _, visibility in seen), default=torch.tensor(0.0, dtype=torch.float64))
+        mean = sum(values * visibility for values, visibility in seen) / sum(
+            visibility for _, visibility in seen or [(0, 1)]
+        )
+        expected = torch.cat([mean * most * torch.ones(3, dtype=torch.float64), most[None]])
+        torch.testing.assert_close(fused[(batch, slice(None), *place)], expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, counts, st.booleans())
+def test_one_source_however_often_is_left_as_it_is(seed, times, has_visibility):
+    scene = moved_scenes(1, seed)
+    fused = fuse_scenes(scene.expand(-1, times, -1, -1, -1, -1), has_visibility)
+    torch.testing.assert_close(fused, scene[:, 0])
+    if times == 1:
+        assert torch.equal(fused, scene[:, 0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.permutations(range(4)), st.booleans())
+def test_the_order_of_the_sources_does_not_matter(seed, order, has_visibility):
+    scenes = moved_scenes(4, seed)
+    torch.testing.assert_close(fuse_scenes(scenes[:, order], has_visibility), fuse_scenes(scenes, has_visibility))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, counts)
+def test_a_source_that_sees_nothing_contributes_nothing(seed, sources):
+    scenes = moved_scenes(sources, seed)
+    blind = torch.zeros_like(scenes[:, :1])
+    fused = fuse_scenes(torch.cat([scenes, blind], dim=1), has_visibility=True)
+    torch.testing.assert_close(fused, fuse_scenes(scenes, has_visibility=True))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.integers(2, 4))
+def test_content_is_a_mean_and_visibility_never_falls(seed, sources):
+    scenes = moved_scenes(sources, seed)
+    fused = fuse_scenes(scenes, has_visibility=True)
+    visibility = scenes[:, :, -1]
+    assert torch.equal(fused[:, -1], visibility.amax(dim=1))
+    values = scenes[:, :, :-1] / scenes[:, :, -1:].clamp_min(1e-12)
+    got = fused[:, :-1] / fused[:, -1:].clamp_min(1e-12)
+    unseen = (visibility == 0)[:, :, None].expand_as(values)
+    low, high = values.masked_fill(unseen, torch.inf).amin(dim=1), values.masked_fill(unseen, -torch.inf).amax(dim=1)
+    seen = (fused[:, -1:] > 0).expand_as(got)
+    assert (got[seen] >= low[seen] - 1e-9).all() and (got[seen] <= high[seen] + 1e-9).all()
+
+
+def test_gradients_reach_every_source_that_sees_and_are_finite():
+    scenes = moved_scenes(3, seed=5).requires_grad_()
+    fuse_scenes(scenes, has_visibility=True).square().sum().backward()
+    assert scenes.grad is not None and scenes.grad.isfinite().all()
+    seen = (scenes[:, :, -1:] > 0).expand_as(scenes[:, :, :-1])
+    assert (scenes.grad[:, :, :-1][seen] != 0).all()
+
+
+def test_one_picture_is_the_single_source_case(config, motions):
+    model = Renderer(config).eval()
+    image, motion = torch.rand(3, *config.image_shape[1:]), motions(3)
+    expected = model.generate_novel_views(image, motion)
+    one = model.render(model.transform(model.inverse_render(image[None]).expand(3, *config.scene_shape), motion))
+    torch.testing.assert_close(one.clamp(0, 1), expected)
+    torch.testing.assert_close(model.generate_from_sources(image[None], motion[:, None], batch_size=2), expected)
+    twice = model.generate_from_sources(image.expand(2, -1, -1, -1), motion[:, None].expand(-1, 2, -1, -1))
+    torch.testing.assert_close(twice, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_second_picture_counts_and_the_order_of_pictures_does_not(config, motions):
+    model = Renderer(config).eval()
+    images, motion = torch.rand(2, *config.image_shape), motions(6).reshape(3, 2, 4, 4)
+    scene = model.inverse_render(images)
+    fused = model.fuse(scene.expand(3, *scene.shape), motion)
+    torch.testing.assert_close(model.fuse(scene.flip(0).expand(3, *scene.shape), motion.flip(1)), fused)
+    alone = model.transform(scene[:1].expand(3, *config.scene_shape), motion[:, 0])
+    assert not torch.allclose(fused, alone)
+    assert model.generate_from_sources(images, motion).shape == (3, *config.image_shape)
+
+
+def test_the_conditioned_comparison_takes_several_pictures_too(small, motions):
+    config = RendererConfig(**{**small, "warp": "conditioned", "projection": "fold"})
+    model = Renderer(config).eval()
+    images, motion = torch.rand(2, *config.image_shape), motions(2)
+    codes = model.transform(model.inverse_render(images), motion)
+    views = model.generate_from_sources(images, motion[None])
+    torch.testing.assert_close(views, model.render(codes.mean(dim=0)[None]).clamp(0, 1))
+
+
+def test_scenes_and_motions_that_do_not_belong_together_are_refused(small, motions):
+    model = Renderer(RendererConfig(**small))
+    scenes = torch.zeros(2, 3, *model.config.scene_shape)
+    with pytest.raises(EnrError, match="do not belong together; expected"):
+        model.fuse(scenes, motions(4).reshape(2, 2, 4, 4))
+    with pytest.raises(EnrError, match="do not belong together; expected"):
+        model.fuse(scenes[:, :0], torch.zeros(2, 0, 4, 4))
+    with pytest.raises(EnrError, match="rigid"):
+        model.fuse(scenes, 2 * motions(6).reshape(2, 3, 4, 4))
