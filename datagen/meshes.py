@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from enr.datagen.mesh_archives import open_archive
@@ -20,6 +21,8 @@ from enr.datagen.mesh_formats import (
     why_not_read,
 )
 from enr.errors import EnrError
+
+DRAW_SALT = b"enr draw\n"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,19 @@ def find_meshes(paths: Sequence[Path]) -> tuple[MeshSource, ...]:
         for scene_id, source in zip(names, found.values(), strict=True)
     )
     return tuple(sorted(sources, key=lambda source: source.scene_id))
+
+
+def draw_meshes(sources: Sequence[MeshSource], limit: int | None) -> tuple[MeshSource, ...]:
+    """At most `limit` of the sources, in their order; None for all.
+
+    A hash of the id decides, so that a larger limit keeps what a smaller one drew, and more meshes replace few of them.
+    The hash is another one than that of the splits, of which it draws fair shares.
+    """
+    if limit is None or limit >= len(sources):
+        return tuple(sources)
+    ranks = {source.scene_id: sha256(DRAW_SALT + source.scene_id.encode()).digest() for source in sources}
+    kept = set(sorted(ranks, key=ranks.__getitem__)[:limit])
+    return tuple(source for source in sources if source.scene_id in kept)
 
 
 def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from enr.datagen.flags import KEEP, OnBad
 from enr.datagen.installed_blender import blender_version
 from enr.datagen.jobs import RenderSettings, render_config
-from enr.datagen.meshes import MeshSource, find_meshes, mesh_sha256
+from enr.datagen.meshes import MeshSource, draw_meshes, find_meshes, mesh_sha256
 from enr.datagen.pool import PoolSettings
 from enr.datagen.pose_settings import PoseSettings, pose_config
 from enr.datagen.splits import assign_splits
@@ -29,6 +29,7 @@ class GenerateSettings:
 
     Attributes:
         meshes: files and folders to search for meshes.
+        max_meshes: at most so many of them, drawn by a hash of their ids; None for all.
         views: pictures of each mesh.
         poses: the group and its ranges.
         render: picture size, lens, samples, materials, seed.
@@ -58,6 +59,7 @@ class GenerateSettings:
     part: tuple[int, int] | None = None
     command: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
+    max_meshes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def plan_scenes(settings: GenerateSettings) -> tuple[PlannedScene, ...]:
 
 def _layout(settings: GenerateSettings) -> dict[Path, tuple[PlannedScene, ...]]:
     """The scenes of each shard, or of each that is the part's, before their meshes are read."""
-    sources = find_meshes(settings.meshes)
+    sources = draw_meshes(find_meshes(settings.meshes), settings.max_meshes)
     splits = assign_splits([source.scene_id for source in sources], settings.split_shares)
     scenes = [PlannedScene(source, splits[source.scene_id], sha256="") for source in sources]
     picture_bytes = settings.render.width_px * settings.render.height_px * 4

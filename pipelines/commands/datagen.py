@@ -31,9 +31,9 @@ def command(**options: Any) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
     try:
         if options["dry_run"]:
-            click.echo(_forecast(_settings(options)))
+            click.echo(_forecast(settings_of(options)))
             return
-        summary = _generate(_settings(options), options)
+        summary = _generate(settings_of(options), options)
     except KeyboardInterrupt:
         click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
         sys.exit(INTERRUPTED)
@@ -58,12 +58,18 @@ def _forecast(settings: GenerateSettings) -> str:
     return describe(estimate(settings))
 
 
-def _settings(options: dict[str, Any]) -> GenerateSettings:
+def settings_of(options: dict[str, Any]) -> GenerateSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: options contradict each other, or a file that they name cannot be read.
+    """
     from enr.datagen.plan import GenerateSettings
 
     options = poses.settled(options)
     return GenerateSettings(
         meshes=options["meshes"],
+        max_meshes=options["max_meshes"],
         views=options["views"],
         poses=poses.pose_settings(options),
         render=pictures.render_settings(options),

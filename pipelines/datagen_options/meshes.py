@@ -9,6 +9,11 @@ import click
 
 OPTIONS = (
     click.option(
+        "--max-meshes",
+        type=click.IntRange(1),
+        help="At most so many of the meshes, drawn by a hash of their ids [default: all].",
+    ),
+    click.option(
         "--up-axis",
         type=click.Choice(["auto", "y", "z"]),
         default="auto",

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from enr.datagen.mesh_formats import MESH_SUFFIXES, stored_up_axis
 from enr.datagen.meshes import (
     MeshSource,
+    draw_meshes,
     find_meshes,
     mesh_sha256,
     unread_files,
 )
+from enr.datagen.splits import assign_splits
 from enr.datagen.triangles import READ_BY_BLENDER_ALONE, load_triangles, normalisation
 from enr.errors import EnrError
 
@@ -89,6 +91,29 @@ def test_a_mesh_given_twice_is_one_mesh(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "abc")
     (tmp_path / "abc" / "loop").symlink_to(tmp_path)
     assert len(find_meshes([tmp_path, tmp_path / "abc", tmp_path / "abc" / "model.obj"])) == 1
+
+
+@given(st.sets(st.text("abc123", min_size=1), max_size=30), st.integers(1, 40), st.integers(1, 40))
+def test_a_larger_draw_keeps_what_a_smaller_one_drew(names, small, more):
+    sources = tuple(MeshSource(name, Path(f"{name}.obj")) for name in sorted(names))
+    few, many = draw_meshes(sources, small), draw_meshes(sources, small + more)
+    assert len(few) == min(small, len(sources))
+    assert set(few) <= set(many)
+    assert list(few) == [source for source in sources if source in few]
+    assert draw_meshes(sources, None) == sources
+
+
+def test_another_mesh_replaces_at_most_one_that_was_drawn():
+    sources = tuple(MeshSource(f"chair-{number}", Path(f"{number}.obj")) for number in range(100))
+    before, after = set(draw_meshes(sources[1:], 20)), set(draw_meshes(sources, 20))
+    assert len(before - after) <= 1
+
+
+def test_a_draw_takes_a_fair_share_of_each_split():
+    sources = tuple(MeshSource(f"chair-{number}", Path(f"{number}.obj")) for number in range(4000))
+    drawn = [source.scene_id for source in draw_meshes(sources, 1000)]
+    trained = [name for name, split in assign_splits(drawn).items() if split == "train"]
+    assert 0.82 < len(trained) / len(drawn) < 0.90
 
 
 def test_a_folder_of_links_goes_by_the_links_names(tmp_path):
