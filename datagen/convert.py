@@ -23,6 +23,7 @@ from enr.datagen.convert_pictures import read_picture, touches_border
 from enr.datagen.convert_scenes import PosedScene, gather_scenes
 from enr.datagen.flags import view_flags
 from enr.datagen.plan import SHARD_BYTES, WHITE, Compression
+from enr.datagen.resample import shrink
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
 from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard
@@ -42,7 +43,8 @@ class ConvertSettings:
         split: `folders` takes the split that a folder above the scene is named after, and a hash of the scene's id
             where none is; `hash` always the latter; `train`, `val`, `test`: all scenes there.
         radius: distance of the cameras from the point looked at, object units.
-        focal_px: focal length in pixels; the layout's own for the pictures' width if None.
+        focal_px: focal length in pixels of the pictures in the folder; the layout's own for their width if None.
+        resolution: width and height in pixels of the pictures to store, shrunk by area; as they are if None.
         compression: `none` or `gzip`.
         overwrite: replace shards of an earlier conversion.
     """
@@ -53,6 +55,7 @@ class ConvertSettings:
     split: SplitChoice = "folders"
     radius: float = RADIUS
     focal_px: float | None = None
+    resolution: tuple[int, int] | None = None
     compression: Compression = "none"
     overwrite: bool = False
 
@@ -90,11 +93,18 @@ class _Scene:
 
 @dataclass(frozen=True)
 class _Lens:
-    """What all pictures of a conversion share."""
+    """What all pictures of a conversion share.
+
+    Attributes:
+        width_px, height_px: size of the stored pictures.
+        K: (3, 3) of the stored pictures.
+        found_px: width and height of the pictures in the folder.
+    """
 
     width_px: int
     height_px: int
     K: NDArray[np.float64]
+    found_px: tuple[int, int]
 
 
 def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
@@ -168,9 +178,27 @@ def _group(scene: PosedScene) -> Group:
 
 
 def _lens(settings: ConvertSettings, picture: Path) -> _Lens:
-    height_px, width_px = read_picture(picture).shape[:2]
-    focal_px = settings.focal_px or FOCAL_OVER_WIDTH[settings.layout] * width_px
-    return _Lens(width_px, height_px, intrinsics(focal_px, width_px, height_px))
+    found_height, found_width = read_picture(picture).shape[:2]
+    width_px, height_px = settings.resolution or (found_width, found_height)
+    _check_resolution((found_width, found_height), (width_px, height_px))
+    found_focal_px = settings.focal_px or FOCAL_OVER_WIDTH[settings.layout] * found_width
+    focal_px = found_focal_px * width_px / found_width
+    return _Lens(width_px, height_px, intrinsics(focal_px, width_px, height_px), (found_width, found_height))
+
+
+def _check_resolution(found: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Pictures become smaller and keep their shape, so that pixels stay square."""
+    (width, height), (new_width, new_height) = found, wanted
+    if new_width > width or new_height > height:
+        raise EnrError(
+            f"The pictures have {width}x{height} px and cannot be made {new_width}x{new_height} px without inventing "
+            "detail; give a smaller --resolution."
+        )
+    if new_width * height != new_height * width:
+        raise EnrError(
+            f"The pictures have {width}x{height} px, --resolution {new_width}x{new_height} is of another shape; give a "
+            f"size in the same proportion, such as {width // 2}x{height // 2}."
+        )
 
 
 def _plan(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens) -> dict[Path, list[_Scene]]:
@@ -242,6 +270,7 @@ def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
             "folder": settings.folder.resolve().name,
             "radius": settings.radius,
             "focal_px": float(lens.K[0, 0]),
+            "found_px": list(lens.found_px),
             "split": settings.split,
         },
         "background": list(WHITE),
@@ -252,8 +281,7 @@ def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
 def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[str, Any]:
     """The pictures and the per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
     posed, views = scene.posed, len(scene.posed.pictures)
-    images = _read_pictures(posed.pictures, lens)
-    clipped = touches_border(images[..., 3])
+    images, clipped = _read_pictures(posed.pictures, lens)
     return {
         "images": images,
         "world_from_camera": posed.cameras.world_from_camera(settings.radius),
@@ -272,17 +300,22 @@ def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[s
     }
 
 
-def _read_pictures(paths: Sequence[Path], lens: _Lens) -> NDArray[np.uint8]:
+def _read_pictures(paths: Sequence[Path], lens: _Lens) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Pictures as they are stored, and whether the object reaches the border of the picture that was found."""
     images = np.empty((len(paths), lens.height_px, lens.width_px, 4), dtype=np.uint8)
+    clipped = np.empty(len(paths), dtype=np.bool_)
     for row, path in enumerate(paths):
         picture = read_picture(path)
-        if picture.shape != images.shape[1:]:
+        size_px = (picture.shape[1], picture.shape[0])
+        if size_px != lens.found_px:
             raise EnrError(
-                f"{path} has {picture.shape[1]}x{picture.shape[0]} px, others have {lens.width_px}x{lens.height_px}; "
+                f"{path} has {size_px[0]}x{size_px[1]} px, others have {lens.found_px[0]}x{lens.found_px[1]}; "
                 "convert pictures of one size at a time."
             )
-        images[row] = picture
-    return images
+        clipped[row] = touches_border(picture[None, ..., 3])[0]
+        is_stored_size = size_px == (lens.width_px, lens.height_px)
+        images[row] = picture if is_stored_size else shrink(picture, lens.width_px, lens.height_px)
+    return images, clipped
 
 
 def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[str, Any]:

@@ -43,18 +43,24 @@ INTERRUPTED = 130
 @click.option(
     "--focal-px",
     type=click.FloatRange(0, min_open=True),
-    help="Focal length in pixels [default: 131.25 (apple) or 177.78 (uva) at 128 px, in proportion to the width].",
+    help="Focal length in pixels of the pictures in FOLDER [default: 131.25 (apple) or 177.78 (uva) at 128 px, in "
+    "proportion to the width].",
+)
+@click.option(
+    "--resolution", help="Shrink the pictures to N or WIDTHxHEIGHT pixels, by area [default: they stay as they are]."
 )
 @click.option(
     "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
-def command(**options: Any) -> None:
+def command(resolution: str | None, **options: Any) -> None:
     """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
     from enr.datagen.convert import ConvertSettings, convert
+    from enr.pipelines.datagen_options.pictures import picture_size
 
+    size_px = picture_size(resolution) if resolution is not None else None
     try:
-        converted = convert(ConvertSettings(**options), progress=True)
+        converted = convert(ConvertSettings(**options, resolution=size_px), progress=True)
     except KeyboardInterrupt:
         click.echo("Stopped; nothing was written.", err=True)
         raise SystemExit(INTERRUPTED) from None
