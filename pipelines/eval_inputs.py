@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +12,8 @@ import numpy as np
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
 from enr.pipelines.data import Scene, ViewSet
-from enr.pipelines.runs import CONFIG_NAME, RUNS, Run, latest_run, open_run, standing
+from enr.pipelines.initial import earlier_groups
+from enr.pipelines.runs import RUNS, Run, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS, Split
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class EvalSettings:
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
+        equivariance: measure how far moved scenes are from the scenes of the pictures there; triples the time.
         max_scenes: at most so many scenes of each group and split, drawn by the seed.
         seed: decides which other view's pose the model is told, and the draw of `max_scenes`.
         batch_size: pictures rendered at a time.
@@ -55,6 +57,7 @@ class EvalSettings:
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
     untrained: bool = False
+    equivariance: bool = False
     max_scenes: int | None = None
     seed: int = 0
     batch_size: int = 16
@@ -111,31 +114,30 @@ def find_origin(settings: EvalSettings) -> Origin:
 
 
 def _find_checkpoint(settings: EvalSettings) -> tuple[Path, Run | None]:
-    path = settings.checkpoint
-    if path is None:
-        return _checkpoint_of(open_run(latest_run(settings.runs)))
-    if not path.exists():
-        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
-    if (path / CONFIG_NAME).is_file():
-        return _checkpoint_of(open_run(path))
-    holders = [folder for folder in path.resolve().parents if (folder / CONFIG_NAME).is_file()]
-    inside_a_run = holders and (holders[0] / "checkpoints") in path.resolve().parents
-    return path, open_run(holders[0]) if inside_a_run else None
-
-
-def _checkpoint_of(run: Run) -> tuple[Path, Run]:
-    """The run's best checkpoint, or its last one where no validation has been run yet."""
-    for folder in (standing(run.best), standing(run.last)):
-        if folder.is_dir():
-            return folder, run
-    raise EnrError(f"The run {run.folder} holds no checkpoint yet; continue it with `enr train --resume`.")
+    if settings.checkpoint is None:
+        run = open_run(latest_run(settings.runs))
+        return checkpoint_of(run), run
+    return find_checkpoint(settings.checkpoint)
 
 
 def learned_groups(metadata: dict[str, Any]) -> tuple[Group, ...]:
-    """The groups that a checkpoint learned, as its metadata says; all of them where it does not."""
+    """The groups that a checkpoint learned, as its metadata says; all of them where it does not.
+
+    Those that it learned before it was fine-tuned belong to them.
+    """
     stated = metadata.get("groups", metadata.get("group", GROUPS))
     names = [stated] if isinstance(stated, str) else list(stated)
-    return tuple(group for group in GROUPS if group in names)
+    return tuple(group for group in GROUPS if group in names or group in earlier_groups(metadata))
+
+
+def forgotten_note(metadata: dict[str, Any], groups: Iterable[Group]) -> list[str]:
+    """A word about groups that a checkpoint learned before it was fine-tuned, but not since."""
+    earlier = set(earlier_groups(metadata)) - {*metadata.get("group", ())}
+    return [
+        f"{group}: learned before the fine-tuning, not in it; the model may have forgotten some of it."
+        for group in dict.fromkeys(groups)
+        if group in earlier
+    ]
 
 
 def choose_groups(settings: EvalSettings, view_set: ViewSet, learned: Sequence[Group]) -> tuple[Group, ...]:

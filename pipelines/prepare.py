@@ -15,6 +15,7 @@ from enr.camera import near_far
 from enr.errors import EnrError
 from enr.pipelines.config import Config, Preset, override, read_preset, resolve
 from enr.pipelines.data import ViewSet
+from enr.pipelines.initial import Initial, check_architecture, check_size
 from enr.pipelines.loader import check_pairs
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.shards import SPLITS
@@ -36,17 +37,20 @@ def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Prese
     return preset, words + " Choose another with --preset."
 
 
-def resolve_config(view_set: ViewSet, name: str | None, assignments: Sequence[str]) -> tuple[Config, str]:
+def resolve_config(
+    view_set: ViewSet, name: str | None, assignments: Sequence[str], initial: Initial | None = None
+) -> tuple[Config, str]:
     """The configuration for these shards on this machine, and a line about the preset.
 
     Args:
         view_set: the data.
         name: of a preset; chosen if None.
         assignments: `key=value` overrides.
+        initial: the checkpoint to start from, whose architecture it must be.
 
     Raises:
-        EnrError: an unknown preset or key, a preset for another picture size, a value that does not fit, or data that
-            cannot be trained on.
+        EnrError: an unknown preset or key, a preset for another picture size or architecture, a value that does not
+            fit, or data that cannot be trained on.
     """
     check_pairs(view_set.scenes("train"), "train")
     held_out = view_set.scenes("val")
@@ -56,10 +60,27 @@ def resolve_config(view_set: ViewSet, name: str | None, assignments: Sequence[st
     # The device may be set by an override, and the preset depends on the device: look at the overrides first.
     wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")
     preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, choose_device(wanted))
+    if initial is not None:
+        check_size(initial, view_set)
+        preset, words = _preset_of(initial, preset, name)
     config = resolve(override(preset, assignments), camera_of(view_set), size_px)
+    if initial is not None:
+        check_architecture(initial, config.model)
     device = choose_device(config.train.device)
     precision = choose_precision(config.train.precision, device)
     return dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision)), words
+
+
+def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Preset, str]:
+    """The starting point of a training that starts from a checkpoint: the preset asked for, or the checkpoint's own."""
+    start = f"The weights start from {initial.describe()}"
+    if name:
+        return preset, f"Preset {name}. {start}."
+    own = initial.preset()
+    if own is not None:
+        return own, f"{start}; the training goes by its settings (preset {own.name})."
+    adapted = dataclasses.replace(preset, any_size=False, model=initial.architecture())
+    return adapted, f"{start}, which says no settings; the training goes by those of the preset {preset.name}."
 
 
 def camera_of(view_set: ViewSet) -> dict[str, Any]:

@@ -125,6 +125,37 @@ def latest_run(root: Path = RUNS) -> Path:
     return max(done, key=lambda folder: (folder.name, folder.stat().st_mtime))
 
 
+def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
+    """The checkpoint that a path names, and the run that it lies in, if any.
+
+    Args:
+        path: a run folder (its best checkpoint), a checkpoint folder or file, or a published `.pt`.
+
+    Raises:
+        EnrError: there is nothing, or a run without a checkpoint.
+    """
+    if not path.exists():
+        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
+    if (path / CONFIG_NAME).is_file():
+        run = open_run(path)
+        return checkpoint_of(run), run
+    holders = [folder for folder in path.resolve().parents if (folder / CONFIG_NAME).is_file()]
+    inside_a_run = holders and (holders[0] / "checkpoints") in path.resolve().parents
+    return path, open_run(holders[0]) if inside_a_run else None
+
+
+def checkpoint_of(run: Run) -> Path:
+    """The run's best checkpoint, or its last one where no validation has been run yet.
+
+    Raises:
+        EnrError: it has none.
+    """
+    for folder in (standing(run.best), standing(run.last)):
+        if folder.is_dir():
+            return folder
+    raise EnrError(f"The run {run.folder} holds no checkpoint yet; continue it with `enr train --resume`.")
+
+
 def check_name(name: str) -> None:
     """Check the last part of a run folder's name.
 

@@ -12,12 +12,13 @@ import torch
 
 from enr import __version__
 from enr.errors import EnrError
-from enr.model.checkpoint import load_model
+from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
 from enr.pipelines import runs
 from enr.pipelines.checkpoints import load_state
 from enr.pipelines.config import Config, Preset, find_key, override, validated_train
 from enr.pipelines.data import ViewSet
+from enr.pipelines.initial import RECORD, Initial, inherit, said_of_start
 from enr.pipelines.interrupt import StopWish
 from enr.pipelines.loader import PairLoader
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
@@ -43,6 +44,7 @@ class TrainSettings:
         assignments: `key=value` overrides.
         max_minutes: minutes of training; when a run is resumed, further ones.
         resume: the run to go on with.
+        init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
         runs: the folder of all runs.
         name: last part of the run folder's name; None takes the preset's.
         show_progress: whether to draw a progress bar.
@@ -53,6 +55,7 @@ class TrainSettings:
     assignments: tuple[str, ...] = ()
     max_minutes: float | None = None
     resume: Path | None = None
+    init: Path | None = None
     runs: Path = runs.RUNS
     name: str | None = None
     show_progress: bool = True
@@ -97,21 +100,41 @@ def _begin(settings: TrainSettings, say: Say) -> SessionParts:
     assignments = list(settings.assignments)
     if settings.max_minutes is not None:
         assignments.append(f"max_minutes={settings.max_minutes}")
-    config, words = resolve_config(view_set, settings.preset, assignments)
+    initial = Initial.open(settings.init) if settings.init else None
+    config, words = resolve_config(view_set, settings.preset, assignments, initial)
     check_batch(config.train, view_set, choose_device(config.train.device))
-    say(words)
-    torch.manual_seed(config.train.seed)
-    trainer = _build(config, view_set, Renderer(config.model))
-    data = describe_data(view_set)
-    shards = {"shards": [str(path) for path in view_set.paths], "data_fingerprint": view_set.fingerprint()}
-    described = {"enr_version": __version__, **shards, **config.to_dict()}
+    for line in (words, *(said_of_start(initial, config.model, view_set) if initial else ())):
+        say(line)
+    trainer = _build(config, view_set, _new_model(config, initial))
+    metadata = metadata_of(config, describe_data(view_set))
+    described = {"enr_version": __version__, **_shards_of(view_set), **config.to_dict()}
+    if initial:
+        described[RECORD] = initial.record()
+        metadata = inherit(metadata, described[RECORD], initial.scene_ids)
     run = runs.create_run(settings.runs, settings.name or config.preset, described)
     _say_data(view_set, config, say)
-    return SessionParts(run, config.train, view_set, trainer, metadata_of(config, data), settings.show_progress)
+    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress)
+
+
+def _new_model(config: Config, initial: Initial | None) -> Renderer:
+    """A renderer with random weights, or with the checkpoint's."""
+    torch.manual_seed(config.train.seed)
+    model = Renderer(config.model)
+    if initial:
+        model.load_state_dict(initial.model.state_dict())
+    return model
+
+
+def _shards_of(view_set: ViewSet) -> dict[str, Any]:
+    return {"shards": [str(path) for path in view_set.paths], "data_fingerprint": view_set.fingerprint()}
 
 
 def _resume(settings: TrainSettings, say: Say) -> SessionParts:
     assert settings.resume is not None
+    if settings.init:
+        raise EnrError(
+            f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
+        )
     run = runs.open_run(settings.resume)
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
@@ -127,15 +150,17 @@ def _resume(settings: TrainSettings, say: Say) -> SessionParts:
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
     say(f"Going on with {run.folder} after step {trainer.step}.")
-    metadata = metadata_of(config, describe_data(view_set))
+    metadata, before = metadata_of(config, describe_data(view_set)), read_metadata(run.last)
+    if before.get(RECORD):
+        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
     return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress, state)
 
 
 def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
     prepare_cpu(config.train.threads)
-    views_per_scene = config.train.targets + 1
-    loader = PairLoader(view_set, "train", config.train.batch_size, config.train.seed, views_per_scene)
-    return Trainer(model, loader, config.train, choose_device(config.train.device))
+    how = config.train
+    loader = PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources)
+    return Trainer(model, loader, how, choose_device(how.device))
 
 
 def _restore(trainer: Trainer, state: dict[str, Any], run: Run) -> None:

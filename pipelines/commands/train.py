@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,7 @@ from enr.errors import EnrError
 
 if TYPE_CHECKING:
     from enr.pipelines.session import Outcome
+    from enr.pipelines.train import TrainSettings
 
 LATEST = "latest"
 SHARDS = Path("shards")
@@ -39,41 +40,44 @@ SHARDS = Path("shards")
     metavar="[RUN]",
     help="Go on with a run folder (the latest without RUN) where it was stopped.",
 )
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="Start from the weights of a run, of a checkpoint folder or file, or of a published .pt: fine-tuning.",
+)
 @click.option("--name", metavar="NAME", help="Last part of the run folder's name [default: the preset].")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs."
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def command(
-    shards: tuple[Path, ...],
-    preset: str | None,
-    assignments: tuple[str, ...],
-    max_minutes: float | None,
-    resume: str | None,
-    name: str | None,
-    runs: Path,
-    quiet: bool,
-) -> None:
+def command(**options: Any) -> None:
     """Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them).
 
     Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
     ends; go on with --resume. Validation is on scenes that are not trained on.
     """
-    from enr.pipelines.runs import latest_run
-    from enr.pipelines.train import TrainSettings, train
+    from enr.pipelines.train import train
 
-    run = None if resume is None else (latest_run(runs) if resume == LATEST else Path(resume))
-    settings = TrainSettings(
-        shards=shards or _default_shards(run),
-        preset=preset,
-        assignments=assignments,
-        max_minutes=max_minutes,
-        resume=run,
-        runs=runs,
-        name=name,
+    _say_outcome(train(settings_of(options), say=click.echo))
+
+
+def settings_of(options: dict[str, Any]) -> TrainSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
+    """
+    from enr.pipelines.runs import latest_run
+    from enr.pipelines.train import TrainSettings
+
+    resume, quiet = options["resume"], options["quiet"]
+    run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))
+    named = {name: value for name, value in options.items() if name != "quiet"}
+    return TrainSettings(
+        **{**named, "shards": options["shards"] or _default_shards(run), "resume": run},
         show_progress=not quiet and sys.stderr.isatty(),
     )
-    _say_outcome(train(settings, say=click.echo))
 
 
 def _default_shards(run: Path | None) -> tuple[Path, ...]:
