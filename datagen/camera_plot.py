@@ -124,7 +124,7 @@ def _draw_directions(plane: Any, shards: Sequence[Inspected]) -> None:
     plane.set(xlim=(-180, 180), ylim=(-90, 90), xticks=range(-180, 181, 60), yticks=range(-90, 91, 30))
     plane.set(xlabel="azimuth of the optical axis (degrees)", ylabel="elevation (degrees)")
     plane.grid(visible=True, linewidth=0.3)
-    plane.legend(loc="upper right")
+    plane.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SPLITS), frameon=False)
 
 
 def _normalise(shards: Sequence[Inspected]) -> str:

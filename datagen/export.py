@@ -22,9 +22,11 @@ from enr import __version__
 from enr.datagen.export_layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
 from enr.datagen.export_webdataset import TarWriter
 from enr.errors import EnrError
-from enr.shards import PASS_SHAPES, Table, check_hashes, open_shard, read_tables
+from enr.shard_checks import check_intact
+from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
 
 ABOUT = "about.json"
+FETCH_AGAIN = "make it again with the command of its dataset card, or copy it again, before it goes elsewhere"
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def export(
     """
     if layout not in LAYOUTS:
         raise EnrError(f"The layout is {layout!r}; give one of {', '.join(LAYOUTS)}.")
-    _check_intact(shards)
+    check_intact(shards, FETCH_AGAIN)
     sources = list(_sources(shards))
     folders = FOLDER_LAYOUTS.get(layout)
     if folders:
@@ -86,15 +88,6 @@ def export(
             f"{out} cannot be written to ({error.strerror or error}); make room or give another --out."
         ) from error
     return Exported(len(sources), sum(len(source.scene) for source in sources), out)
-
-
-def _check_intact(shards: Sequence[Path]) -> None:
-    for path in shards:
-        if damaged := check_hashes(path):
-            raise EnrError(
-                f"{path} is no longer what was written ({', '.join(damaged)}); make it again with the command of its "
-                "dataset card, or copy it again, before it goes elsewhere."
-            )
 
 
 def _sources(shards: Sequence[Path]) -> Iterator[_Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from enr.datagen import failures
+from enr.errors import EnrError
+from enr.shard_checks import check_intact
+from enr.shard_hashes import is_sealed
 from enr.shards import FLAGS, PASS_SHAPES, SPLITS, ShardMeta, Table, open_shard, read_tables
 
 POSE_COLUMNS = ("azimuth_deg", "elevation_deg", "radius", "roll_deg")
@@ -32,20 +35,31 @@ class Inspected:
     passes: tuple[str, ...]
 
 
-def open_shards(paths: Sequence[Path]) -> tuple[Inspected, ...]:
-    """The tables of shards.
+def open_shards(paths: Sequence[Path]) -> tuple[tuple[Inspected, ...], dict[Path, str]]:
+    """The tables of those shards that are what was written; of the others, what is wrong in a sentence.
 
     Raises:
-        EnrError: one cannot be read.
+        EnrError: not a single one is whole.
     """
-    return tuple(_inspect(path) for path in paths)
+    whole, damaged = [], {}
+    for path in paths:
+        try:
+            check_intact([path])
+            whole.append(_inspect(path))
+        except EnrError as error:
+            damaged[path] = str(error)
+    if not whole:
+        raise EnrError(next(iter(damaged.values()), "There are no shards; give .h5 files made by `enr datagen`."))
+    return tuple(whole), damaged
 
 
-def summarise(shards: Sequence[Inspected]) -> dict[str, Any]:
+def summarise(shards: Sequence[Inspected], damaged: Mapping[Path, str]) -> dict[str, Any]:
     """Everything about the shards that fits on a page, ready for JSON; one entry of `groups` for each group."""
     groups = sorted({shard.meta.group for shard in shards})
     return {
         "shards": len(shards),
+        "without_seal": sum(not is_sealed(shard.path) for shard in shards),
+        "damaged": {str(path): problem for path, problem in damaged.items()},
         "bytes": sum(shard.path.stat().st_size for shard in shards),
         "scenes": sum(len(shard.scenes["scene_id"]) for shard in shards),
         "images": sum(len(shard.views["scene_id"]) for shard in shards),
@@ -103,7 +117,7 @@ def _group(shards: Sequence[Inspected]) -> dict[str, Any]:
 
 def _limits(values: ArrayLike) -> Limits:
     finite = np.asarray(values)[np.isfinite(values)]
-    return [float(finite.min()), float(finite.max())] if len(finite) else [None, None]
+    return [float(finite.min()) + 0.0, float(finite.max()) + 0.0] if len(finite) else [None, None]
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

@@ -32,7 +32,8 @@ from enr.datagen.manifest import (
 )
 from enr.errors import EnrError
 from enr.files import replacing
-from enr.shards import ShardMeta, check_hashes, read_meta, read_tables
+from enr.shard_checks import check_intact
+from enr.shards import ShardMeta, read_meta, read_tables
 
 SHARD_NAME = re.compile(r"(?P<name>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.h5")
 LONGEST_LIST = 5
@@ -102,7 +103,7 @@ def merge(folders: Sequence[Path], out: Path) -> tuple[Merged, ...]:
     found = _find(folders)
     for parts in found:
         _check_complete(parts)
-        _check_each(parts.shards)
+        check_intact(parts.shards, "remove it and run its part again")
         _check_belong_together(parts.shards)
     return tuple(_join(parts, out) for parts in found)
 
@@ -169,14 +170,6 @@ def _whom_to_run(parts: _Parts, missing: Sequence[int]) -> str:
     count = counts.pop()
     own = sorted({index % count + 1 for index in missing})
     return f"run part(s) {_listed(own)} of {count} again, or give their folders"
-
-
-def _check_each(shards: Sequence[Path]) -> None:
-    """Every shard is what was written."""
-    for path in shards:
-        damaged = check_hashes(path)
-        if damaged:
-            raise EnrError(f"{path} is damaged ({', '.join(damaged)}); remove it and run its part again.")
 
 
 def _check_belong_together(shards: Sequence[Path]) -> None:

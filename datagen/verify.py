@@ -14,12 +14,15 @@ import numpy as np
 from enr.camera import Array, check_rigid
 from enr.datagen.manifest import Manifest, contents_sha256, read_manifest
 from enr.errors import EnrError
-from enr.shards import ShardMeta, Table, check_hashes, read_tables
+from enr.shards import PASS_SHAPES, ShardMeta, Table, check_hashes, read_tables
+from enr.words import count_of
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.h5")
 FAILED_SUFFIX = ".failed.json"
 """`enr datagen` puts this in the place of a shard of which every mesh failed."""
 RIGID_TOLERANCE = 1e-6
+PICTURES = {"images", *PASS_SHAPES}
+"""Data sets whose damage leaves the tables as they were."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Verified:
 
     Attributes:
         shards: files looked at.
-        scenes, images: rows of those that could be read.
+        damaged: those of which nothing could be read.
+        scenes, images: rows of the others.
         without_hashes: shards of schema 1, which carry no hashes.
         findings: what is wrong; empty if all is well.
     """
 
     shards: int
+    damaged: int
     scenes: int
     images: int
     without_hashes: int
@@ -78,9 +83,9 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
     contents: list[_Contents] = []
     for path in paths:
         try:
-            damaged = [Finding(path, _damage(name)) for name in check_hashes(path)]
-            findings += damaged
-            if damaged:  # HDF5 can crash on what is left
+            damaged = check_hashes(path)
+            findings += [Finding(path, _damage(name)) for name in damaged]
+            if not PICTURES.issuperset(damaged):  # HDF5 can crash on what is left
                 continue
             shard = _Contents(path, *read_tables(path))
             findings += [Finding(path, problem) for problem in _problems(shard)]
@@ -92,6 +97,7 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
     findings += [*_set_problems(paths), *_twice(contents)]
     return Verified(
         shards=len(paths),
+        damaged=len(paths) - len(contents),
         scenes=sum(len(shard.scenes["scene_id"]) for shard in contents),
         images=sum(len(shard.views["scene_id"]) for shard in contents),
         without_hashes=sum(shard.meta.schema_version < 2 for shard in contents),
@@ -134,7 +140,7 @@ def _view_counts(shard: _Contents) -> Iterator[str]:
         index = shard.views["view_index"][shard.views["scene_id"] == scene_id]
         count = planned if isinstance(planned, int) else len(index)
         if index.tolist() != list(range(count)):
-            yield f"scene {scene_id} has {len(index)} view(s); {count} are expected, numbered from 0"
+            yield f"scene {scene_id} has {count_of(len(index), 'view')}; {count} are expected, numbered from 0"
 
 
 def _planned_scenes(shard: _Contents) -> Iterator[str]:

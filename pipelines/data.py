@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from enr.camera import Group, target_from_source
 from enr.errors import EnrError
 from enr.pipelines.images import Images, ImageSource, open_images
+from enr.shard_checks import check_intact
 from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FINGERPRINT_VIEWS = 16
 """So many pictures of each shard are part of its fingerprint; reading all of them would take minutes."""
+
+CHECKED_BYTES = 2**30
+"""Shards of more than that together are opened without the SHA-256 of their pictures, which would take minutes."""
 
 Indices = NDArray[np.int64]
 Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
@@ -95,10 +99,11 @@ class ViewSet:
             paths: .h5 files, or folders of them.
 
         Raises:
-            EnrError: no shard, one that is unreadable or truncated, or shards of different resolution, schema,
-                background or splits.
+            EnrError: no shard, one that is unreadable or no longer what was written, or shards of different
+                resolution, schema, background or splits.
         """
         files = find_shards(paths)
+        check_intact(files, pictures=_bytes(files) <= CHECKED_BYTES)
         height_px, width_px = _common_size(files)
         tables = [read_tables(path) for path in files]
         metas = tuple(meta for meta, _, _ in tables)
@@ -196,6 +201,11 @@ def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
     pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
     return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    """Of all files that are there."""
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _common_size(files: Sequence[Path]) -> tuple[int, int]:

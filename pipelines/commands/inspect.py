@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+
+from enr.words import count_of
 
 FAILURES_SHOWN = 20
 FOLDER = "inspect"
@@ -26,21 +29,20 @@ def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures:
     """Say what SHARDS (.h5 files or folders of them) hold, and draw it.
 
     Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
-    of the cameras.
+    of the cameras. Shards that are no longer what was written are named and left out; the exit status is then 1.
     """
     from enr.datagen.inspection import open_shards, summarise
     from enr.pipelines.data import find_shards
 
     files = find_shards(shards)
-    inspected = open_shards(files)
-    summary = summarise(inspected)
+    inspected, damaged = open_shards(files)
+    summary = summarise(inspected, damaged)
     written = _draw(inspected, out or files[0].parent / FOLDER) if pictures else []
     if as_json:
         click.echo(json.dumps({**summary, "pictures": [str(path) for path in written]}, indent=1))
-        return
-    click.echo(_tables(summary))
-    for path in written:
-        click.echo(path)
+    else:
+        click.echo("\n".join([_tables(summary), *map(str, written)]))
+    sys.exit(1 if damaged else 0)
 
 
 def _draw(shards: Any, out: Path) -> list[Path]:
@@ -63,11 +65,19 @@ def _tables(summary: dict[str, Any]) -> str:
     rows = {group: _rows(facts) for group, facts in groups.items()}
     names = list(next(iter(rows.values())))
     table = tabulate([[name, *(rows[group][name] for group in groups)] for name in names], headers=["", *groups])
-    total = (
-        f"{summary['shards']} shard(s), {summary['scenes']:,} scene(s), {summary['images']:,} image(s), "
-        f"{summary['bytes'] / 1e6:,.1f} MB"
-    )
-    return "\n".join([total, "", table, "", *_failures(summary["failures"])])
+    counts = [count_of(summary[f"{noun}s"], noun) for noun in ("shard", "scene", "image")]
+    total = ", ".join([*counts, f"{summary['bytes'] / 1e6:,.1f} MB"])
+    return "\n".join([total, *_doubts(summary), "", table, "", *_failures(summary["failures"])])
+
+
+def _doubts(summary: dict[str, Any]) -> list[str]:
+    """Shards that are not counted, and those of which less is known."""
+    lines = [f"left out: {problem}" for problem in summary["damaged"].values()]
+    if number := summary["without_seal"]:
+        lines.append(
+            f"{count_of(number, 'shard')} without a seal over the file; hashes inside, where there are any, hold"
+        )
+    return lines
 
 
 def _rows(facts: dict[str, Any]) -> dict[str, str]:
@@ -98,7 +108,7 @@ def _range(limits: list[float | None]) -> str:
 
 
 def _failures(failures: dict[str, str]) -> list[str]:
-    lines = [f"{len(failures)} mesh(es) failed" + (":" if failures else "")]
+    lines = [f"{count_of(len(failures), 'mesh')} failed" + (":" if failures else "")]
     lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(failures.items())[:FAILURES_SHOWN]]
     if len(failures) > FAILURES_SHOWN:
         lines.append(f"  and {len(failures) - FAILURES_SHOWN} more (--json lists all)")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from enr.words import count_of
+
 if TYPE_CHECKING:
     from enr.datagen.reprojection import Reprojection
     from enr.datagen.verify import Verified
@@ -52,10 +54,13 @@ def command(shards: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> 
 
 
 def _summary(verified: Verified) -> str:
-    counts = f"{verified.shards} shard(s), {verified.scenes:,} scene(s), {verified.images:,} image(s)"
+    shards = count_of(verified.shards, "shard")
+    if verified.damaged:
+        shards += f" ({verified.damaged} damaged, not counted further)"
+    counts = [shards, count_of(verified.scenes, "scene"), count_of(verified.images, "image")]
     if verified.without_hashes:
-        counts += f", {verified.without_hashes} shard(s) without hashes (schema 1)"
-    return f"{counts}: {_verdict(len(verified.findings))}"
+        counts.append(f"{count_of(verified.without_hashes, 'shard')} without hashes (schema 1)")
+    return f"{', '.join(counts)}: {_verdict(len(verified.findings))}"
 
 
 def _reproject(files: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> int:
@@ -68,7 +73,7 @@ def _reproject(files: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -
     for scene_id, reason in list(result.skipped.items())[:SKIPPED_SHOWN]:
         click.echo(f"not compared: {scene_id}: {reason}")
     if len(result.skipped) > SKIPPED_SHOWN:
-        click.echo(f"not compared: {len(result.skipped) - SKIPPED_SHOWN} more scene(s)")
+        click.echo(f"not compared: {count_of(len(result.skipped) - SKIPPED_SHOWN, 'more scene')}")
     click.echo(_reprojection_summary(result))
     return 1 if result.findings else 0
 
@@ -81,11 +86,11 @@ def _reprojection_summary(result: Reprojection) -> str:
     iou = [fit.iou for fit in result.fits]
     outline_px = [fit.outline_px for fit in result.fits]
     return (
-        f"{len(iou)} view(s) reprojected: IoU median {np.median(iou):.3f}, lowest {min(iou):.3f}; outlines "
+        f"{count_of(len(iou), 'view')} reprojected: IoU median {np.median(iou):.3f}, lowest {min(iou):.3f}; outlines "
         f"{np.median(outline_px):.2f} px apart in the median, {max(outline_px):.2f} px at most: "
         f"{_verdict(len(result.findings))}"
     )
 
 
 def _verdict(findings: int) -> str:
-    return f"{findings} finding(s)" if findings else "all well"
+    return count_of(findings, "finding") if findings else "all well"

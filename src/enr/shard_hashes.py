@@ -25,6 +25,17 @@ def seal(content: bytes) -> bytes:
     return MAGIC + hashlib.sha256(content).hexdigest().encode() + b"\n"
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether there is a seal at a file's end, right or wrong; reads nothing else.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as handle:
+        handle.seek(max(0, path.stat().st_size - LENGTH))
+        return handle.read(LENGTH).startswith(MAGIC)
+
+
 def is_intact(path: Path) -> bool | None:
     """Whether a file is what was sealed, by reading all of it; None if it carries no seal (or has lost its end).
 

@@ -6,7 +6,17 @@ import ast
 import sys
 from collections.abc import Iterator
 
-CORE = {"enr", "enr.camera", "enr.errors", "enr.files", "enr.shard_hashes", "enr.shard_layout", "enr.shards"}
+CORE = {
+    "enr",
+    "enr.camera",
+    "enr.errors",
+    "enr.files",
+    "enr.shard_checks",
+    "enr.shard_hashes",
+    "enr.shard_layout",
+    "enr.shards",
+    "enr.words",
+}
 ALLOWED_INSIDE = {
     "enr": CORE,
     "enr.datagen": CORE,

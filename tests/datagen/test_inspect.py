@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
+from enr import shard_hashes
 from enr.camera import invert_rigid, orbit_camera
 from enr.datagen.camera_plot import frustum_lines
 from enr.datagen.contact_sheet import LINE_GREY, SHEET_PX, TILE_PX, save_contact_sheet, save_tiles
@@ -61,10 +63,29 @@ def test_the_numbers(folder):
     assert not (folder / "inspect").exists()
 
 
+def test_damaged_shards_are_named_and_left_out(folder):
+    damaged, whole = folder / "rototrans-00000-of-00001.h5", folder / "rot-00000-of-00001.h5"
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    result = run(folder, "--no-pictures")
+    assert result.exit_code == 1
+    assert "1 shard, 1 scene, 2 images" in result.output and f"left out: {damaged} is no longer" in result.output
+    assert run(damaged).exit_code == 2
+    whole.write_bytes(whole.read_bytes()[: -shard_hashes.LENGTH])
+    result = run(whole, "--no-pictures")
+    assert result.exit_code == 0 and "1 shard without a seal" in result.output
+
+
+def test_no_zero_is_negative(folder):
+    result = run(folder / "rot-00000-of-00001.h5", "--no-pictures")
+    assert result.exit_code == 0 and not re.search(r"-0(?![.\d])", result.output), result.output
+
+
 def test_the_page_and_the_pictures(folder):
     result = run(folder, "--out", folder / "seen")
     assert result.exit_code == 0, result.output
-    for words in ("2 shard(s), 3 scene(s), 8 image(s)", "purple 2", "depth, mask, normals", "broken: it has no faces"):
+    for words in ("2 shards, 3 scenes, 8 images", "purple 2", "depth, mask, normals", "broken: it has no faces"):
         assert words in result.output
     names = {path.name for path in (folder / "seen").iterdir()}
     assert names == {

@@ -106,7 +106,7 @@ def damage(shard: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda root: damage(root / "parts/1/rototrans-00000-of-00003.h5"), "is damaged (images)"),
+        (lambda root: damage(root / "parts/1/rototrans-00000-of-00003.h5"), "is no longer what was written (images)"),
         (lambda root: (root / "parts/1/rototrans-00000-of-00003.h5").write_bytes(b"?"), "not a readable HDF5 file"),
         (lambda root: shutil.rmtree(root / "parts/2"), "is not a folder"),
         (lambda root: [path.unlink() for path in (root / "parts/2").iterdir()], "run part(s) 2 of 3 again"),

@@ -94,7 +94,7 @@ def verify(tmp_path, shard, meshes, **views):
 def test_true_cameras_pass(tmp_path, meshes, size_px):
     result = verify(tmp_path, pictures(meshes, size_px), meshes)
     assert result.exit_code == 0, result.output
-    assert "8 view(s) reprojected" in result.output and result.output.endswith("all well\n")
+    assert "8 views reprojected" in result.output and result.output.endswith("all well\n")
 
 
 def test_opaque_pictures_are_judged_by_their_mask(tmp_path, meshes):

@@ -15,6 +15,7 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
+from enr.pipelines import data
 from enr.pipelines.data import ViewSet, composite, find_shards
 from enr.pipelines.loader import PairLoader
 from enr.shards import write_shard
@@ -228,6 +229,19 @@ def test_a_truncated_shard_is_refused(tmp_path, share):
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     refused([path], "a.h5", "enr datagen")
+
+
+@pytest.mark.parametrize("checked", ["pictures", "tables"])
+def test_a_shard_that_is_no_longer_what_was_written_is_refused(tmp_path, monkeypatch, checked):
+    name = "images" if checked == "pictures" else "K"
+    monkeypatch.setattr(data, "CHECKED_BYTES", 2**30 if checked == "pictures" else 0)
+    path = write_toy(tmp_path / "a.h5", Toy())
+    with h5py.File(path) as file:
+        place = file[name].id.get_offset() + 3
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    refused([path], "a.h5", "no longer what was written", name)
 
 
 def test_something_else_is_refused(tmp_path):

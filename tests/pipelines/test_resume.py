@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import h5py
+import numpy as np
 import pytest
 import torch
 from tests.pipelines.toy_shards import Toy, write_toy
@@ -14,6 +14,7 @@ from enr.model import load_model
 from enr.pipelines.checkpoints import load_state
 from enr.pipelines.journal import read_metrics
 from enr.pipelines.train import TrainSettings, train
+from enr.shards import read_shard, write_shard
 
 ASSIGNMENTS = (
     "steps=14",
@@ -160,8 +161,9 @@ def test_other_pictures_of_the_same_scenes_are_refused_and_the_run_stays(shards,
     for name, toy in toys.items():
         write_toy(other / name, toy if change == "materials" else replace(toy, **change))
     if change == "materials":
-        with h5py.File(other / "rot.h5", "a") as file:
-            file["images"][..., :3] = 255 - file["images"][..., :3]
+        shard = read_shard(other / "rot.h5")
+        inverted = np.concatenate([255 - shard.images[..., :3], shard.images[..., 3:]], axis=-1)
+        write_shard(other / "rot.h5", replace(shard, images=inverted))
     before = (run / "config.yaml").read_bytes()
     with pytest.raises(EnrError, match="not those"):
         quiet_train(TrainSettings((other,), resume=run, assignments=("steps=16",), show_progress=False))
