@@ -37,6 +37,8 @@ class TrainConfig:
         batch_size: scenes a step.
         targets: targets of each encoded source; targets + 1 views of each scene are all rendered from each other, so
             1 means pairs, used in both directions.
+        sources: each target is predicted from 1 to so many sources, as many in a whole step, drawn anew for each step;
+            targets + sources views of each scene are needed.
         ema: share of the old weights that their moving average keeps at each step (0: no average); the average is
             what is measured and kept.
         learning_rate: Adam's, between warm-up and decay.
@@ -61,6 +63,7 @@ class TrainConfig:
     clock: Clock = "wall"
     batch_size: int = 16
     targets: int = 1
+    sources: int = 1
     ema: float = 0.0
     learning_rate: float = 2e-4
     warmup_steps: int = 100
@@ -83,6 +86,7 @@ class TrainConfig:
             "steps",
             "batch_size",
             "targets",
+            "sources",
             "validations",
             "validation_pictures",
             "frames",
@@ -99,6 +103,11 @@ class TrainConfig:
         _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
         if self.max_minutes is not None:
             _check_bound("max_minutes", self.max_minutes, self.max_minutes > 0, "positive")
+
+    @property
+    def views_per_scene(self) -> int:
+        """Views of each scene that a step takes."""
+        return self.targets + self.sources
 
 
 @dataclass(frozen=True)

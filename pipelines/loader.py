@@ -20,21 +20,23 @@ MIN_VIEWS = 2
 
 @dataclass(frozen=True)
 class Batch:
-    """A few views of each of some scenes, every one the source and the target of all others of its scene.
+    """A few views of each of some scenes, every one the target of others of its scene.
+
+    A pair is a target with its sources, of which there are as many in each pair of a batch.
 
     Attributes:
         views: (scenes * views_per_scene,) indices of views; the first view of every scene, then every second, ...
         rgba: (as many, height, width, 4) uint8; the buffer is used again for the next batch but one.
-        source: (pairs,) rows of `views`; for two views a scene simply every row in its order.
+        sources: (pairs, sources) rows of `views`; for two views a scene simply every row in its order.
         target: (pairs,) rows of `views`.
-        target_from_source: (pairs, 4, 4) float64 motions from the source's camera to its target's.
+        target_from_sources: (pairs, sources, 4, 4) float64 motions from each source's camera to its target's.
     """
 
     views: Indices
     rgba: Images
-    source: Indices
+    sources: Indices
     target: Indices
-    target_from_source: NDArray[np.float64]
+    target_from_sources: NDArray[np.float64]
 
 
 class PairLoader:
@@ -42,20 +44,32 @@ class PairLoader:
 
     Every view is the first of its scene once per pass over the data; its companions are any other views of its scene.
     Batch number i depends on the seed and i alone, so the loader's whole state is a number.
+
+    With `sources` above 1 each batch has another number of sources for every target, drawn from 1 to `sources`: a
+    renderer that is to be used with one picture or several must see them all in training.
     """
 
     def __init__(
-        self, view_set: ViewSet, split: Split, batch_size: int, seed: int, views_per_scene: int = MIN_VIEWS
+        self,
+        view_set: ViewSet,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        views_per_scene: int = MIN_VIEWS,
+        sources: int = 1,
     ) -> None:
         """Prepare batches of `batch_size` scenes of `split`, `views_per_scene` views each.
+
+        Each of these views is the target of `views_per_scene - sources` pairs, all of different sources.
 
         Raises:
             EnrError: the split has no scene, or a scene with too few views.
         """
+        assert 1 <= sources < views_per_scene, (sources, views_per_scene)
         scenes = view_set.scenes(split)
-        check_pairs(scenes, split, views_per_scene)
+        check_pairs(scenes, split, views_per_scene, sources)
         self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
-        self.views_per_scene = views_per_scene
+        self.views_per_scene, self.sources = views_per_scene, sources
         self.position = 0
         self._members = np.concatenate([scene.view_indices for scene in scenes])
         self._first = np.array([scene.first for scene in view_set.all_scenes])
@@ -63,20 +77,21 @@ class PairLoader:
         shape = (views_per_scene * batch_size, view_set.height_px, view_set.width_px, 4)
         self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
         self._pass: tuple[int, Indices] = (-1, self._members)
-        self._source, self._target = _ordered_pairs(batch_size, views_per_scene)
+        self._ordered = _ordered_pairs(batch_size, views_per_scene)
 
     @property
     def pairs_per_batch(self) -> int:
-        """Pictures that a batch asks for: one for each ordered pair of views of a scene."""
-        return len(self._source)
+        """Pictures that a batch asks for: of one source, one for each ordered pair of views of a scene."""
+        return self.batch_size * self.views_per_scene * (self.views_per_scene - self.sources)
 
     def __next__(self) -> Batch:
         """The next batch."""
         views = self.groups(self.position).ravel()
         rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
+        sources, target = self._ordered if self.sources == 1 else self._draw_sources(self.position)
         self.position += 1
-        motion = self.view_set.target_from_source(views[self._source], views[self._target])
-        return Batch(views, rgba, self._source, self._target, motion)
+        motions = self.view_set.target_from_source(views[sources], views[target][:, None])
+        return Batch(views, rgba, sources, target, motions)
 
     def groups(self, position: int) -> Indices:
         """The views (views_per_scene, batch_size) of batch number `position`; a column is of one scene."""
@@ -98,6 +113,21 @@ class PairLoader:
             return rng.integers(1, count)[None]
         return np.stack([1 + rng.choice(views - 1, wanted, replace=False) for views in count.tolist()], axis=1)
 
+    def _draw_sources(self, position: int) -> tuple[Indices, Indices]:
+        """Rows of the sources (pairs, number) and of the targets (pairs,) of batch number `position`.
+
+        The other views of each target's scene stand in a random order on a circle; its pairs take neighbours on it,
+        each beginning one place later, so that no two of them have the same sources.
+        """
+        rng = np.random.default_rng([self.seed, 3, position])
+        number = int(rng.integers(1, self.sources + 1))
+        rows = np.arange(self.views_per_scene * self.batch_size).reshape(self.views_per_scene, self.batch_size)
+        others = np.stack([np.delete(rows, place, axis=0).T for place in range(self.views_per_scene)])
+        circle = rng.permuted(others, axis=2)
+        pairs = self.views_per_scene - self.sources
+        places = (np.arange(pairs)[:, None] + np.arange(number)) % circle.shape[2]
+        return circle[:, :, places].reshape(-1, number), np.repeat(rows.ravel(), pairs)
+
     def state_dict(self) -> dict[str, int]:
         """All that `load_state_dict` needs to go on with the same batches."""
         return {"seed": self.seed, "position": self.position}
@@ -116,13 +146,14 @@ class PairLoader:
 
 
 def _ordered_pairs(batch_size: int, views_per_scene: int) -> tuple[Indices, Indices]:
-    """Rows of the sources and of the targets of a batch, each view of a scene with each other one."""
+    """Rows of the sources (pairs, 1) and of the targets (pairs,), each view of a scene with each other one."""
     rows = np.arange(views_per_scene * batch_size).reshape(views_per_scene, batch_size)
     places = list(itertools.permutations(range(views_per_scene), 2))
-    return np.concatenate([rows[one] for one, _ in places]), np.concatenate([rows[other] for _, other in places])
+    sources, target = (np.concatenate([rows[pair[end]] for pair in places]) for end in range(2))
+    return sources[:, None], target
 
 
-def check_pairs(scenes: Sequence[Scene], split: Split, views_per_scene: int = MIN_VIEWS) -> None:
+def check_pairs(scenes: Sequence[Scene], split: Split, views_per_scene: int = MIN_VIEWS, sources: int = 1) -> None:
     """Check that pairs can be drawn.
 
     Raises:
@@ -140,6 +171,7 @@ def check_pairs(scenes: Sequence[Scene], split: Split, views_per_scene: int = MI
             "make the shards with `enr datagen --views 2` or more."
         )
     raise EnrError(
-        f"{where} has {poor.count} views, {views_per_scene - 1} targets for each source need {views_per_scene}; "
-        f"lower `targets` to {poor.count - 1}, or make the shards with more `--views`."
+        f"{where} has {poor.count} views, but {views_per_scene - sources} targets from {sources} "
+        f"{'source' if sources == 1 else 'sources'} need {views_per_scene}; "
+        f"lower `targets`{' or `sources`' * (sources > 1)}, or make the shards with more `--views`."
     )

@@ -33,7 +33,7 @@ def check_batch(config: TrainConfig, view_set: ViewSet, device: torch.device) ->
 
 def batch_bytes(config: TrainConfig, pixels: int, device: torch.device) -> int:
     """Bytes of main memory that the pictures of one batch take at least: read, decoded, their targets, predictions."""
-    views = config.batch_size * (config.targets + 1)
+    views = config.batch_size * config.views_per_scene
     pictures = 0 if device.type == "cuda" else views + 2 * views * config.targets
     return pixels * (views * READ_BYTES + pictures * COLOUR_BYTES)
 

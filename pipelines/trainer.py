@@ -36,7 +36,8 @@ class StepResult:
 class Trainer:
     """Trains a renderer on pairs of views (Dupont et al. 2020, section 3.3: each view is its partner's target).
 
-    With `targets` above 1 every view of a scene is the target of several others.
+    With `targets` above 1 every view of a scene is the target of several others; with `sources` above 1 it is predicted
+    from several at once in some steps.
 
     Attributes:
         model: in training mode, on `device`.
@@ -114,17 +115,19 @@ class Trainer:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
 
     def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> Tensor:
-        """Each target (pairs, 3, h, w) from its source; a picture with several targets is encoded once."""
+        """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once."""
         scenes = self.model.inverse_render(images)
-        if self._loader.views_per_scene > MIN_VIEWS:
-            scenes = scenes[torch.from_numpy(batch.source).to(self.device)]
-        return self.model.render(self.model.transform(scenes, motion))
+        if self._loader.views_per_scene == MIN_VIEWS:
+            scenes = scenes[:, None]  # every view is one source, in its order
+        else:
+            scenes = scenes[torch.from_numpy(batch.sources).to(self.device)]
+        return self.model.render(self.model.fuse(scenes, motion))
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Views (n, 3, h, w), motions (pairs, 4, 4) and the pairs' targets (pairs, 3, h, w)."""
+        """Views (n, 3, h, w), motions (pairs, sources, 4, 4) and the pairs' targets (pairs, 3, h, w)."""
         rgba = torch.from_numpy(batch.rgba).to(self.device)
         images = composite(rgba, self._loader.view_set.background)
-        motion = torch.from_numpy(batch.target_from_source).to(self.device)
+        motion = torch.from_numpy(batch.target_from_sources).to(self.device)
         return images, motion, images[torch.from_numpy(batch.target).to(self.device)]
 
 

@@ -108,8 +108,8 @@ def test_a_batch_is_its_pairs_both_ways(view_set):
     cameras = view_set.views["world_from_camera"]
     for row, (source, target) in enumerate(zip(batch.views, np.roll(batch.views, 6), strict=True)):
         expected = np.linalg.inv(cameras[target]) @ cameras[source]
-        np.testing.assert_allclose(batch.target_from_source[row], expected, atol=1e-12)
-    both = batch.target_from_source
+        np.testing.assert_allclose(batch.target_from_sources[row, 0], expected, atol=1e-12)
+    both = batch.target_from_sources[:, 0]
     np.testing.assert_allclose(both[:6], invert_rigid(both[6:]), atol=1e-12)
 
 
@@ -123,13 +123,13 @@ def test_every_view_of_a_scene_is_the_target_of_all_others(view_set, batch_size,
     for column in batch.views.reshape(views_per_scene, batch_size).T:
         assert len(set(column.tolist())) == views_per_scene
         assert len(set(scenes[column].tolist())) == 1
-    pairs = list(zip(batch.source.tolist(), batch.target.tolist(), strict=True))
+    pairs = list(zip(batch.sources[:, 0].tolist(), batch.target.tolist(), strict=True))
     slow = [
         (a, b) for a, b in np.ndindex(len(batch.views), len(batch.views)) if a != b and a % batch_size == b % batch_size
     ]
     assert sorted(pairs) == slow and len(pairs) == loader.pairs_per_batch
     cameras = view_set.views["world_from_camera"][batch.views]
-    for motion, (source, target) in zip(batch.target_from_source, pairs, strict=True):
+    for motion, (source, target) in zip(batch.target_from_sources[:, 0], pairs, strict=True):
         np.testing.assert_allclose(motion, np.linalg.inv(cameras[target]) @ cameras[source], atol=1e-12)
 
 
