@@ -30,6 +30,10 @@ PATIENCE = 0.15
 SHOW_EVERY_S = 1.0
 
 
+class DivergedError(EnrError):
+    """The loss or the weights are no longer finite: a result of its settings, not a mistake in the input."""
+
+
 @dataclass(frozen=True)
 class SessionParts:
     """What a session works with.
@@ -158,10 +162,10 @@ class Session:
         }
         self._journal.write("train", self._trainer.step, values)
 
-    def _diverged(self, reason: str) -> EnrError:
+    def _diverged(self, reason: str) -> DivergedError:
         rate = self._config.learning_rate
         kept = f"; {self._parts.run.last} keeps an earlier step" if self._parts.run.last.is_dir() else ""
-        return EnrError(
+        return DivergedError(
             f"The training diverged at step {self._trainer.step} ({reason}){kept}. "
             f"Start a new one with a lower rate, such as --set learning_rate={rate / 4:.1g}."
         )

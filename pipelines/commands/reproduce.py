@@ -1,0 +1,104 @@
+"""`enr reproduce`: an experiment of the paper or of the report, from meshes to its table."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enr.errors import EnrError
+
+if TYPE_CHECKING:
+    from enr.pipelines.reproduce_plan import ReproduceSettings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+STOPPED = "Stopped; what is finished is kept, and the same command goes on from there."
+
+
+@click.command("reproduce")
+@click.argument("name", required=False)
+@click.argument("meshes", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--list", "is_list", is_flag=True, help="Name all experiments and end.")
+@click.option(
+    "--scale",
+    type=click.Choice(["tiny", "small", "paper"]),
+    default="tiny",
+    show_default=True,
+    help="Minutes on a laptop; a night of a CPU or an hour of a GPU; the published sizes.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the commands and how long they take, and end.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of shards, runs and tables [default: reproduce/NAME-SCALE].",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Of training for each variant and seed [default: the experiment's].",
+)
+@click.option("--seeds", type=click.IntRange(1), help="Train each variant with so many seeds [default: by the scale].")
+@click.option(
+    "--background", type=click.Path(path_type=Path), help="A picture behind the objects, as surroundings, in all sets."
+)
+@click.option(
+    "--posed", type=click.Path(path_type=Path), help="A folder of Apple's posed pictures to measure on (apple)."
+)
+@click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
+def command(is_list: bool, dry_run: bool, **options: Any) -> None:
+    """Do the experiment NAME on MESHES (files, folders, zip archives; built-in shapes without), and print its table.
+
+    Renders, trains and measures with the commands that --dry-run prints, and skips what is there already: the same
+    command goes on after Ctrl-C.
+    """
+    if is_list:
+        click.echo(_listed(options["scale"]))
+        return
+    settings = settings_of(options)
+    if dry_run:
+        from enr.pipelines.reproduce_plan import describe_plan, make_plan
+
+        click.echo(describe_plan(make_plan(settings)))
+        return
+    _do(settings)
+
+
+def settings_of(options: dict[str, Any]) -> ReproduceSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: no experiment is named.
+    """
+    from enr.pipelines.reproduce_plan import ReproduceSettings
+
+    if options["name"] is None:
+        raise EnrError("No experiment is named; `enr reproduce --list` names all.")
+    return ReproduceSettings(**options, show_progress=sys.stderr.isatty())
+
+
+def _do(settings: ReproduceSettings) -> None:
+    from enr.pipelines.reproduce import reproduce
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
+    try:
+        result = reproduce(settings, say=click.echo)
+    except KeyboardInterrupt:
+        click.echo(STOPPED, err=True)
+        sys.exit(INTERRUPTED)
+    if result.table is not None:
+        click.echo(f"\n{result.table.read_text(encoding='utf-8')}\nTable: {result.table}")
+    if not result.is_finished:
+        click.echo(STOPPED, err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _listed(scale: Any) -> str:
+    from enr.pipelines.reproduce_config import experiment_names, read_experiment
+
+    names = experiment_names()
+    width = max(map(len, names))
+    return "\n".join(f"{name:{width}}  {read_experiment(name, scale).summary}" for name in names)
