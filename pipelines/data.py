@@ -166,6 +166,13 @@ class ViewSet:
             pictures[slot] = self.sources[shard][row]
         return pictures
 
+    def masks(self, indices: Indices) -> NDArray[np.bool_]:
+        """The stored masks (n, height, width) of views (n,) of one shard, which must hold the pass `mask`."""
+        shards, rows = self.views["shard"][indices], self._row[indices]
+        assert (shards == shards[0]).all()
+        with open_shard(self.paths[shards[0]]) as file:
+            return np.stack([file["mask"][row] for row in rows.tolist()])
+
     def target_from_source(self, source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
         """The motion (n, 4, 4) from the cameras of views `source` (n,) to those of views `target` (n,)."""
         cameras = self.views["world_from_camera"]

@@ -1,10 +1,12 @@
 """The result of an evaluation: means, table, JSON.
 
-The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `protocol`, `seed`, ...), the `definition` of its
-numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`, `swapped_pose`,
-`untrained` if asked for, `background`, `copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
+The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `protocol`, `seed`, ...), the
+`definition` of its numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`,
+`one_source` and so on where the model is given more, `swapped_pose`, `untrained` if asked for, `background`,
+`copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
 `ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
-`chroma_correlation`, and `per_scene`, the same for every scene. A number that does not exist is null.
+`chroma_correlation`, `unseen`, `equivariance` if asked for, and `per_scene`, the same for every scene. A number that
+does not exist is null.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,22 @@ from tabulate import tabulate
 
 from enr.camera import Group
 from enr.files import replacing
+from enr.pipelines.equivariance import Measures
+from enr.pipelines.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
+from enr.pipelines.equivariance_report import format_equivariance, join, summarise
 from enr.pipelines.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, MEAN_TARGET, background_name
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
+from enr.pipelines.unseen import NOTHING_MEASURED, Unseen, format_unseen, mean_unseen
 from enr.shards import Split
 
 MODEL = "model"
 SWAPPED_POSE = "swapped_pose"
 UNTRAINED = "untrained"
-CANDIDATES = (MODEL, SWAPPED_POSE, UNTRAINED, *FLOORS)
-"""Whatever predicts a target picture: the model, the model told another view's pose, the same architecture with random
-weights (measured only where it is asked for), and the floors."""
+FEWER_SOURCES = {1: "one_source", 2: "two_sources", 4: "four_sources"}
+"""The model given so many of the sources, measured where it is given more."""
+CANDIDATES = (MODEL, *FEWER_SOURCES.values(), SWAPPED_POSE, UNTRAINED, *FLOORS)
+"""Whatever predicts a target picture: the model, the model given fewer sources, the model told another view's pose, the
+same architecture with random weights (measured only where it is asked for), and the floors."""
 
 PSNR = "psnr_db"
 FOREGROUND = "psnr_foreground_db"
@@ -50,11 +58,14 @@ class SceneScores:
 
     Attributes:
         scene_id: id of its mesh.
-        source_view: number of the view that the model was given.
+        source_view: number of the (first) view that the model was given.
+        sources: how many it was given.
         targets: how many target views there are.
         scores: by candidate and metric; NaN where there is nothing to measure.
         silhouette_iou: of the model's pictures with the true silhouettes.
         chroma: (2, 2) mean chroma of the foreground: the model's, then the true one.
+        unseen: how much of what the targets show the source does not.
+        equivariance: its measures, one number for each target, where they were asked for.
     """
 
     scene_id: str
@@ -63,6 +74,9 @@ class SceneScores:
     scores: Scores
     silhouette_iou: float
     chroma: tuple[tuple[float, float], tuple[float, float]]
+    unseen: Unseen = NOTHING_MEASURED
+    equivariance: Measures | None = None
+    sources: int = 1
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,17 @@ class GroupReport:
     def silhouette_iou(self) -> float:
         """Mean over the scenes."""
         return mean(scene.silhouette_iou for scene in self.scenes)
+
+    @property
+    def unseen(self) -> Unseen:
+        """Means over the scenes."""
+        return mean_unseen([scene.unseen for scene in self.scenes])
+
+    @property
+    def equivariance(self) -> dict[str, Any] | None:
+        """Its means over all pairs of views, where it was measured (`enr.pipelines.equivariance_report.summarise`)."""
+        measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
+        return summarise(join(measured)) if measured else None
 
     @property
     def chroma_correlation(self) -> float:
@@ -162,15 +187,22 @@ def definition(report: Report) -> str:
         "PSNR: -10 log10 of the mean squared error in dB, data range 1, per picture; mean over the target views of a "
         "scene, then mean over scenes.",
         f"Targets are 8-bit pictures over {background_name(report.background)}. Foreground: the pixels whose true "
-        "alpha is above 0.",
+        "alpha is above 0 (of opaque pictures: that their stored mask names).",
         "Another view's pose: the model is told the pose of another target view, drawn by the seed, and compared with "
         "the true target.",
         f"Silhouette IoU: pixels that depart from the background by more than {SILHOUETTE_LEVEL}, against a true alpha "
         "of a half. Chroma correlation: predicted and true mean colour without brightness, over scenes.",
     ]
+    if any(FEWER_SOURCES[1] in group.scores for group in report.groups):
+        lines.append(
+            "Several sources: their scenes are fused in the target's frame; fewer sources are the first ones, with the "
+            "same targets. The copied source, what the source does not show and equivariance are of the first one."
+        )
     lines.append("The oracle, the mean of a scene's own target views, is shown to no model: it may stay out of reach.")
     if any(UNTRAINED in group.scores for group in report.groups):
         lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
+    if any(group.equivariance for group in report.groups):
+        lines.append(EQUIVARIANCE_DEFINITION)
     if report.has_ssim:
         lines.append("SSIM: 11x11 Gaussian, sigma 1.5, data range 1; averaged as PSNR is.")
     return "\n".join(lines)
@@ -188,7 +220,7 @@ def _format_group(group: GroupReport, background: Sequence[float]) -> str:
     views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
     title = (
         f"{group.group}, {group.split}: {_count(len(scenes), 'scene')}, {views} target views each, "
-        f"from source view {scenes[0].source_view}"
+        f"from {_source_views(scenes[0])}"
     )
     table = tabulate(
         [_row(group.scores, candidate, background) for candidate in group.scores],
@@ -197,7 +229,13 @@ def _format_group(group: GroupReport, background: Sequence[float]) -> str:
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
-    return f"{title}\n\n{table}\n\n{verdict(group, background)}\n{extras}"
+    text = f"{title}\n\n{table}\n\n{verdict(group, background)}\n{extras}\n{format_unseen(group.unseen)}"
+    return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
+
+
+def _source_views(scene: SceneScores) -> str:
+    first, last = scene.source_view, scene.source_view + scene.sources - 1
+    return f"source view {first}" if first == last else f"source views {first} to {last}"
 
 
 def verdict(group: GroupReport, background: Sequence[float]) -> str:
@@ -219,6 +257,7 @@ def _behind(lead_db: float) -> str:
 def _names(background: Sequence[float]) -> dict[str, str]:
     return {
         MODEL: "model",
+        **{name: f"model given {_count(number, 'source')}" for number, name in FEWER_SOURCES.items()},
         SWAPPED_POSE: "model told another view's pose",
         BACKGROUND: f"all {background_name(background)}",
         COPY_SOURCE: "copy of the source",
@@ -280,6 +319,8 @@ def _group_dict(group: GroupReport) -> dict[str, Any]:
         "pose_gap_db": group.pose_gap_db,
         "silhouette_iou": group.silhouette_iou,
         "chroma_correlation": group.chroma_correlation,
+        "unseen": asdict(group.unseen),
+        "equivariance": group.equivariance,
         "seconds": round(group.seconds, 2),
         "picture": group.picture.name if group.picture else None,
         "per_scene": [_scene_dict(scene) for scene in group.scenes],
@@ -290,11 +331,14 @@ def _scene_dict(scene: SceneScores) -> dict[str, Any]:
     return {
         "scene_id": scene.scene_id,
         "source_view": scene.source_view,
+        "sources": scene.sources,
         "targets": scene.targets,
         "scores": scene.scores,
         "silhouette_iou": scene.silhouette_iou,
         "chroma_predicted": list(scene.chroma[0]),
         "chroma_true": list(scene.chroma[1]),
+        "unseen": asdict(scene.unseen),
+        "equivariance": scene.equivariance and summarise(scene.equivariance)["all"],
     }
 
 

@@ -7,6 +7,7 @@ view j, so the predictions are compared with the targets in another order, in wh
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Sequence
@@ -24,8 +25,10 @@ from enr.camera import Group
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
+from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data import Scene, ViewSet, composite
+from enr.pipelines.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.eval_inputs import (
     EvalSettings,
     Origin,
@@ -33,12 +36,14 @@ from enr.pipelines.eval_inputs import (
     choose_groups,
     choose_scenes,
     find_origin,
+    forgotten_note,
     learned_groups,
     seen_scenes,
     split_views,
 )
 from enr.pipelines.eval_pictures import MAX_SCENES, Sample, draw_samples, take_sample
 from enr.pipelines.eval_report import (
+    FEWER_SOURCES,
     FOREGROUND,
     MODEL,
     PSNR,
@@ -53,9 +58,11 @@ from enr.pipelines.eval_report import (
     write_json,
 )
 from enr.pipelines.floors import derangement, floor_predictions
+from enr.pipelines.foreground import NOTHING_OPAQUE, Opaque, find_opaque, foreground_alpha, opaque_notes
 from enr.pipelines.machine import prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.runs import check_folder
+from enr.pipelines.unseen import Unseen, measure_unseen, unseen_notes
 from enr.shards import Split
 
 JSON_NAME = "report.json"
@@ -68,19 +75,33 @@ class ScenePictures:
 
     Attributes:
         scene: which.
-        source_view: number of the source view.
-        source: (3, height, width) in [0, 1].
+        source_view: number of the (first) source view.
+        sources: (s, 3, height, width) in [0, 1], what the model is given.
         targets: (n, 3, height, width) in [0, 1].
-        alpha: (n, height, width) uint8 true alpha of the targets.
-        target_from_source: (n, 4, 4) float64 motions from the source's camera.
+        alpha: (n, height, width) uint8 how much of each pixel of the targets is the object.
+        target_from_sources: (n, s, 4, 4) float64 motions from each source's camera.
     """
 
     scene: Scene
     source_view: int
-    source: torch.Tensor
+    sources: torch.Tensor
     targets: torch.Tensor
     alpha: torch.Tensor
-    target_from_source: torch.Tensor
+    target_from_sources: torch.Tensor
+
+    @property
+    def source(self) -> torch.Tensor:
+        """(3, height, width): the first source picture."""
+        return self.sources[0]
+
+    @property
+    def target_from_source(self) -> torch.Tensor:
+        """(n, 4, 4): the motions from the first source's camera."""
+        return self.target_from_sources[:, 0]
+
+    def from_first(self, number: int) -> ScenePictures:
+        """The same with the first `number` sources alone: the targets are the same."""
+        return replace(self, sources=self.sources[:number], target_from_sources=self.target_from_sources[:, :number])
 
 
 @dataclass(frozen=True)
@@ -93,6 +114,7 @@ class Bench:
         settings: how.
         device: where.
         untrained: the same architecture with random weights, where it is to be measured, too.
+        opaque: the shards whose alpha says nothing.
     """
 
     model: Renderer
@@ -100,6 +122,7 @@ class Bench:
     settings: EvalSettings
     device: torch.device
     untrained: Renderer | None = None
+    opaque: Opaque = NOTHING_OPAQUE
 
 
 def evaluate(settings: EvalSettings) -> Report:
@@ -122,13 +145,14 @@ def evaluate(settings: EvalSettings) -> Report:
     model = load_model(origin.checkpoint, device)
     view_set = ViewSet.open(origin.shards)
     untrained = make_untrained(model, settings.seed) if settings.untrained else None
-    bench = Bench(model, view_set, settings, device, untrained)
+    bench = Bench(model, view_set, settings, device, untrained, find_opaque(view_set))
     notes = check_fit(model, view_set)
     metadata = read_metadata(origin.checkpoint)
     parts = _plan(bench, learned_groups(metadata), notes)
-    notes += _seen_note(metadata, parts)
+    notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
     out = _choose_out(settings, origin)
     groups = tuple(_evaluate_part(bench, part, out) for part in parts)
+    notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, model.config)]
     report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
     write_json(report)
     return report
@@ -181,6 +205,11 @@ def _seen_note(metadata: dict[str, Any], parts: Sequence[Part]) -> list[str]:
     return [f"the checkpoint was TRAINED on {len(seen)} of these scenes (first: {seen[0]})."] if seen else []
 
 
+def _opaque_notes(bench: Bench, parts: Sequence[Part]) -> list[str]:
+    firsts = [scene.first for _, _, scenes in parts for scene in scenes]
+    return opaque_notes(bench.view_set, bench.opaque, bench.view_set.views["shard"][firsts].tolist())
+
+
 def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     if settings.out is not None:
@@ -197,9 +226,10 @@ def _evaluate_part(bench: Bench, part: Part, out: Path) -> GroupReport:
     for index, scene in enumerate(tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)):
         pictures = load_scene(bench, scene)
         predictions = predict(bench, pictures)
-        scores.append(score_scene(pictures, predictions, bench))
+        found = score_scene(pictures, predictions, bench)
+        scores.append(replace(found, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, pictures)))
         if index in shown:
-            samples.append(take_sample(pictures.scene, pictures.source, pictures.targets, predictions))
+            samples.append(take_sample(pictures.scene, pictures.sources, pictures.targets, predictions))
     seconds = time.perf_counter() - start
     picture = save_picture(draw_samples(samples), out / f"{group}-{split}.png")
     return GroupReport(group, split, tuple(scores), seconds, picture)
@@ -208,25 +238,25 @@ def _evaluate_part(bench: Bench, part: Part, out: Path) -> GroupReport:
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
     """Read a scene's pictures, composite them over the background and round them to 8 bits."""
     view_set = bench.view_set
-    source, targets = split_views(bench.settings, view_set, scene)
-    rgba = torch.from_numpy(view_set.images(np.concatenate([[source], targets]))).to(bench.device)
+    sources, targets = split_views(bench.settings, view_set, scene)
+    rgba = torch.from_numpy(view_set.images(np.concatenate([sources, targets]))).to(bench.device)
     pictures = composite(rgba, view_set.background).mul(255).round().div(255)
-    motions = view_set.target_from_source(np.full(len(targets), source), targets)
+    motions = view_set.target_from_source(sources, targets[:, None])
     return ScenePictures(
         scene=scene,
         source_view=bench.settings.source_view,
-        source=pictures[0],
-        targets=pictures[1:],
-        alpha=rgba[1:, ..., 3],
-        target_from_source=torch.from_numpy(motions),
+        sources=pictures[: len(sources)],
+        targets=pictures[len(sources) :],
+        alpha=foreground_alpha(view_set, bench.opaque, targets, rgba[len(sources) :, ..., 3]),
+        target_from_sources=torch.from_numpy(motions),
     )
 
 
 @torch.inference_mode()
 def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
     """The model's pictures (n, 3, height, width) of a scene's target views."""
-    return bench.model.generate_novel_views(
-        pictures.source, pictures.target_from_source, batch_size=bench.settings.batch_size
+    return bench.model.generate_from_sources(
+        pictures.sources, pictures.target_from_sources, batch_size=bench.settings.batch_size
     )
 
 
@@ -242,12 +272,20 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
     background = bench.view_set.background
     candidates = {
         MODEL: predictions,
+        **_fewer_predictions(bench, pictures),
         SWAPPED_POSE: predict_swapped(bench, pictures, predictions),
         **_untrained_predictions(bench, pictures),
         **floor_predictions(pictures.source, pictures.targets, background),
     }
     scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
-    return _scene_scores(pictures, predictions, scores, background)
+    return _scene_scores(pictures, predictions, scores, bench)
+
+
+def _fewer_predictions(bench: Bench, pictures: ScenePictures) -> dict[str, torch.Tensor]:
+    """What the model predicts for the same targets from fewer sources."""
+    given = len(pictures.sources)
+    fewer = {name: pictures.from_first(number) for number, name in FEWER_SOURCES.items() if number < given}
+    return {name: predict(bench, fewer_pictures) for name, fewer_pictures in fewer.items()}
 
 
 def _untrained_predictions(bench: Bench, pictures: ScenePictures) -> dict[str, torch.Tensor]:
@@ -260,12 +298,35 @@ def predict_swapped(bench: Bench, pictures: ScenePictures, predictions: torch.Te
     """What the model predicts for each target (n, 3, height, width) when it is told another target's pose.
 
     Which one depends on the seed and the scene's id alone. A scene with a single target has no other: there the model
-    is told the source's own pose.
+    is told the (first) source's own pose.
     """
-    if len(predictions) == 1:
-        return bench.model.generate_novel_views(pictures.source, torch.eye(4, dtype=torch.float64)[None])
+    other = other_targets(bench, pictures)
+    if other is None:
+        to_first = invert_rigid(pictures.target_from_source)[:, None] @ pictures.target_from_sources
+        return bench.model.generate_from_sources(pictures.sources, to_first)
+    return predictions[other]
+
+
+def other_targets(bench: Bench, pictures: ScenePictures) -> torch.Tensor | None:
+    """For each target of a scene the number (n,) of the one whose pose is the wrong one; None if it has one target."""
+    count = len(pictures.target_from_source)
+    if count == 1:
+        return None
     rng = np.random.default_rng([bench.settings.seed, zlib.crc32(pictures.scene.scene_id.encode())])
-    return predictions[torch.from_numpy(derangement(len(predictions), rng))]
+    return torch.from_numpy(derangement(count, rng))
+
+
+def _unseen(bench: Bench, scene: Scene) -> Unseen:
+    sources, targets = split_views(bench.settings, bench.view_set, scene)
+    return measure_unseen(bench.view_set, bench.model.config, int(sources[0]), targets)
+
+
+def _equivariance(bench: Bench, pictures: ScenePictures) -> Measures | None:
+    if not bench.settings.equivariance:
+        return None
+    motions, other = pictures.target_from_source, other_targets(bench, pictures)
+    views = PosedPictures(pictures.source, pictures.targets, motions, other)
+    return measure_equivariance(bench.model, views, bench.settings.batch_size)
 
 
 def _score(candidate: torch.Tensor, pictures: ScenePictures, with_ssim: bool) -> dict[str, float]:
@@ -279,18 +340,19 @@ def _score(candidate: torch.Tensor, pictures: ScenePictures, with_ssim: bool) ->
     return {name: mean(numbers.tolist()) for name, numbers in values.items()}
 
 
-def _scene_scores(
-    pictures: ScenePictures, predictions: torch.Tensor, scores: Scores, background: Sequence[float]
-) -> SceneScores:
+def _scene_scores(pictures: ScenePictures, predictions: torch.Tensor, scores: Scores, bench: Bench) -> SceneScores:
     solid = pictures.alpha >= 128
+    background = bench.view_set.background
     behind = torch.tensor(background, dtype=predictions.dtype, device=predictions.device)
+    is_opaque = int(bench.view_set.views["shard"][pictures.scene.first]) in bench.opaque.shards
     chroma = [metrics.mean_chroma(images, solid).nanmean(dim=0).tolist() for images in (predictions, pictures.targets)]
     return SceneScores(
         scene_id=pictures.scene.scene_id,
         source_view=pictures.source_view,
+        sources=len(pictures.sources),
         targets=len(pictures.targets),
         scores=scores,
-        silhouette_iou=mean(metrics.silhouette_iou(predictions, solid, behind).tolist()),
+        silhouette_iou=math.nan if is_opaque else mean(metrics.silhouette_iou(predictions, solid, behind).tolist()),
         chroma=((chroma[0][0], chroma[0][1]), (chroma[1][0], chroma[1][1])),
     )
 
@@ -306,9 +368,11 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "image_shape": list(bench.model.config.image_shape),
         "protocol": settings.protocol,
         "source_view": settings.source_view,
+        "sources": settings.sources,
         "seed": settings.seed,
         "max_scenes": settings.max_scenes,
         "untrained": settings.untrained,
+        "equivariance": settings.equivariance,
         "device": str(bench.device),
         "psnr_cap_db": metrics.PSNR_CAP_DB,
     }

@@ -21,6 +21,9 @@ SPLITS = ("train", "val", "test")
 @click.option("--ssim", "with_ssim", is_flag=True, help="SSIM beside it.")
 @click.option("--untrained", is_flag=True, help="A row of the same model with random weights; doubles the time.")
 @click.option(
+    "--equivariance", is_flag=True, help="How far moved scenes are from those of the pictures there; triples the time."
+)
+@click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="A run folder, a checkpoint folder or a published .pt [default: the latest run's best].",
@@ -33,6 +36,13 @@ SPLITS = ("train", "val", "test")
 )
 @click.option("--any-group", is_flag=True, help="Measure groups that the checkpoint never learned, too.")
 @click.option("--source", type=click.IntRange(0), help="The view that the model is given [default: 0].")
+@click.option(
+    "--sources",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="So many views, --source and the following ones; with rows for fewer of them on the same targets.",
+)
 @click.option("--protocol", type=click.Choice(["apple"]), help="apple: source view 64 of 251, all others as targets.")
 @click.option(
     "--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split [default: all]."
