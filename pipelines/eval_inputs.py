@@ -11,7 +11,7 @@ import numpy as np
 
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
-from enr.pipelines.data import Scene, ViewSet
+from enr.pipelines.data import Indices, Scene, ViewSet
 from enr.pipelines.initial import earlier_groups
 from enr.pipelines.runs import RUNS, Run, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS, Split
@@ -36,6 +36,7 @@ class EvalSettings:
         groups: groups to measure; all that the shards hold if empty.
         any_group: measure groups that the checkpoint never learned, too.
         source: the view that the model is given; 0, or the protocol's, if None.
+        sources: how many views it is given: `source` and the following ones.
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
@@ -54,6 +55,7 @@ class EvalSettings:
     groups: tuple[Group, ...] = ()
     any_group: bool = False
     source: int | None = None
+    sources: int = 1
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
     untrained: bool = False
@@ -80,6 +82,20 @@ class EvalSettings:
                 "give one of them."
             )
         return APPLE_SOURCE
+
+    @property
+    def source_views(self) -> tuple[int, ...]:
+        """The views that the model is given.
+
+        Raises:
+            EnrError: the protocol has a single one, or names another one.
+        """
+        if self.protocol is not None and self.sources > 1:
+            raise EnrError(
+                f"--sources {self.sources} and --protocol apple (a single source view) contradict each other; "
+                "give one of them: --source N is the first of several sources."
+            )
+        return tuple(range(self.source_view, self.source_view + self.sources))
 
 
 @dataclass(frozen=True)
@@ -200,34 +216,39 @@ def _draw(scenes: tuple[Scene, ...], settings: EvalSettings, notes: list[str]) -
     return tuple(scenes[index] for index in kept)
 
 
-def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[int, np.ndarray]:
-    """The source view of a scene and its target views (n,), as indices into the view set.
+def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[Indices, Indices]:
+    """The source views (s,) of a scene and its target views (n,), as indices into the view set.
 
-    The source of held-out views is one of the same object's views that are trained on.
+    The sources of held-out views are some of the same object's views that are trained on.
 
     Raises:
         EnrError: the scene has no such view, no other view, or not the protocol's number of views.
     """
-    views, sources, source_view = scene.view_indices, scene.source_indices, settings.source_view
+    views, sources, wanted = scene.view_indices, scene.source_indices, np.array(settings.source_views)
     if settings.protocol == "apple" and len(views) != APPLE_VIEWS:
         raise EnrError(
             f"Scene {scene.scene_id} has {len(views)} views, --protocol apple needs {APPLE_VIEWS}; "
             "choose the source with --source N."
         )
     numbers = view_set.views["view_index"][sources]
-    is_source = numbers == source_view
-    if not is_source.any():
+    missing = wanted[~np.isin(wanted, numbers)]
+    if len(missing):
         raise EnrError(
-            f"Scene {scene.scene_id} has no view {source_view} (its views are {numbers.min()} to "
-            f"{numbers.max()}); choose --source among them."
+            f"Scene {scene.scene_id} has no view {missing[0]} (its views are {numbers.min()} to "
+            f"{numbers.max()}); choose --source {'and --sources ' * (len(wanted) > 1)}among them."
         )
-    source = int(sources[is_source][0])
-    targets = views[views != source]
+    given = sources[[np.flatnonzero(numbers == number)[0] for number in wanted]]
+    targets = views[~np.isin(views, given)]
     if not len(targets):
         raise EnrError(
-            f"Scene {scene.scene_id} has a single view, so there is no target; make shards with --views 2 or more."
+            f"Scene {scene.scene_id} has {_in_words(len(views))}, so there is no target; "
+            f"make shards with --views {len(wanted) + 1} or more."
         )
-    return source, targets
+    return given, targets
+
+
+def _in_words(views: int) -> str:
+    return "a single view" if views == 1 else f"{views} views, all of them sources"
 
 
 def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:

@@ -15,6 +15,7 @@ from enr.pipelines.pictures import Picture, image_grid, to_uint8
 
 MAX_SCENES = 8
 MAX_TARGETS = 7
+MAX_SOURCES = 2
 CELL_PX = 128
 ID_LETTERS = 12
 
@@ -25,25 +26,25 @@ class Sample:
 
     Attributes:
         scene_id: id of its mesh.
-        source: what the model was given.
+        sources: what the model was given; two of them at most.
         truths: the true pictures, spread evenly over the scene's targets.
         predictions: the model's pictures of them.
         psnr_db: mean over the targets shown.
     """
 
     scene_id: str
-    source: Picture
+    sources: tuple[Picture, ...]
     truths: tuple[Picture, ...]
     predictions: tuple[Picture, ...]
     psnr_db: float
 
 
-def take_sample(scene: Scene, source: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
+def take_sample(scene: Scene, sources: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
     """Keep a few targets of a scene.
 
     Args:
         scene: which.
-        source: (3, height, width) in [0, 1].
+        sources: (s, 3, height, width) in [0, 1].
         targets: (n, 3, height, width) in [0, 1].
         predictions: (n, 3, height, width) in [0, 1].
     """
@@ -51,7 +52,7 @@ def take_sample(scene: Scene, source: torch.Tensor, targets: torch.Tensor, predi
     truths, guesses = targets[shown].cpu(), predictions[shown].cpu()
     return Sample(
         scene_id=scene.scene_id,
-        source=to_uint8(source.cpu()),
+        sources=tuple(to_uint8(sources[:MAX_SOURCES].cpu())),
         truths=tuple(to_uint8(truths)),
         predictions=tuple(to_uint8(guesses)),
         psnr_db=float(psnr(guesses, truths).mean()),
@@ -59,15 +60,19 @@ def take_sample(scene: Scene, source: torch.Tensor, targets: torch.Tensor, predi
 
 
 def draw_samples(samples: Sequence[Sample]) -> Image.Image:
-    """Two rows for each scene: its source and true target views, and below them what the model predicts."""
+    """Two rows for each scene: its source and true target views, and below them what the model predicts.
+
+    A second source stands under the first.
+    """
     rows: list[list[Picture | None]] = []
     labels: list[str] = []
     for sample in samples:
-        rows += [[sample.source, *sample.truths], [None, *sample.predictions]]
+        first, *further = sample.sources
+        rows += [[first, *sample.truths], [further[0] if further else None, *sample.predictions]]
         labels += [f"{_short(sample.scene_id)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
     targets = max(len(sample.truths) for sample in samples)
     columns = ["source", *(f"target {number}" for number in range(1, targets + 1))]
-    zoom = max(1, CELL_PX // max(samples[0].source.shape[:2]))
+    zoom = max(1, CELL_PX // max(samples[0].sources[0].shape[:2]))
     return image_grid(rows, labels, columns, zoom)
 
 

@@ -1,8 +1,9 @@
-"""Several source pictures: what a batch holds, what a training step does with it, and that a run resumes exactly."""
+"""Several source pictures: batches, training steps, resuming exactly, and evaluation beside fewer sources."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.eval_inputs import EvalSettings, split_views
+from enr.pipelines.eval_report import GroupReport, Report, as_dict, format_report
+from enr.pipelines.evaluate import Bench, load_scene, predict, predict_swapped, score_scene
 from enr.pipelines.loader import PairLoader
+from enr.pipelines.metrics import psnr
 from enr.pipelines.prepare import resolve_config
 from enr.pipelines.trainer import Trainer
 
@@ -139,3 +144,75 @@ def test_a_resumed_training_from_several_sources_repeats_the_uninterrupted_one(v
         ends.append(torch.load(outcome.run.last / "trainer.pt", weights_only=True)["optimizer"]["state"])
     for key, values in ends[0].items():
         assert torch.equal(values["exp_avg"], ends[1][key]["exp_avg"])
+
+
+def bench_of(view_set: ViewSet, **options) -> Bench:
+    config, _ = resolve_config(view_set, "smoke", ["carry_colour=true"])
+    torch.manual_seed(0)
+    return Bench(Renderer(config.model).eval(), view_set, EvalSettings(**options), CPU)
+
+
+def scores_of(view_set: ViewSet, scene, **options):
+    bench = bench_of(view_set, **options)
+    pictures = load_scene(bench, scene)
+    return score_scene(pictures, predict(bench, pictures), bench)
+
+
+def test_the_following_views_are_sources_and_no_targets(view_set):
+    scene = view_set.scenes("test")[0]
+    sources, targets = split_views(EvalSettings(source=1, sources=3), view_set, scene)
+    assert (sources - scene.first).tolist() == [1, 2, 3]
+    assert (targets - scene.first).tolist() == [0, 4, 5]
+    pictures = load_scene(bench_of(view_set, source=1, sources=3), scene)
+    assert pictures.sources.shape[0] == pictures.target_from_sources.shape[1] == 3
+    cameras = view_set.views["world_from_camera"]
+    expected = np.linalg.inv(cameras[targets[2]]) @ cameras[sources[1]]
+    np.testing.assert_allclose(pictures.target_from_sources[2, 1], expected, atol=1e-12)
+
+
+def test_fewer_sources_are_measured_on_the_same_targets(view_set):
+    scene = view_set.scenes("test")[0]
+    given = {number: scores_of(view_set, scene, sources=number) for number in (1, 3, 4)}
+    assert [found.targets for found in given.values()] == [5, 3, 2]
+    assert "one_source" not in given[1].scores
+    assert list(given[3].scores)[:4] == ["model", "one_source", "two_sources", "swapped_pose"]
+    bench = bench_of(view_set, sources=4)
+    pictures = load_scene(bench, scene)
+    assert {"one_source", "two_sources", "model"} <= given[4].scores.keys() and "four_sources" not in given[4].scores
+    with torch.no_grad():
+        for number, name in ((1, "one_source"), (2, "two_sources"), (4, "model")):
+            scenes = bench.model.inverse_render(pictures.sources[:number]).expand(2, -1, -1, -1, -1, -1)
+            slow = bench.model.render(bench.model.fuse(scenes, pictures.target_from_sources[:, :number])).clamp(0, 1)
+            expected = psnr(slow, pictures.targets).mean().item()
+            assert given[4].scores[name]["psnr_db"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_with_a_single_target_the_model_is_told_the_pose_of_the_first_source(view_set):
+    scene = view_set.scenes("test")[0]
+    bench = bench_of(view_set, sources=5)
+    pictures = load_scene(bench, scene)
+    cameras = torch.from_numpy(view_set.views["world_from_camera"][scene.view_indices])
+    motions = torch.linalg.inv(cameras[0]) @ cameras[:5]
+    expected = bench.model.generate_from_sources(pictures.sources, motions[None])
+    torch.testing.assert_close(predict_swapped(bench, pictures, predict(bench, pictures)), expected)
+
+
+def test_more_sources_than_there_are_views_are_refused(view_set):
+    scene = view_set.scenes("test")[0]
+    with pytest.raises(EnrError, match=r"has no view 6 .its views are 0 to 5.; choose --source and --sources among"):
+        split_views(EvalSettings(sources=7), view_set, scene)
+    with pytest.raises(EnrError, match=r"has 6 views, all of them sources, so there is no .* --views 7 or more"):
+        split_views(EvalSettings(sources=6), view_set, scene)
+    with pytest.raises(EnrError, match="--sources 2 and --protocol apple"):
+        split_views(EvalSettings(sources=2, protocol="apple"), view_set, scene)
+
+
+def test_the_table_and_the_json_say_how_many_sources(view_set):
+    scenes = tuple(scores_of(view_set, scene, sources=2) for scene in view_set.scenes("test"))
+    report = Report((GroupReport("rototrans", "test", scenes, 0.0),), (1.0, 1.0, 1.0), {}, (), Path("report.json"))
+    table = format_report(report)
+    assert "from source views 0 to 1" in table and "model given 1 source" in table and "Several sources" in table
+    (group,) = as_dict(report)["results"]
+    assert group["per_scene"][0]["sources"] == 2
+    gain = group["scores"]["model"]["psnr_db"] - group["scores"]["one_source"]["psnr_db"]
+    assert f"{gain:+.2f}" in next(line for line in table.splitlines() if line.startswith("model given 1 source"))
