@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -125,6 +125,15 @@ class Bench:
     opaque: Opaque = NOTHING_OPAQUE
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A scene that was measured: its pictures, what was predicted (n, 3, height, width), and how good that is."""
+
+    pictures: ScenePictures
+    predictions: torch.Tensor
+    scores: SceneScores
+
+
 def evaluate(settings: EvalSettings) -> Report:
     """Measure a checkpoint; write a JSON file and pictures.
 
@@ -148,10 +157,10 @@ def evaluate(settings: EvalSettings) -> Report:
     bench = Bench(model, view_set, settings, device, untrained, find_opaque(view_set))
     notes = check_fit(model, view_set)
     metadata = read_metadata(origin.checkpoint)
-    parts = _plan(bench, learned_groups(metadata), notes)
+    parts = plan_parts(bench, learned_groups(metadata), notes)
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
     out = _choose_out(settings, origin)
-    groups = tuple(_evaluate_part(bench, part, out) for part in parts)
+    groups = tuple(evaluate_part(part, out, lambda scene: _measure(bench, scene)) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, model.config)]
     report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
     write_json(report)
@@ -186,7 +195,7 @@ def make_untrained(model: Renderer, seed: int) -> Renderer:
     return untrained.to(next(model.parameters()).device).eval()
 
 
-def _plan(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part]:
+def plan_parts(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part]:
     """Every group and split with its scenes; everything that can be wrong with them is found here, before the work."""
     parts: list[Part] = []
     for group in choose_groups(bench.settings, bench.view_set, learned):
@@ -217,22 +226,30 @@ def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
     return (origin.run.folder if origin.run else Path()) / f"eval-{stamp}"
 
 
-def _evaluate_part(bench: Bench, part: Part, out: Path) -> GroupReport:
+def evaluate_part(part: Part, out: Path, measure: Callable[[Scene], Measured]) -> GroupReport:
+    """Measure the scenes of one group and split, and draw some of them into a picture in the folder `out`."""
     group, split, scenes = part
     shown = set(np.linspace(0, len(scenes) - 1, min(MAX_SCENES, len(scenes))).round().astype(int).tolist())
     scores: list[SceneScores] = []
     samples: list[Sample] = []
     start = time.perf_counter()
     for index, scene in enumerate(tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)):
-        pictures = load_scene(bench, scene)
-        predictions = predict(bench, pictures)
-        found = score_scene(pictures, predictions, bench)
-        scores.append(replace(found, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, pictures)))
+        measured = measure(scene)
+        scores.append(measured.scores)
         if index in shown:
-            samples.append(take_sample(pictures.scene, pictures.sources, pictures.targets, predictions))
+            pictures = measured.pictures
+            samples.append(take_sample(scene, pictures.sources, pictures.targets, measured.predictions))
     seconds = time.perf_counter() - start
     picture = save_picture(draw_samples(samples), out / f"{group}-{split}.png")
     return GroupReport(group, split, tuple(scores), seconds, picture)
+
+
+def _measure(bench: Bench, scene: Scene) -> Measured:
+    pictures = load_scene(bench, scene)
+    predictions = predict(bench, pictures)
+    scores = score_scene(pictures, predictions, bench)
+    scores = replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, pictures))
+    return Measured(pictures, predictions, scores)
 
 
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
@@ -318,7 +335,7 @@ def other_targets(bench: Bench, pictures: ScenePictures) -> torch.Tensor | None:
 
 def _unseen(bench: Bench, scene: Scene) -> Unseen:
     sources, targets = split_views(bench.settings, bench.view_set, scene)
-    return measure_unseen(bench.view_set, bench.model.config, int(sources[0]), targets)
+    return measure_unseen(bench.view_set, bench.model.config, sources, targets)
 
 
 def _equivariance(bench: Bench, pictures: ScenePictures) -> Measures | None:

@@ -31,10 +31,11 @@ class Unseen:
     """Shares in [0, 1] of one scene, means over its targets; NaN where there is nothing to measure.
 
     Attributes:
-        beyond_picture: of the ball's points that a target picture shows, those beyond the border of the source's.
+        beyond_picture: of the ball's points that a target picture shows, those beyond the border of the source's (of
+            all of them, where the model is given several).
         beyond_volume: of the same points, those outside the model's volume around the source camera or around the
             target's; NaN for a model without a volume.
-        source_clipped: of the object's true surface, what lies beyond the source picture's border.
+        source_clipped: of the object's true surface, what lies beyond the source picture's border (the least of them).
     """
 
     beyond_picture: float
@@ -52,26 +53,31 @@ def ball_points() -> NDArray[np.float64]:
     return points[np.linalg.norm(points, axis=1) <= 0.5] * BALL_DIAMETER
 
 
-def measure_unseen(view_set: ViewSet, config: RendererConfig, source: int, targets: Indices) -> Unseen:
-    """What the source view does not show of what the target views do.
+def measure_unseen(view_set: ViewSet, config: RendererConfig, sources: Indices, targets: Indices) -> Unseen:
+    """What no source view shows of what the target views do.
 
     Args:
         view_set: the data.
         config: of the model.
-        source: index of the source view.
+        sources: (s,) indices of the views that the model is given.
         targets: (n,) indices of the target views.
     """
-    views = np.concatenate([[source], targets])
+    views, count = np.concatenate([sources, targets]), len(sources)
     cameras, K = view_set.views["world_from_camera"][views], view_set.views["K"][views]
     pixels, depth = project(ball_points(), cameras, K)
     size_px = (view_set.width_px, view_set.height_px)
     shown = (depth > 0) & ((pixels >= 0) & (pixels < size_px)).all(axis=-1)
-    in_volume = _in_volume(cameras, config)
+    held = _in_volume(cameras, config)
     return Unseen(
-        beyond_picture=_mean_share(~shown[0], shown[1:]),
-        beyond_volume=math.nan if in_volume is None else _mean_share(~(in_volume[0] & in_volume[1:]), shown[1:]),
-        source_clipped=float(view_set.views["clipped_share"][source]),
+        beyond_picture=_mean_share(~shown[:count].any(axis=0), shown[count:]),
+        beyond_volume=math.nan if held is None else _mean_share(_lost(held, count), shown[count:]),
+        source_clipped=float(view_set.views["clipped_share"][sources].min()),
     )
+
+
+def _lost(held: NDArray[np.bool_], sources: int) -> NDArray[np.bool_]:
+    """(n, p) what no source's volume holds, or the target's does not; of (sources + n, p)."""
+    return np.asarray(~(held[:sources].any(axis=0) & held[sources:]))
 
 
 def _mean_share(lost: NDArray[np.bool_], shown: NDArray[np.bool_]) -> float:

@@ -51,7 +51,7 @@ def views_at(*points, clipped_share: float = 0.0):
 
 
 def unseen(config, *points):
-    return measure_unseen(views_at(*points), config, 0, np.arange(1, len(points)))
+    return measure_unseen(views_at(*points), config, np.array([0]), np.arange(1, len(points)))
 
 
 @pytest.mark.parametrize("config", [CONFIG, RIGID])
@@ -99,8 +99,15 @@ def test_sentences_name_what_is_worth_one():
     too_near = replace(CONFIG, near=1.9, far=2.1)
     (volume,) = unseen_notes(unseen(too_near, (0, 0, 0), (0, 0, 0)), too_near)
     assert "depth 1.9 to 2.1" in volume
-    clipped = measure_unseen(views_at((0, 0, 0), (0, 0, 0), clipped_share=0.2), CONFIG, 0, np.array([1]))
+    clipped = measure_unseen(views_at((0, 0, 0), (0, 0, 0), clipped_share=0.2), CONFIG, np.array([0]), np.array([1]))
     assert "20% of it is unseen" in unseen_notes(clipped, CONFIG)[0]
+
+
+def test_a_second_source_shows_what_the_first_does_not():
+    views = views_at((0, 0.6, 0), (0, -0.3, 0), (0, 0, 0))
+    one, two, both = (measure_unseen(views, CONFIG, np.array(given), np.array([2])) for given in ([0], [1], [0, 1]))
+    assert both.beyond_picture < min(one.beyond_picture, two.beyond_picture)
+    assert both.beyond_volume < min(one.beyond_volume, two.beyond_volume)
 
 
 def test_means_leave_out_what_was_not_measured():
