@@ -45,7 +45,8 @@ class TrainConfig:
         warmup_steps: steps over which the learning rate rises from 0.
         decay: last share of the training over which it falls to 0 again.
         clip_norm: longest gradient; 0 for no limit.
-        loss: weights of L1, L2 and 1 - SSIM.
+        loss: weights of its parts.
+        lpips_weights: file or folder of the weights that `loss.lpips` needs (`enr.model.lpips`).
         seed: of the weights and of the pairs.
         device: `auto` takes a GPU where torch sees one.
         precision: `auto` takes bfloat16 where the device multiplies it quickly.
@@ -70,6 +71,7 @@ class TrainConfig:
     decay: float = 0.3
     clip_norm: float = 1.0
     loss: LossWeights = field(default_factory=LossWeights)
+    lpips_weights: str | None = None
     seed: int = 0
     device: Device = "auto"
     precision: Precision = "auto"
@@ -101,6 +103,13 @@ class TrainConfig:
         _check_bound("seed", self.seed, self.seed < MAX_SEED, "below 2**63")
         _check_bound("ema", self.ema, 0 <= self.ema < 1, "in [0, 1)")
         _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
+        if self.loss.lpips and not self.lpips_weights:
+            raise EnrError(
+                f"train.loss.lpips is {self.loss.lpips} and no weights are given; they are never downloaded: name a "
+                "file or folder with --set lpips_weights=PATH."
+            )
+        if self.lpips_weights and not self.loss.lpips:
+            raise EnrError("train.lpips_weights is given, but loss.lpips is 0; give it a weight, or leave both out.")
         if self.max_minutes is not None:
             _check_bound("max_minutes", self.max_minutes, self.max_minutes > 0, "positive")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
-from enr.pipelines.config import Config, Preset, override, read_preset, resolve
+from enr.pipelines.config import Config, Preset, TrainConfig, override, read_preset, resolve
 from enr.pipelines.data import ViewSet
 from enr.pipelines.initial import Initial, check_architecture, check_size
 from enr.pipelines.loader import check_pairs
@@ -66,9 +67,14 @@ def resolve_config(
     config = resolve(override(preset, assignments), camera_of(view_set), size_px)
     if initial is not None:
         check_architecture(initial, config.model)
-    device = choose_device(config.train.device)
-    precision = choose_precision(config.train.precision, device)
-    return dataclasses.replace(config, train=dataclasses.replace(config.train, precision=precision)), words
+    return dataclasses.replace(config, train=_on_this_machine(config.train)), words
+
+
+def _on_this_machine(train: TrainConfig) -> TrainConfig:
+    """With the precision that suits the device, and a path that holds from any folder."""
+    precision = choose_precision(train.precision, choose_device(train.device))
+    weights = str(Path(train.lpips_weights).resolve()) if train.lpips_weights else None
+    return dataclasses.replace(train, precision=precision, lpips_weights=weights)
 
 
 def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Preset, str]:

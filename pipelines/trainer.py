@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from enr.model.losses import reconstruction_loss
+from enr.model.losses import cycle_loss, reconstruction_loss, scene_loss
+from enr.model.lpips import Lpips, load_lpips
 from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data import composite
@@ -46,12 +49,17 @@ class Trainer:
     """
 
     def __init__(self, model: Renderer, loader: PairLoader, config: TrainConfig, device: torch.device) -> None:
-        """Bring the model to the device; `config.precision` must be resolved."""
+        """Bring the model to the device; `config.precision` must be resolved.
+
+        Raises:
+            EnrError: there are no LPIPS weights where the configuration says, or the pictures are too small for them.
+        """
         self.model = _channels_last(model.to(device)).train()
         self.step = 0
         self.device = device
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
+        self._lpips = self._open_lpips()
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
 
     @property
@@ -75,8 +83,11 @@ class Trainer:
         batch = next(self._loader)
         images, motion, targets = self._to_device(batch)
         with autocast(self.device, self._config.precision):
-            predicted = self._predict(images, batch, motion)
-        loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss)
+            predicted, consistency = self._predict(images, batch, motion)
+        loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss, self._lpips)
+        for name, value in consistency.items():
+            loss = loss + getattr(self._config.loss, name) * value
+            parts[name] = value.detach()
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self._config.clip_norm:
@@ -114,14 +125,39 @@ class Trainer:
         if self.device.type == "cuda" and state["rng_cuda"]:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
 
-    def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> Tensor:
-        """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once."""
-        scenes = self.model.inverse_render(images)
+    def _open_lpips(self) -> Lpips | None:
+        if self._config.lpips_weights is None:
+            return None
+        lpips = load_lpips(Path(self._config.lpips_weights))
+        lpips.check_size(*self.model.config.image_shape[1:])
+        return lpips.to(self.device)
+
+    def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.
+
+        With it come the losses by name that compare the renderer with itself.
+        """
+        encoded = self.model.inverse_render(images)
         if self._loader.views_per_scene == MIN_VIEWS:
-            scenes = scenes[:, None]  # every view is one source, in its order
+            scenes = encoded[:, None]  # every view is one source, in its order
         else:
-            scenes = scenes[torch.from_numpy(batch.sources).to(self.device)]
-        return self.model.render(self.model.fuse(scenes, motion))
+            scenes = encoded[torch.from_numpy(batch.sources).to(self.device)]
+        moved = self.model.fuse(scenes, motion)
+        predicted = self.model.render(moved)
+        losses: dict[str, Tensor] = {}
+        if self._config.loss.cycle:
+            losses["cycle"] = self._cycle(images, batch, motion, predicted)
+        if self._config.loss.scene:
+            there = encoded[torch.from_numpy(batch.target).to(self.device)]
+            losses["scene"] = scene_loss(moved, there, self.model.config)
+        return predicted, losses
+
+    def _cycle(self, images: Tensor, batch: Batch, motion: Tensor, predicted: Tensor) -> Tensor:
+        """The way back from one prediction of each scene to its first source; all of them would double a step."""
+        _, first = np.unique(batch.target % self._loader.batch_size, return_index=True)
+        source = images[torch.from_numpy(batch.sources[first, 0]).to(self.device)]
+        pairs = torch.from_numpy(first).to(self.device)
+        return cycle_loss(self.model, predicted[pairs], source, motion[pairs, 0])
 
     def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Views (n, 3, h, w), motions (pairs, sources, 4, 4) and the pairs' targets (pairs, 3, h, w)."""
