@@ -61,7 +61,7 @@ def benchmark_datagen(settings: GenerateSettings, count: int | None = None, scal
         scaling: measure one worker beside all of them, too.
 
     Returns:
-        rates, shares, differences and memory, ready for JSON; see docs/benchmark.md.
+        rates, shares, differences and memory, ready for JSON; see docs/speed.md.
 
     Raises:
         EnrError: no mesh was found, or none could be rendered.

@@ -31,6 +31,7 @@ class EvalSettings:
 
     Attributes:
         checkpoint: a run folder, a checkpoint folder or file, or a published `.pt`; the latest run's best if None.
+        predictions: a folder of pictures that another method predicted, in place of a checkpoint.
         shards: .h5 files or folders; the run's own if empty.
         splits: splits to measure; test, or val where a group has no test scene, if empty.
         groups: groups to measure; all that the shards hold if empty.
@@ -50,6 +51,7 @@ class EvalSettings:
     """
 
     checkpoint: Path | None = None
+    predictions: Path | None = None
     shards: tuple[Path, ...] = ()
     splits: tuple[Split, ...] = ()
     groups: tuple[Group, ...] = ()

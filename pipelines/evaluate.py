@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from enr import __version__
 from enr.camera import Group
-from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
@@ -59,7 +58,7 @@ from enr.pipelines.eval_report import (
 )
 from enr.pipelines.floors import derangement, floor_predictions
 from enr.pipelines.foreground import NOTHING_OPAQUE, Opaque, find_opaque, foreground_alpha, opaque_notes
-from enr.pipelines.machine import prepare_cpu
+from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.runs import check_folder
 from enr.pipelines.unseen import Unseen, measure_unseen, unseen_notes
@@ -167,23 +166,6 @@ def evaluate(settings: EvalSettings) -> Report:
     return report
 
 
-def pick_device(name: str) -> torch.device:
-    """The torch device of that name; `auto` is a GPU where there is one.
-
-    Raises:
-        EnrError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta` has tensors, but no numbers in them
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
-    return device
-
-
 def make_untrained(model: Renderer, seed: int) -> Renderer:
     """A renderer like `model` as it was before any training, in eval mode; torch's global generator is left alone.
 
@@ -205,6 +187,7 @@ def plan_parts(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list
     for _, _, scenes in parts:
         for scene in scenes:
             split_views(bench.settings, bench.view_set, scene)
+    notes += _opaque_notes(bench, parts)
     return parts
 
 
@@ -380,6 +363,7 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "enr_version": __version__,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "checkpoint": str(origin.checkpoint),
+        "predictions": None,
         "checkpoint_metadata": _short_metadata(read_metadata(origin.checkpoint)),
         "shards": [str(path) for path in bench.view_set.paths],
         "image_shape": list(bench.model.config.image_shape),

@@ -63,3 +63,20 @@ def describe(device: torch.device, precision: Precision) -> str:
 
 def _cpu_has_bfloat16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device of that name; `auto` is a GPU where there is one.
+
+    Raises:
+        EnrError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # `meta` has tensors, but no numbers in them
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
+    return device

@@ -29,6 +29,11 @@ SPLITS = ("train", "val", "test")
     help="A run folder, a checkpoint folder or a published .pt [default: the latest run's best].",
 )
 @click.option(
+    "--predictions",
+    type=click.Path(path_type=Path),
+    help="In place of a checkpoint, pictures of another method: <group>/<scene id>/<view, 5 digits>.png.",
+)
+@click.option(
     "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated [default: test, else val]."
 )
 @click.option(
@@ -62,10 +67,18 @@ def command(**options: Any) -> None:
     and a picture of sources, predictions and truths.
     """
     from enr.pipelines.eval_report import format_report
-    from enr.pipelines.evaluate import evaluate
 
-    report = evaluate(settings_of(options))
-    click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
+    settings = settings_of(options)
+    if settings.predictions is not None:
+        from enr.pipelines.predictions import evaluate_predictions
+
+        report = evaluate_predictions(settings)
+        click.echo(f"Predictions: {settings.predictions}\n")
+    else:
+        from enr.pipelines.evaluate import evaluate
+
+        report = evaluate(settings)
+        click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
     click.echo(format_report(report))
     click.echo()
     for path in report.pictures:

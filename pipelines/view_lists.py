@@ -1,0 +1,95 @@
+"""The benchmark's lists as plain text, for those who render or measure with other software: splits, and views.
+
+Everything in them is a pure function of the meshes' ids and of seed 0, so that `enr datagen` makes the same views of
+the same meshes anywhere; `docs/benchmark.md` describes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from enr.datagen.hold_out import HoldOut
+from enr.datagen.meshes import MeshSource, draw_meshes
+from enr.datagen.poses import Poses, PoseSettings, sample_poses
+from enr.datagen.splits import assign_splits
+from enr.files import replacing
+from enr.shards import SPLITS
+
+SEED = 0
+VIEWS = 16
+"""Of each unseen mesh: view 0 is the source, the others are the targets."""
+FEW_MESHES = (1, 2, 5, 10)
+PATCHES = 3
+PATCH_SIZES_DEG = (2.865, 15.0)
+HELD_OUT_VIEWS = 30
+HEADER = "azimuth_deg,elevation_deg,x,y,z"
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The texts of the list files by their names."""
+
+    texts: dict[str, str]
+
+    def write(self, folder: Path) -> tuple[Path, ...]:
+        """Write every list into a folder, which is made if missing; earlier ones are replaced."""
+        for name, text in self.texts.items():
+            with replacing(folder / name) as partial:
+                partial.write_text(text, encoding="utf-8")
+        return tuple(folder / name for name in self.texts)
+
+
+def benchmark_lists(scene_ids: Sequence[str], name: str) -> Lists:
+    """The lists of a collection of meshes.
+
+    Args:
+        scene_ids: ids of its meshes, such as ShapeNet's.
+        name: what the files begin with, such as `chairs`.
+    """
+    splits = assign_splits(scene_ids)
+    texts = {
+        f"{name}-{split}.txt": "".join(f"{scene_id}\n" for scene_id in sorted(splits) if splits[scene_id] == split)
+        for split in SPLITS
+    }
+    texts[f"{name}-unseen-views.csv"] = _unseen_views(sorted(key for key in splits if splits[key] == "test"))
+    texts[f"{name}-held-out-views.csv"] = _held_out_views(scene_ids)
+    return Lists(texts)
+
+
+def draw_ids(scene_ids: Sequence[str], count: int) -> tuple[str, ...]:
+    """The ids that `enr datagen --max-meshes` draws."""
+    sources = [MeshSource(scene_id, Path()) for scene_id in sorted(scene_ids)]
+    return tuple(source.scene_id for source in draw_meshes(sources, count))
+
+
+def _unseen_views(scene_ids: Sequence[str]) -> str:
+    """Views of unseen meshes; `rot` takes the angles alone, `trans` the point looked at alone, `rototrans` both."""
+    rows = [f"scene_id,view,{HEADER}"]
+    for scene_id in scene_ids:
+        poses = sample_poses(PoseSettings("rototrans"), SEED, scene_id, VIEWS)
+        rows += [f"{scene_id},{view},{numbers}" for view, numbers in enumerate(_numbers(poses))]
+    return "\n".join(rows) + "\n"
+
+
+def _held_out_views(scene_ids: Sequence[str]) -> str:
+    """The source and the held-out views of few meshes, for both sizes of the patches."""
+    ranks = {scene_id: count for count in reversed(FEW_MESHES) for scene_id in draw_ids(scene_ids, count)}
+    rows = [f"patch_size_deg,meshes,scene_id,role,{HEADER}"]
+    for size_deg in PATCH_SIZES_DEG:
+        settings = PoseSettings("rototrans", hold_out=HoldOut(PATCHES, size_deg, HELD_OUT_VIEWS))
+        for scene_id in sorted(ranks, key=lambda key: (ranks[key], key)):
+            poses = sample_poses(settings, SEED, scene_id, 1 + HELD_OUT_VIEWS)
+            roles = ["source", *["target"] * HELD_OUT_VIEWS]
+            place = f"{size_deg:g},{ranks[scene_id]},{scene_id}"
+            rows += [f"{place},{role},{numbers}" for role, numbers in zip(roles, _numbers(poses), strict=True)]
+    return "\n".join(rows) + "\n"
+
+
+def _numbers(poses: Poses) -> Iterator[str]:
+    """Azimuth, elevation and the point looked at of each view, to nine places."""
+    for row in np.column_stack([poses.azimuth_deg, poses.elevation_deg, poses.target_point]):
+        yield ",".join(f"{number:.9f}" for number in row)
