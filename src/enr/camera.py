@@ -137,6 +137,15 @@ def target_from_source(world_from_source: ArrayLike, world_from_target: ArrayLik
     return invert_rigid(world_from_target) @ np.asarray(world_from_source, dtype=np.float64)
 
 
+def is_rigid(transform: ArrayLike, tolerance: float = 1e-4) -> NDArray[np.bool_]:
+    """Whether transforms (..., 4, 4) of finite numbers are a rotation and a translation (...)."""
+    matrix = np.asarray(transform, dtype=np.float64)
+    rotation = matrix[..., :3, :3]
+    unit_error = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(axis=(-2, -1))
+    last_row_error = np.abs(matrix[..., 3, :] - [0, 0, 0, 1]).max(axis=-1)
+    return np.asarray((np.maximum(unit_error, last_row_error) <= tolerance) & (np.linalg.det(rotation) > 0))
+
+
 def check_rigid(transform: ArrayLike, tolerance: float = 1e-4) -> Array:
     """`transform` (..., 4, 4) as float64.
 
@@ -151,10 +160,7 @@ def check_rigid(transform: ArrayLike, tolerance: float = 1e-4) -> Array:
             "A 4x4 transform is not rigid: some of its numbers are not finite; "
             "a rotation and a translation are expected."
         )
-    rotation = matrix[..., :3, :3]
-    orthogonal = np.abs(rotation @ np.swapaxes(rotation, -1, -2) - np.eye(3)).max(initial=0) <= tolerance
-    affine = np.abs(matrix[..., 3, :] - [0, 0, 0, 1]).max(initial=0) <= tolerance
-    if not (orthogonal and affine and (np.linalg.det(rotation) > 0).all()):
+    if not is_rigid(matrix, tolerance).all():
         raise EnrError(
             "A 4x4 transform is not rigid (a rotation with determinant +1 and a translation are expected); "
             "remove its scale, mirroring or shear."

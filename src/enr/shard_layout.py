@@ -13,8 +13,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.camera import GROUPS
+from enr.camera import GROUPS, is_rigid
 from enr.errors import EnrError
+from enr.words import count_of
 
 FORMAT = "enr-shard"
 SCHEMA_VERSION = 2
@@ -88,7 +89,8 @@ def check_layout(file: h5py.File, path: Path) -> None:
     names = ["images", *columns("views", version), *columns("scenes", version)]
     missing = [name for name in names if not isinstance(file.get(name), h5py.Dataset)]
     if missing:
-        raise EnrError(f"{path} lacks the data set(s) {', '.join(missing)}; make it again with `enr datagen`.")
+        lacking = f"{count_of(len(missing), 'data set')} ({', '.join(missing)})"
+        raise EnrError(f"{path} lacks {lacking}; make it again with `enr datagen`.")
     if file.attrs.get("group") not in GROUPS:
         raise EnrError(f"{path} names the group {file.attrs.get('group')!r}; expected one of {', '.join(GROUPS)}.")
     _check_shapes(file, path, int(version))
@@ -120,7 +122,7 @@ def _check_kind(column: h5py.Dataset, dtype: Any, path: Path) -> None:
 
 
 def check_values(views: dict[str, NDArray[Any]], scenes: dict[str, NDArray[Any]], where: str) -> None:
-    """Splits that are known and cameras that are finite, or an `EnrError`."""
+    """Splits that are known and cameras that are finite and rigid, or an `EnrError`."""
     unknown = (set(scenes["split"]) | set(views["split"])) - set(SPLITS)
     if unknown:
         raise EnrError(f"{where}: unknown split {sorted(unknown)}; expected one of {', '.join(SPLITS)}.")
@@ -130,6 +132,12 @@ def check_values(views: dict[str, NDArray[Any]], scenes: dict[str, NDArray[Any]]
             raise EnrError(
                 f"{where}: {name} of view {broken[0]} is not finite; make the shard again with `enr datagen`."
             )
+    bent = np.flatnonzero(~is_rigid(views["world_from_camera"]))
+    if len(bent):
+        raise EnrError(
+            f"{where}: world_from_camera of view {bent[0]} is not rigid (a rotation with determinant +1 and a "
+            "translation are expected); make the shard again without scale, mirroring or shear in its cameras."
+        )
 
 
 def check_images(dtype: Any, shape: tuple[int, ...], where: str) -> None:

@@ -212,6 +212,7 @@ def test_an_unknown_group_is_refused(written):
         ("scenes/scene_id", b"a"),
         ("scenes/split", [b"train", b"exam"]),
         ("world_from_camera", np.full((5, 4, 4), np.nan)),
+        ("world_from_camera", np.tile(np.diag([-1.0, 1, 1, 1]), (5, 1, 1))),
         ("K", np.full((5, 3, 3), np.inf)),
     ],
 )
@@ -348,3 +349,11 @@ def test_a_shard_of_schema_1_is_read_with_what_it_would_have_said(written):
     assert not shard.views["roll_deg"].any() and np.isnan(shard.views["clipped_share"]).all()
     np.testing.assert_array_equal(shard.views["flags"] == 2 ** FLAGS.index("clipped"), shard.views["clipped"])
     assert set(shard.scenes["facts"]) == {"{}"}
+
+
+@pytest.mark.parametrize("change", [np.diag([2.0, 2, 2, 1]), np.diag([1.0, -1, 1, 1]), np.eye(4) + np.eye(4, k=1)])
+def test_a_camera_that_is_not_rigid_is_refused_by_its_number(written, change):
+    with h5py.File(written, "a") as file:
+        file["world_from_camera"][3] = file["world_from_camera"][3] @ change
+    with pytest.raises(EnrError, match=r"world_from_camera of view 3 is not rigid"):
+        read_tables(written)
