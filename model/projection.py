@@ -107,9 +107,7 @@ class Composite(nn.Module):
     def forward(self, volume: Tensor, parts: SceneParts) -> ProjectedScene:
         """(b, c, d, h, w) to a map of (b, out_channels, h, w), with opacity, depth and colour."""
         cells = self.cell(volume)
-        alpha = torch.sigmoid(at_least_float32(self.alpha(cells)))
-        if parts.visibility is not None:
-            alpha = alpha * parts.visibility
+        alpha = self._opacity(cells, parts)
         weights = compositing_weights(alpha, reverse=self.reverse)
         opacity = weights.sum(2)
         depth_share = self._depth_share(weights)
@@ -118,6 +116,22 @@ class Composite(nn.Module):
         if colour is not None:
             maps.append(colour)
         return ProjectedScene(torch.cat(maps, dim=1), colour, opacity, depth_share)
+
+    def line_of_sight(self, volume: Tensor, parts: SceneParts) -> Tensor:
+        """How much light reaches each cell from the camera: 1 before the object, less behind what is opaque.
+
+        Args:
+            volume: (b, c, d, h, w), as in `forward`.
+            parts: of the same scene.
+
+        Returns:
+            (b, 1, d, h, w) in [0, 1].
+        """
+        return transmittance(self._opacity(self.cell(volume), parts), reverse=self.reverse)
+
+    def _opacity(self, cells: Tensor, parts: SceneParts) -> Tensor:
+        alpha = torch.sigmoid(at_least_float32(self.alpha(cells)))
+        return alpha if parts.visibility is None else alpha * parts.visibility
 
     def _depth_share(self, weights: Tensor) -> Tensor:
         share = (torch.arange(weights.shape[2], device=weights.device) + 0.5) / weights.shape[2]
@@ -142,8 +156,20 @@ def compositing_weights(alpha: Tensor, reverse: bool = False) -> Tensor:
     Returns:
         (b, 1, d, h, w); the sum over d is at most 1.
     """
+    return alpha * transmittance(alpha, reverse)
+
+
+def transmittance(alpha: Tensor, reverse: bool = False) -> Tensor:
+    """How much light passes all cells in front of each cell.
+
+    Args:
+        alpha: (b, 1, d, h, w) opacity of each cell in [0, 1].
+        reverse: the last depth index is the nearest, not the first.
+
+    Returns:
+        (b, 1, d, h, w); 1 in the nearest cells.
+    """
     if reverse:
-        return compositing_weights(alpha.flip(2)).flip(2)
+        return transmittance(alpha.flip(2)).flip(2)
     clear = torch.cumprod(1 - alpha, dim=2)
-    in_front = torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)
-    return alpha * in_front
+    return torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)

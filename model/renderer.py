@@ -142,8 +142,8 @@ class Renderer(nn.Module):
             target_from_sources: (b, sources, 4, 4) from each source's camera to the target's.
 
         Returns:
-            (b, *config.scene_shape): the mean weighted by visibility (`enr.model.fusion`); of one source, its
-            `transform`.
+            (b, *config.scene_shape): the mean weighted by what each source sees (`enr.model.fusion`); of one source,
+            its `transform`.
 
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
@@ -154,8 +154,20 @@ class Renderer(nn.Module):
                 f"Scenes of shape {tuple(scenes.shape)} and target_from_sources of shape {tuple(motion.shape)} do not "
                 "belong together; expected (batch, sources, channels, depth, height, width) and (batch, sources, 4, 4)."
             )
-        moved = self.transform(scenes.flatten(0, 1), motion.flatten(0, 1))
-        return fuse_scenes(moved.unflatten(0, scenes.shape[:2]), self.config.has_visibility)
+        sources, motion = scenes.flatten(0, 1), motion.flatten(0, 1)
+        moved = self.transform(sources, motion)
+        sight = self._moved_sight(sources, motion) if scenes.shape[1] > 1 else None
+        shape = scenes.shape[:2]
+        return fuse_scenes(
+            moved.unflatten(0, shape), self.config.has_visibility, None if sight is None else sight.unflatten(0, shape)
+        )
+
+    def _moved_sight(self, scene: Tensor, motion: Tensor) -> Tensor | None:
+        """What each source's camera has a line of sight to (n, 1, d, h, w), in the target's frame; None if unknown."""
+        if not self.config.has_visibility or not isinstance(self.projection, Composite):
+            return None
+        volume, parts = self._take_apart(scene)
+        return frustum_warp(self.projection.line_of_sight(self.transform_3d(volume), parts), motion, self.frustum)
 
     def rotate(self, scene: Tensor, rotation_matrix: Tensor) -> Tensor:
         """The scene turned about the target point (published implementation).
@@ -213,12 +225,17 @@ class Renderer(nn.Module):
     def project(self, scene: Tensor) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
         self._check_scene(scene)
+        volume, parts = self._take_apart(scene)
+        projected: ProjectedScene = self.projection(self.transform_3d(volume), parts)
+        return projected
+
+    def _take_apart(self, scene: Tensor) -> tuple[Tensor, SceneParts]:
+        """What the volume-side network gets of a scene, and its parts."""
         parts = SceneParts.split(scene, self.config)
         volume = parts.features
         if parts.visibility is not None:
             volume = torch.cat([volume, parts.visibility], dim=1)
-        projected: ProjectedScene = self.projection(self.transform_3d(volume), parts)
-        return projected
+        return volume, parts
 
     def render(self, scene: Tensor) -> Tensor:
         """Pictures of scenes.

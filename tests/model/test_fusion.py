@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.fusion import fuse_scenes
+from enr.model.projection import compositing_weights
 from enr.model.renderer import Renderer
 
 CELLS = (2, 3, 2)
@@ -25,30 +26,72 @@ def moved_scenes(sources: int, seed: int, batch: int = 2, channels: int = 3) -> 
     return torch.cat([content * visibility, visibility], dim=2)
 
 
-seeds, counts = st.integers(0, 2**32 - 1), st.integers(1, 5)
+def again(scenes: torch.Tensor, times: int) -> torch.Tensor:
+    """A single source, several times."""
+    return scenes.expand(-1, times, -1, -1, -1, -1)
+
+
+def moved_sight(scenes: torch.Tensor, seed: int) -> torch.Tensor:
+    """Random light that reaches each cell, none in many cells, times the visibility."""
+    light = torch.rand(scenes[:, :, -1:].shape, generator=torch.Generator().manual_seed(seed + 1), dtype=scenes.dtype)
+    return (2 * light - 1).clamp_min(0) * scenes[:, :, -1:]
+
+
+seeds, counts = st.integers(0, 2**31), st.integers(1, 5)
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, counts)
-def test_fusion_equals_its_slow_twin(seed, sources):
+@given(seeds, counts, st.booleans())
+def test_fusion_equals_its_slow_twin(seed, sources, has_sight):
     scenes = moved_scenes(sources, seed)
-    fused = fuse_scenes(scenes, has_visibility=True)
+    sight = moved_sight(scenes, seed) if has_sight else scenes[:, :, -1:]
+    fused = fuse_scenes(scenes, has_visibility=True, sight=sight if has_sight else None)
+    zero = torch.zeros(3, dtype=torch.float64)
     for batch, place in itertools.product(range(len(scenes)), itertools.product(*map(range, CELLS))):
-        cells = [scenes[(batch, source, slice(None), *place)] for source in range(sources)]
-        seen = [(cell[:-1] / cell[-1], cell[-1]) for cell in cells if cell[-1] > 0]
-        most = max((visibility for _, visibility in seen), default=torch.tensor(0.0, dtype=torch.float64))
-        mean = sum(values * visibility for values, visibility in seen) / sum(
-            visibility for _, visibility in seen or [(0, 1)]
-        )
-        expected = torch.cat([mean * most * torch.ones(3, dtype=torch.float64), most[None]])
-        torch.testing.assert_close(fused[(batch, slice(None), *place)], expected)
+        mean, total, most = zero, 0.0, 0.0
+        for source in range(sources):
+            *values, visibility = scenes[(batch, source, slice(None), *place)]
+            if visibility > 0:
+                weight = 0.99 * float(sight[(batch, source, 0, *place)]) + 0.01 * float(visibility)
+                mean = mean + weight * torch.stack(values) / visibility
+                total, most = total + weight, max(most, float(visibility))
+        expected = mean / total * most if total else zero
+        torch.testing.assert_close(fused[(batch, slice(0, 3), *place)], expected)
+        assert float(fused[(batch, 3, *place)]) == most
+
+
+def test_who_sees_a_cell_outweighs_who_looks_at_it_through_something():
+    scenes = torch.ones(1, 2, 2, 1, 1, 1)
+    scenes[0, :, 0] = torch.tensor([2.0, 6.0]).reshape(2, 1, 1, 1)
+    for light, expected in (((1.0, 1.0), 4.0), ((1.0, 0.0), 2.0396), ((0.0, 1.0), 5.9604), ((0.0, 0.0), 4.0)):
+        fused = fuse_scenes(scenes, has_visibility=True, sight=torch.tensor(light).reshape(1, 2, 1, 1, 1, 1))
+        assert fused[0, 0].item() == pytest.approx(expected, abs=1e-4)
+        assert fused[0, 1].item() == 1
+
+
+def test_a_source_has_a_line_of_sight_up_to_what_it_holds_for_opaque(small, motions):
+    model = Renderer(RendererConfig(**{**small, "depth_cells": 4})).eval()
+    scene = model.inverse_render(torch.rand(1, 3, 16, 16))
+    alpha = torch.rand(1, 1, *model.config.scene_shape[1:])
+    model.projection._opacity = lambda cells, parts: alpha
+    sight = model._moved_sight(scene, torch.eye(4, dtype=torch.float64)[None])
+    for depth in range(4):
+        torch.testing.assert_close(sight[:, :, depth], (1 - alpha[:, :, :depth]).prod(dim=2), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(sight * alpha, compositing_weights(alpha), atol=1e-5, rtol=1e-4)
+    assert (model._moved_sight(scene, motions(1)) <= frustum_visibility(model, motions(1)) + 1e-6).all()
+
+
+def frustum_visibility(model: Renderer, motion: torch.Tensor) -> torch.Tensor:
+    """(1, 1, d, h, w)."""
+    return model.transform(torch.ones(1, *model.config.scene_shape), motion)[:, -1:]
 
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, counts, st.booleans())
 def test_one_source_however_often_is_left_as_it_is(seed, times, has_visibility):
     scene = moved_scenes(1, seed)
-    fused = fuse_scenes(scene.expand(-1, times, -1, -1, -1, -1), has_visibility)
+    sight = moved_sight(scene, seed)
+    fused = fuse_scenes(again(scene, times), has_visibility, again(sight, times))
     torch.testing.assert_close(fused, scene[:, 0])
     if times == 1:
         assert torch.equal(fused, scene[:, 0])
@@ -58,23 +101,25 @@ def test_one_source_however_often_is_left_as_it_is(seed, times, has_visibility):
 @given(seeds, st.permutations(range(4)), st.booleans())
 def test_the_order_of_the_sources_does_not_matter(seed, order, has_visibility):
     scenes = moved_scenes(4, seed)
-    torch.testing.assert_close(fuse_scenes(scenes[:, order], has_visibility), fuse_scenes(scenes, has_visibility))
+    sight = moved_sight(scenes, seed)
+    fused = fuse_scenes(scenes[:, order], has_visibility, sight[:, order])
+    torch.testing.assert_close(fused, fuse_scenes(scenes, has_visibility, sight))
 
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, counts)
 def test_a_source_that_sees_nothing_contributes_nothing(seed, sources):
     scenes = moved_scenes(sources, seed)
-    blind = torch.zeros_like(scenes[:, :1])
-    fused = fuse_scenes(torch.cat([scenes, blind], dim=1), has_visibility=True)
-    torch.testing.assert_close(fused, fuse_scenes(scenes, has_visibility=True))
+    sight, blind = moved_sight(scenes, seed), torch.zeros_like(scenes[:, :1])
+    fused = fuse_scenes(torch.cat([scenes, blind], dim=1), True, torch.cat([sight, blind[:, :, -1:]], dim=1))
+    torch.testing.assert_close(fused, fuse_scenes(scenes, True, sight))
 
 
 @settings(max_examples=30, deadline=None)
 @given(seeds, st.integers(2, 4))
 def test_content_is_a_mean_and_visibility_never_falls(seed, sources):
     scenes = moved_scenes(sources, seed)
-    fused = fuse_scenes(scenes, has_visibility=True)
+    fused = fuse_scenes(scenes, True, moved_sight(scenes, seed))
     visibility = scenes[:, :, -1]
     assert torch.equal(fused[:, -1], visibility.amax(dim=1))
     values = scenes[:, :, :-1] / scenes[:, :, -1:].clamp_min(1e-12)
@@ -87,7 +132,7 @@ def test_content_is_a_mean_and_visibility_never_falls(seed, sources):
 
 def test_gradients_reach_every_source_that_sees_and_are_finite():
     scenes = moved_scenes(3, seed=5).requires_grad_()
-    fuse_scenes(scenes, has_visibility=True).square().sum().backward()
+    fuse_scenes(scenes, True, moved_sight(scenes, 5)).square().sum().backward()
     assert scenes.grad is not None and scenes.grad.isfinite().all()
     seen = (scenes[:, :, -1:] > 0).expand_as(scenes[:, :, :-1])
     assert (scenes.grad[:, :, :-1][seen] != 0).all()
