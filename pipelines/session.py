@@ -27,6 +27,9 @@ from enr.shards import Split
 PATIENCE = 0.15
 """A model has this share of the training before it is told that it does not learn."""
 
+MEASURING_SHARE = 0.1
+"""Where the clock limits the training, validations and pictures may take this share of the time."""
+
 SHOW_EVERY_S = 1.0
 
 
@@ -93,6 +96,8 @@ class Session:
         self._started_s = self._now_s()
         self._saved_s = time.perf_counter()
         self._aside_s = 0.0
+        self._measuring_s = self._ready_s = 0.0
+        self._left_out = 0
         self._shown_s = -math.inf
         self._has_validation = bool(parts.view_set.scenes("val"))
         split: Split = "val" if self._has_validation else "train"
@@ -107,11 +112,12 @@ class Session:
         share = self._progress()
         validations = Ticker(self._config.validations, share)
         frames = Ticker(self._config.frames, share, EARLY_POWER)
-        self._aside_s = self._now_s() - self._started_s
+        self._ready_s = self._now_s()
+        self._aside_s = self._ready_s - self._started_s
         try:
             with self._open_bar() as self._bar:
                 if not self._trainer.step:
-                    with self._aside():
+                    with self._aside(), self._measuring():
                         self._add_frame()
                 self._loop(should_stop, validations, frames)
             with self._aside():
@@ -127,6 +133,11 @@ class Session:
             save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
         self._save_last()
         self._journal.save_gif()
+        if self._left_out:
+            self._say(
+                f"{self._left_out} of {self._config.validations} validations were left out: measuring had taken more "
+                f"than {MEASURING_SHARE:.0%} of the time when they were due; fewer validation_pictures make room."
+            )
 
     def _loop(self, should_stop: Callable[[int], bool], validations: Ticker, frames: Ticker) -> None:
         share = self._progress()
@@ -137,16 +148,28 @@ class Session:
                 self._log(result)
             self._show(result)
             if validations.due(share):
-                with self._aside():
-                    self._validate(share)
-            if frames.due(share):
-                with self._aside():
+                with self._aside(), self._measuring():
+                    self._validate_in_time(share)
+            if frames.due(share) and self._has_time(share):
+                with self._aside(), self._measuring():
                     self._add_frame()
             if time.perf_counter() - self._saved_s > 60 * self._config.checkpoint_minutes:
                 with self._aside():
                     self._save_last()
             if should_stop(self._trainer.step):
                 return
+
+    def _has_time(self, share: float) -> bool:
+        """Whether what is due is measured: of a training by the clock, most of the time belongs to the steps."""
+        if self._config.max_minutes is None or share >= 1:
+            return True
+        return self._measuring_s <= MEASURING_SHARE * (self._now_s() - self._ready_s)
+
+    def _validate_in_time(self, share: float) -> None:
+        if self._has_time(share):
+            self._validate(share)
+        else:
+            self._left_out += 1
 
     def _log(self, result: StepResult) -> None:
         loss = float(result.loss)
@@ -247,6 +270,15 @@ class Session:
             yield
         finally:
             self._aside_s += self._now_s() - started_s
+
+    @contextmanager
+    def _measuring(self) -> Iterator[None]:
+        """Count the time inside as that of validations and pictures."""
+        started_s = self._now_s()
+        try:
+            yield
+        finally:
+            self._measuring_s += self._now_s() - started_s
 
     def _images_per_s(self) -> float:
         steps = self._trainer.step - self._first_step
