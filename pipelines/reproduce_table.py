@@ -6,7 +6,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from tabulate import tabulate
 
 from enr import __version__
 from enr.files import replacing
-from enr.pipelines.eval_report import FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.eval_report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.evaluate import JSON_NAME
-from enr.pipelines.floors import FLOORS, MEAN_TARGET
+from enr.pipelines.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
 from enr.pipelines.reproduce_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 
 REPORT_NAME = JSON_NAME
@@ -150,7 +150,7 @@ def _section(plan: Plan, name: str, group: str, split: str) -> Section:
         parts = {seed: _part(plan, Trained(variant, seed), name, (group, split)) for seed in plan.experiment.seeds}
         measured = {seed: part for seed, part in parts.items() if part}
         scenes.update(part["scenes"] for part in measured.values())
-        rows.append(_row(plan, variant, measured))
+        rows += _rows(plan, variant, measured)
     return Section(name, plan.experiment.evaluations[name].title, group, split, tuple(sorted(scenes)), tuple(rows))
 
 
@@ -159,12 +159,25 @@ def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> d
     return next((part for part in parts if (part["group"], part["split"]) == wanted), {})
 
 
-def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> Row:
+def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> list[Row]:
+    """The variant's row; where it was given several source pictures, one for each number of them, the fewest first."""
+    label = plan.experiment.variants[variant].label or variant
+    first = next(iter(measured.values()), {"scores": {}})
+    fewer = {name: number for number, name in FEWER_SOURCES.items() if name in first["scores"]}
+    rows = [_row(plan, variant, measured, name) for name in (*fewer, MODEL)]
+    if not fewer:
+        return [replace(rows[0], label=label)]
+    numbers = [*fewer.values(), first["per_scene"][0]["sources"]]
+    words = [f"{label}; given {number} source{'s' * (number > 1)}" for number in numbers]
+    return [replace(row, label=said) for row, said in zip(rows, words, strict=True)]
+
+
+def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]], candidate: str) -> Row:
     done = {seed: read_json(run_root(plan, Trained(variant, seed)) / DONE_NAME) for seed in plan.experiment.seeds}
-    numbers = [_numbers(part, done[seed]) for seed, part in measured.items()]
+    numbers = [_numbers(part, done[seed], candidate) for seed, part in measured.items()]
     return Row(
         variant=variant,
-        label=plan.experiment.variants[variant].label or variant,
+        label=variant,
         seeds=tuple(measured),
         diverged=tuple(seed for seed, said in done.items() if said.get("diverged")),
         values={column.name: tuple(entry[column.name] for entry in numbers) for column in COLUMNS},
@@ -178,12 +191,19 @@ def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> Ro
     )
 
 
-def _numbers(part: Mapping[str, Any], done: Mapping[str, Any]) -> dict[str, float]:
-    """A seed's numbers by column."""
-    scores = part["scores"]
-    found = {**scores[MODEL], **part, "minutes": done.get("minutes"), "steps": done.get("steps")}
-    numbers = {column.name: _number(found.get(column.name)) for column in COLUMNS}
-    return {**numbers, "oracle_lead_db": _number(scores[MODEL][PSNR]) - _number(scores[MEAN_TARGET][PSNR])}
+def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -> dict[str, float]:
+    """A seed's numbers by column; silhouettes, chroma and other poses are of the model with all its sources."""
+    scores = {name: {metric: _number(value) for metric, value in row.items()} for name, row in part["scores"].items()}
+    own = scores[candidate]
+    found = {
+        **(part if candidate == MODEL else {}),
+        **own,
+        "lead_db": own[PSNR] - max(scores[floor][PSNR] for floor in BLIND_FLOORS),
+        "oracle_lead_db": own[PSNR] - scores[MEAN_TARGET][PSNR],
+        "minutes": done.get("minutes"),
+        "steps": done.get("steps"),
+    }
+    return {column.name: _number(found.get(column.name)) for column in COLUMNS}
 
 
 def _number(value: Any) -> float:

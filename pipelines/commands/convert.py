@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from enr.words import count_of
+
 if TYPE_CHECKING:
-    from enr.datagen.convert import Converted
+    from enr.datagen.convert import Converted, ConvertSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -53,18 +55,29 @@ INTERRUPTED = 130
     "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
-def command(resolution: str | None, **options: Any) -> None:
+def command(**options: Any) -> None:
     """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
-    from enr.datagen.convert import ConvertSettings, convert
-    from enr.pipelines.datagen_options.pictures import picture_size
+    from enr.datagen.convert import convert
 
-    size_px = picture_size(resolution) if resolution is not None else None
     try:
-        converted = convert(ConvertSettings(**options, resolution=size_px), progress=True)
+        converted = convert(settings_of(options), progress=True)
     except KeyboardInterrupt:
         click.echo("Stopped; nothing was written.", err=True)
         raise SystemExit(INTERRUPTED) from None
     click.echo(_report(converted))
+
+
+def settings_of(options: dict[str, Any]) -> ConvertSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: the resolution is not one.
+    """
+    from enr.datagen.convert import ConvertSettings
+    from enr.pipelines.datagen_options.pictures import picture_size
+
+    resolution = options["resolution"]
+    return ConvertSettings(**{**options, "resolution": None if resolution is None else picture_size(resolution)})
 
 
 def _report(converted: Converted) -> str:
@@ -74,8 +87,8 @@ def _report(converted: Converted) -> str:
     parts = [f"{count} {group} {split}" for (group, split), count in sorted(converted.scenes.items())]
     return "\n".join(
         [
-            f"{converted.images:,} pictures of {width_px}x{height_px} px of {scenes:,} scene(s) "
-            f"in {len(converted.shards)} shard(s)",
+            f"{count_of(converted.images, 'picture')} of {width_px}x{height_px} px of {count_of(scenes, 'scene')} "
+            f"in {count_of(len(converted.shards), 'shard')}",
             f"scenes: {', '.join(parts)}",
             f"{converted.clipped / converted.images:.1%} of the views are clipped by the picture's border",
             f"shards in {converted.shards[0].parent}, contact sheet {', '.join(map(str, converted.contact_sheets))}",
