@@ -196,7 +196,7 @@ def definition(report: Report) -> str:
     if any(FEWER_SOURCES[1] in group.scores for group in report.groups):
         lines.append(
             "Several sources: their scenes are fused in the target's frame; fewer sources are the first ones, with the "
-            "same targets. The copied source, what the source does not show and equivariance are of the first one."
+            "same targets. The copied source and equivariance are of the first one."
         )
     lines.append("The oracle, the mean of a scene's own target views, is shown to no model: it may stay out of reach.")
     if any(UNTRAINED in group.scores for group in report.groups):
