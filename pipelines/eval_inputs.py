@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 APPLE_SOURCE = 64
 APPLE_VIEWS = 251
 LENS_TOLERANCE = 0.01
-"""Share by which the data's focal length may depart from the checkpoint's before it is worth a word."""
+"""Share by which the data's focal length and distance may depart from the checkpoint's before it is worth a word."""
 
 
 @dataclass(frozen=True)
@@ -272,6 +272,12 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
         notes.append(
             f"the lens differs: the data's focal length is {focal_px.min():.2f} to {focal_px.max():.2f} px, "
             f"the checkpoint's {config.focal_px:.2f} px."
+        )
+    radius = view_set.views["radius"][np.isfinite(view_set.views["radius"])]
+    if np.abs(radius / config.radius - 1).max(initial=0.0) > LENS_TOLERANCE:
+        notes.append(
+            f"the distance differs: the data's cameras are {radius.min():.2f} to {radius.max():.2f} from the point "
+            f"looked at, the checkpoint's {config.radius:.2f}."
         )
     if not np.allclose(config.background, view_set.background, atol=1 / 255):
         notes.append(

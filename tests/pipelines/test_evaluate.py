@@ -317,12 +317,18 @@ def test_a_checkpoint_for_another_image_size_is_refused(view_set):
         check_fit(tiny_renderer(32), view_set)
 
 
-def test_another_lens_and_another_background_are_worth_a_word(view_set):
+def test_another_lens_distance_and_background_are_worth_a_word(view_set):
     model = tiny_renderer()
     fitting = SimpleNamespace(config=replace(model.config, background=GREY))
     assert check_fit(fitting, view_set) == []
-    notes = check_fit(SimpleNamespace(config=replace(model.config, focal_px=30.0)), view_set)
-    assert "lens differs" in notes[0] and "background differs" in notes[1]
+    other = replace(model.config, focal_px=30.0, radius=1.9)
+    notes = check_fit(SimpleNamespace(config=other), view_set)
+    assert [note.split(":")[0] for note in notes] == [
+        "the lens differs",
+        "the distance differs",
+        "the background differs",
+    ]
+    assert "2.00 to 2.00" in notes[1] and "1.90" in notes[1]
 
 
 def test_a_device_that_is_not_there_is_refused():
