@@ -54,6 +54,9 @@ class RendererConfig:
         spherical_mask: zero the cells outside the cube's inscribed sphere (the paper; rotations only).
         projection: `fold` folds depth into channels (the paper), `composite` composites cells along the ray.
         carry_colour: the source's colours ride on their rays and are composited straight into the picture.
+        detail_stride: a second level of the scene carries the source's own pixels at a predicted depth, in 1 / this
+            of the picture's resolution; 0 leaves it out.
+        detail_channels: learned features that it carries beside opacity and colour.
         output: `linear` starts at the background's colour; `sigmoid` is the published head.
         conditioning_width: width of the layers that are told the motion; for `conditioned` alone.
         depth_cells: depth of the lifted volume; None takes the map's width, as the paper does.
@@ -83,6 +86,8 @@ class RendererConfig:
     spherical_mask: bool = False
     projection: Projection = "composite"
     carry_colour: bool = False
+    detail_stride: int = 0
+    detail_channels: int = 0
     output: Output = "linear"
     conditioning_width: int = 512
     depth_cells: int | None = None
@@ -113,14 +118,32 @@ class RendererConfig:
         return self.channels_3d[-1] if self.channels_3d else self.lifted_shape[0]
 
     @property
+    def detail_shape(self) -> tuple[int, int]:
+        """(height, width) of the detail level's cells."""
+        _, height, width = self.image_shape
+        return height // self.detail_stride, width // self.detail_stride
+
+    @property
+    def detail_factor(self) -> int:
+        """How many of the detail level's cells lie side by side in one of the coarse volume's."""
+        return self.detail_shape[0] // self.map_shape[0]
+
+    @property
+    def packed_channels(self) -> int:
+        """Channels of the scene that hold the detail level: opacity, colour and features of each of its cells."""
+        if not self.detail_stride:
+            return 0
+        return (1 + COLOUR_CHANNELS + self.detail_channels) * self.detail_factor**2
+
+    @property
     def has_visibility(self) -> bool:
         """Whether the scene's last channel says how much of each cell the source's frustum has seen."""
         return self.warp == "frustum"
 
     @property
     def scene_shape(self) -> tuple[int, int, int, int]:
-        """(channels, depth, height, width): learned channels, then colour (3), then visibility (1) where they exist."""
-        extra = COLOUR_CHANNELS * self.carry_colour + VISIBILITY_CHANNELS * self.has_visibility
+        """(channels, depth, height, width): learned channels, then detail, colour (3), visibility (1) where they exist."""
+        extra = self.packed_channels + COLOUR_CHANNELS * self.carry_colour + VISIBILITY_CHANNELS * self.has_visibility
         depth, height, width = _walk_sizes("strides_3d", self.strides_3d, self.lifted_shape[1:])
         return self.feature_channels + extra, depth, height, width
 
@@ -294,3 +317,22 @@ def _check_scene(config: RendererConfig) -> None:
         )
     if config.carry_colour and (config.projection, config.warp) != ("composite", "frustum"):
         raise EnrError("carry_colour lays colours on rays; it needs warp frustum and projection composite.")
+    _check_detail(config)
+
+
+def _check_detail(config: RendererConfig) -> None:
+    stride = config.detail_stride
+    if stride < 0 or config.detail_channels < 0:
+        raise EnrError(f"detail_stride {stride} and detail_channels {config.detail_channels} must not be negative.")
+    if not stride:
+        return
+    if not config.carry_colour:
+        raise EnrError("detail_stride lays the source's pixels over carried colours; set carry_colour, too.")
+    _, height, width = config.image_shape
+    rows, columns = config.map_shape
+    fits = height % (stride * rows) == width % (stride * columns) == 0
+    if not fits or height // rows != width // columns:
+        raise EnrError(
+            f"detail_stride {stride} gives no whole number of cells in each of the volume's {rows} x {columns}; "
+            f"choose a divisor of {height // rows}."
+        )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
+from enr.model.detail import CoarseRays, composite_levels, unpack
 from enr.model.layers import Pointwise, activation
 from enr.model.warp import at_least_float32
 
@@ -22,11 +23,13 @@ class SceneParts:
 
     Attributes:
         features: (b, channels, d, h, w) what the network has learned.
+        detail: (b, channels, d, fine h, fine w) the detail level (`enr.model.detail`); or None.
         colour: (b, 3, d, h, w) the source's colours, each on its own ray, times the visibility; or None.
         visibility: (b, 1, d, h, w) share of each cell that the source's frustum has seen; or None (rigid warp).
     """
 
     features: Tensor
+    detail: Tensor | None
     colour: Tensor | None
     visibility: Tensor | None
 
@@ -35,12 +38,14 @@ class SceneParts:
         """The parts of a scene made by a renderer of that config."""
         sizes = [
             config.feature_channels,
+            config.packed_channels,
             COLOUR_CHANNELS * config.carry_colour,
             VISIBILITY_CHANNELS * config.has_visibility,
         ]
-        features, colour, visibility = scene.split(sizes, dim=1)
+        features, packed, colour, visibility = scene.split(sizes, dim=1)
         return cls(
             features=features,
+            detail=unpack(packed, config.detail_factor) if config.detail_stride else None,
             colour=colour if config.carry_colour else None,
             visibility=visibility if config.has_visibility else None,
         )
@@ -55,12 +60,14 @@ class ProjectedScene:
         colour: (b, 3, h, w) the composited colours over the background, or None where none are carried.
         opacity: (b, 1, h, w) accumulated alpha, or None (`fold`).
         depth_share: (b, 1, h, w) expected depth as a share of the way from near to far, where opaque; or None.
+        detail_maps: (b, n, fine h, fine w) of the detail level, in whose resolution `colour` is then; or None.
     """
 
     features: Tensor
     colour: Tensor | None = None
     opacity: Tensor | None = None
     depth_share: Tensor | None = None
+    detail_maps: Tensor | None = None
 
 
 class Fold(nn.Module):
@@ -112,10 +119,16 @@ class Composite(nn.Module):
         opacity = weights.sum(2)
         depth_share = self._depth_share(weights)
         maps = [(weights * cells).sum(2), opacity, depth_share]
-        colour = self._colour(weights, parts)
+        colour, detail_maps = self._colour(weights, parts), None
         if colour is not None:
             maps.append(colour)
-        return ProjectedScene(torch.cat(maps, dim=1), colour, opacity, depth_share)
+        if parts.detail is not None:
+            colour, detail_maps = composite_levels(self._rays(alpha, parts), parts.detail, self.background)
+        return ProjectedScene(torch.cat(maps, dim=1), colour, opacity, depth_share, detail_maps)
+
+    def _rays(self, alpha: Tensor, parts: SceneParts) -> CoarseRays:
+        assert parts.colour is not None and parts.visibility is not None
+        return CoarseRays(alpha, parts.colour + (1 - parts.visibility) * self.background[:, :, None])
 
     def line_of_sight(self, volume: Tensor, parts: SceneParts) -> Tensor:
         """How much light reaches each cell from the camera: 1 before the object, less behind what is opaque.

@@ -13,6 +13,7 @@ from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_fro
 from enr.errors import EnrError
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
+from enr.model.detail import LiftDetail, Refine, pack
 from enr.model.fusion import fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
@@ -50,6 +51,7 @@ class Renderer(nn.Module):
         self.inv_transform_2d = ResNet(2, 3, config.channels_2d, config.strides_2d)
         self.inv_projection = Pointwise(2, self.inv_transform_2d.out_channels, config.num_channels_inv_projection)
         self.inv_transform_3d = ResNet(3, config.lifted_shape[0], config.channels_3d, config.strides_3d)
+        self.lift_detail = LiftDetail(self.inv_transform_2d.out_channels, config) if config.detail_stride else None
 
     def _build_renderer(self) -> None:
         config = self.config
@@ -59,6 +61,8 @@ class Renderer(nn.Module):
         self.projection = projection(self.transform_3d.out_channels, config)
         widths = mirrored(config.channels_2d, config.strides_2d)
         self.transform_2d = ResNet(2, self.projection.out_channels, *widths, out_channels=3)
+        # The picture so far, both levels' opacity and the detail's own, its features.
+        self.refine = Refine(3 + 2 + config.detail_channels) if config.detail_stride else None
 
     def _start_at_background(self) -> None:
         """Leave no room for the white collapse: a small linear head whose bias is the background."""
@@ -87,15 +91,17 @@ class Renderer(nn.Module):
                 f"Pictures of shape {tuple(images.shape)} do not fit this renderer; "
                 f"it expects (batch, {', '.join(map(str, self.config.image_shape))})."
             )
-        lifted = self.inv_projection(self.inv_transform_2d(images))
+        coarse = self.inv_transform_2d(images)
+        lifted = self.inv_projection(coarse)
         scene = self.inv_transform_3d(lifted.unflatten(1, self.config.lifted_shape[:2]))
         if self.config.spherical_mask:
             scene = scene * self.mask
-        return self._with_carried(scene, images)
+        parts = [scene] if self.lift_detail is None else [scene, self.lift_detail(images, coarse).to(scene)]
+        return self._with_carried(parts, images)
 
-    def _with_carried(self, features: Tensor, images: Tensor) -> Tensor:
+    def _with_carried(self, parts: list[Tensor], images: Tensor) -> Tensor:
         """Append the channels that are carried, not learned: colour on its rays, visibility."""
-        parts = [features]
+        features = parts[0]
         cells = features.shape[2:]
         if self.config.carry_colour:
             colour = functional.adaptive_avg_pool2d(images, (cells[1], cells[2]))
@@ -132,7 +138,18 @@ class Renderer(nn.Module):
             return moved
         if self.config.warp == "rigid":
             return rigid_warp(scene, motion, self.cube)
-        return frustum_warp(scene, motion, self.frustum)
+        return self._move_levels(scene, motion)
+
+    def _move_levels(self, scene: Tensor, motion: Tensor) -> Tensor:
+        """Both levels of the scene, each resampled in its own resolution."""
+        parts = SceneParts.split(scene, self.config)
+        if parts.detail is None:
+            return frustum_warp(scene, motion, self.frustum)
+        first, count = self.config.feature_channels, self.config.packed_channels
+        coarse = torch.cat([scene[:, :first], scene[:, first + count :]], dim=1)
+        moved = frustum_warp(coarse, motion, self.frustum)
+        detail = pack(frustum_warp(parts.detail, motion, self.frustum), self.config.detail_factor)
+        return torch.cat([moved[:, :first], detail, moved[:, first:]], dim=1)
 
     def fuse(self, scenes: Tensor, target_from_sources: Tensor) -> Tensor:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
@@ -252,6 +269,9 @@ class Renderer(nn.Module):
             images = images + functional.interpolate(
                 projected.colour, size=images.shape[2:], mode="bilinear", align_corners=False
             )
+        if self.refine is not None and projected.detail_maps is not None:
+            maps = functional.interpolate(projected.detail_maps, size=images.shape[2:])
+            images = self.refine(images, maps)
         if self.config.output == "sigmoid":
             return torch.sigmoid(images)
         return images if self.training else images.clamp(0, 1)
