@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from enr.model.config import COLOUR_CHANNELS, RendererConfig
-from enr.model.layers import Pointwise, ResidualBlock, activation
+from enr.model.layers import ResidualBlock, activation
 
 HIDDEN = 16
 START_LOGIT = -3.0

@@ -21,7 +21,7 @@ from enr.pipelines.loader import check_pairs
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.shards import SPLITS
 
-CPU_PRESET = "small-64"
+CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
 
 
@@ -29,7 +29,8 @@ def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Prese
     """The preset that fits pictures of (height, width) and the device, and a line that says why."""
     height, width = size_px
     where = "a GPU" if device.type == "cuda" else "a CPU"
-    name = GPU_PRESETS.get(size_px, CPU_PRESET) if device.type == "cuda" else CPU_PRESET
+    fitting = GPU_PRESETS if device.type == "cuda" else CPU_PRESETS
+    name = fitting.get(size_px, CPU_PRESET)
     preset = read_preset(name)
     words = f"Preset {name}: it fits {width}x{height} px and {where}."
     if preset.size_px != size_px:
