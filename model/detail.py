@@ -5,8 +5,8 @@ each depth on its ray is and carries its colour (and a few learned features) the
 as the coarse one. Along the target's rays both are composited together, so that what the coarse volume believes in
 front hides the detail behind it.
 
-All channels are premultiplied with the opacity, so that resampling mixes them rightly. The level travels packed into the
-coarse volume's cells (`pack`), so that a scene stays one tensor.
+All channels are premultiplied with the opacity, so that resampling mixes them rightly. The level travels packed into
+the coarse volume's cells (`pack`), so that a scene stays one tensor.
 """
 
 from __future__ import annotations
