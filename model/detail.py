@@ -88,9 +88,7 @@ def composite_levels(coarse: CoarseRays, detail: Tensor, background: Tensor) -> 
         The picture (b, 3, fine h, fine w), and maps (b, 2 + features, fine h, fine w): both levels' opacity on the ray,
         the detail's own and its composited features.
     """
-    size = detail.shape[2:]
-    premultiplied = torch.cat([coarse.alpha, coarse.alpha * coarse.colour], dim=1)
-    coarse_fine = functional.interpolate(premultiplied, size=size, mode="trilinear", align_corners=False)
+    coarse_fine = _enlarge(torch.cat([coarse.alpha, coarse.alpha * coarse.colour], dim=1), detail)
     fine_alpha = detail[:, :1].clamp(0, 1)
     left = 1 - fine_alpha
     clear = torch.cumprod(left * (1 - coarse_fine[:, :1]), dim=2)
@@ -101,6 +99,12 @@ def composite_levels(coarse: CoarseRays, detail: Tensor, background: Tensor) -> 
     picture = carried[:, 1 : 1 + COLOUR_CHANNELS] + behind + remaining * background
     maps = [1 - remaining, carried[:, :1], carried[:, 1 + COLOUR_CHANNELS :]]
     return picture, torch.cat(maps, dim=1)
+
+
+def _enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
+    """(b, c, d, h, w) in the finer level's height and width; bilinear in two dimensions is quicker than in three."""
+    maps = functional.interpolate(coarse.flatten(1, 2), size=fine.shape[3:], mode="bilinear", align_corners=False)
+    return maps.unflatten(1, coarse.shape[1:3])
 
 
 class Refine(nn.Module):
