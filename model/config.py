@@ -142,7 +142,7 @@ class RendererConfig:
 
     @property
     def scene_shape(self) -> tuple[int, int, int, int]:
-        """(channels, depth, height, width): learned, then packed detail, colour (3), visibility (1) where they exist."""
+        """(channels, depth, height, width): learned, packed detail, colour (3), visibility (1) where they exist."""
         extra = self.packed_channels + COLOUR_CHANNELS * self.carry_colour + VISIBILITY_CHANNELS * self.has_visibility
         depth, height, width = _walk_sizes("strides_3d", self.strides_3d, self.lifted_shape[1:])
         return self.feature_channels + extra, depth, height, width
