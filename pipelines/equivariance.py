@@ -136,13 +136,19 @@ def relative_error(model: Renderer, found: Moved, expected: Moved) -> tuple[NDAr
     """|found - expected| / |expected| over the learned channels of the cells that both have wholly seen.
 
     Returns:
-        (b,) errors, NaN where no such cell is, and (b,) shares of the cells that were compared.
+        (b,) errors, NaN where there is no such cell or nothing is expected in them, and (b,) shares of the cells that
+        were compared.
     """
-    both = (found.seen.minimum(expected.seen) >= WHOLLY_SEEN).to(torch.float64)
-    one, two = (SceneParts.split(moved.scene, model.config).features.double() for moved in (found, expected))
-    error = ((one - two).square() * both).flatten(1).sum(1).sqrt()
-    size = (two.square() * both).flatten(1).sum(1).sqrt()
-    return (error / size).cpu().numpy(), both.flatten(1).mean(1).cpu().numpy()
+    both = (found.seen.minimum(expected.seen) >= WHOLLY_SEEN).to(torch.float32)
+    one, two = (SceneParts.split(moved.scene, model.config).features.float() for moved in (found, expected))
+    error, size = (_squared(part, both) for part in (one - two, two))
+    relative = torch.where(size > 0, (error / size).sqrt(), torch.nan)
+    return relative.cpu().numpy(), both.flatten(1).mean(1).double().cpu().numpy()
+
+
+def _squared(features: Tensor, cells: Tensor) -> Tensor:
+    """(b,) float64: sum of the squares of (b, c, d, h, w) over chosen cells (b, 1, d, h, w)."""
+    return (features.square() * cells).flatten(1).sum(1, dtype=torch.float64)
 
 
 def _measure_chunk(

@@ -35,6 +35,7 @@ from enr.pipelines.evaluate import (
 from enr.pipelines.foreground import find_opaque
 from enr.pipelines.machine import pick_device
 from enr.pipelines.runs import check_folder
+from enr.pipelines.unseen import measure_unseen, unseen_notes
 from enr.words import count_of
 
 FEWEST_TARGETS = 2
@@ -81,6 +82,7 @@ def evaluate_predictions(settings: EvalSettings) -> Report:
     _check_complete(folder, bench, parts)
     out = settings.out or Path(f"eval-{datetime.now():%Y%m%d-%H%M%S}")
     groups = tuple(evaluate_part(part, out, lambda scene: _measure(bench, folder, scene)) for part in parts)
+    notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, None)]
     report = Report(groups, view_set.background, _facts(bench), tuple(notes), out / JSON_NAME)
     write_json(report)
     return report
@@ -119,10 +121,11 @@ def _check_complete(folder: PredictedFolder, bench: Bench, parts: Sequence[Part]
 
 def _measure(bench: Bench, folder: PredictedFolder, scene: Scene) -> Measured:
     pictures = load_scene(bench, scene)
-    _, targets = split_views(bench.settings, bench.view_set, scene)
+    sources, targets = split_views(bench.settings, bench.view_set, scene)
     predictions = folder.read(scene, targets.tolist()).to(bench.device)
     scores = score_scene(pictures.from_first(1), predictions, bench)  # nobody predicted from fewer sources
-    return Measured(pictures, predictions, replace(scores, sources=len(pictures.sources)))
+    unseen = measure_unseen(bench.view_set, None, sources, targets)
+    return Measured(pictures, predictions, replace(scores, sources=len(pictures.sources), unseen=unseen))
 
 
 def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:

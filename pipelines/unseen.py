@@ -53,12 +53,12 @@ def ball_points() -> NDArray[np.float64]:
     return points[np.linalg.norm(points, axis=1) <= 0.5] * BALL_DIAMETER
 
 
-def measure_unseen(view_set: ViewSet, config: RendererConfig, sources: Indices, targets: Indices) -> Unseen:
+def measure_unseen(view_set: ViewSet, config: RendererConfig | None, sources: Indices, targets: Indices) -> Unseen:
     """What no source view shows of what the target views do.
 
     Args:
         view_set: the data.
-        config: of the model.
+        config: of the model; None if there is none, but predictions of another method.
         sources: (s,) indices of the views that the model is given.
         targets: (n,) indices of the target views.
     """
@@ -67,7 +67,7 @@ def measure_unseen(view_set: ViewSet, config: RendererConfig, sources: Indices, 
     pixels, depth = project(ball_points(), cameras, K)
     size_px = (view_set.width_px, view_set.height_px)
     shown = (depth > 0) & ((pixels >= 0) & (pixels < size_px)).all(axis=-1)
-    held = _in_volume(cameras, config)
+    held = None if config is None else _in_volume(cameras, config)
     return Unseen(
         beyond_picture=_mean_share(~shown[:count].any(axis=0), shown[count:]),
         beyond_volume=math.nan if held is None else _mean_share(_lost(held, count), shown[count:]),
@@ -127,16 +127,17 @@ def _percent(share: float) -> str:
     return "-" if math.isnan(share) else f"{share:.1%}"
 
 
-def unseen_notes(unseen: Unseen, config: RendererConfig) -> list[str]:
-    """A sentence for each reason why a worthwhile part of the targets cannot be known."""
+def unseen_notes(unseen: Unseen, config: RendererConfig | None) -> list[str]:
+    """A sentence for each reason why a worthwhile part of the targets cannot be known; `config` as measured with."""
     notes = []
-    if max(unseen.beyond_picture, unseen.source_clipped) > WORTH_A_WORD:
-        share = max(unseen.beyond_picture, unseen.source_clipped)
+    if max(_known(unseen.beyond_picture), _known(unseen.source_clipped)) > WORTH_A_WORD:
         notes.append(
-            f"the object leaves the source picture: {share:.0%} of it is unseen there on average, and no model can "
-            "know it; a source view with the object in full (--source N), a shorter lens or a smaller box shows more."
+            f"the object leaves the source picture, and no model can know what is not in it: "
+            f"{_percent(unseen.beyond_picture)} of what the targets show of the object's ball, "
+            f"{_percent(unseen.source_clipped)} of its surface; other sources (--source N, --sources N), a shorter "
+            "lens or a smaller box show more."
         )
-    if unseen.beyond_volume - _known(unseen.beyond_picture) > WORTH_A_WORD:
+    if config is not None and unseen.beyond_volume - _known(unseen.beyond_picture) > WORTH_A_WORD:
         volume = f"depth {config.near:g} to {config.far:g}" if config.warp == "frustum" else "its cube"
         notes.append(
             f"{unseen.beyond_volume:.0%} of what the targets show of the object lies outside the model's volume "

@@ -181,6 +181,8 @@ def test_where_no_cell_is_seen_there_is_no_error():
         z = still(model, torch.rand(1, 3, SIZE_PX, SIZE_PX))
     (error,), (share,) = relative_error(model, Moved(z.scene, torch.zeros_like(z.seen)), z)
     assert math.isnan(error) and share == 0
+    (error,), (share,) = relative_error(model, z, Moved(z.scene * 0, z.seen))
+    assert math.isnan(error) and share == 1, "beside nothing, no error is small"
 
 
 @settings(max_examples=30, deadline=None)

@@ -145,6 +145,27 @@ def test_the_untrained_model_is_measured_where_asked_for(workplace):
     assert 0 < part["scores"]["untrained"]["psnr_db"] < 60
 
 
+def test_equivariance_is_measured_where_asked_for(workplace):
+    result = invoke("--equivariance", "--groups", "rototrans", "--out", "out")
+    assert result.exit_code == 0, result.output
+    assert "T z(x1) beside z(x2)" in result.output and "Algebra, relative errors" in result.output
+    (part,) = json.loads(Path("out/report.json").read_text())["results"]
+    found = part["equivariance"]
+    assert found["all"]["pairs"] == 6 and sum(one["pairs"] for one in found["by_distance"]) == 6
+    means = [scene["equivariance"]["picture_psnr_db"] for scene in part["per_scene"]]
+    assert found["all"]["picture_psnr_db"] == pytest.approx(sum(means) / 2)
+    assert f"{found['all']['feature_error']:.2f}" in result.output
+    assert "quivariance" not in invoke("--groups", "rototrans", "--out", "plain").output
+    assert json.loads(Path("plain/report.json").read_text())["results"][0]["equivariance"] is None
+
+
+def test_what_the_source_does_not_show_is_said(workplace):
+    result = invoke("--groups", "rot", "--out", "out")
+    unseen = json.loads(Path("out/report.json").read_text())["results"][0]["unseen"]
+    assert unseen["beyond_picture"] == 0 and unseen["beyond_volume"] == 0 and unseen["source_clipped"] == 0
+    assert "Unseen: 0.0% of what the targets show" in result.output
+
+
 def test_the_same_line_gives_the_same_numbers(workplace):
     numbers = []
     for out in ("one", "two"):

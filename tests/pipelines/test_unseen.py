@@ -95,12 +95,13 @@ def test_sentences_name_what_is_worth_one():
     assert unseen_notes(NOTHING_MEASURED, CONFIG) == []
     half_gone = unseen(CONFIG, (0, 0.6, 0), (0, 0, 0))
     (picture,) = unseen_notes(half_gone, CONFIG)
-    assert f"{half_gone.beyond_picture:.0%} of it is unseen" in picture and half_gone.beyond_picture > 0.3
+    assert f"{half_gone.beyond_picture:.1%} of what the targets show" in picture and half_gone.beyond_picture > 0.3
     too_near = replace(CONFIG, near=1.9, far=2.1)
     (volume,) = unseen_notes(unseen(too_near, (0, 0, 0), (0, 0, 0)), too_near)
     assert "depth 1.9 to 2.1" in volume
     clipped = measure_unseen(views_at((0, 0, 0), (0, 0, 0), clipped_share=0.2), CONFIG, np.array([0]), np.array([1]))
-    assert "20% of it is unseen" in unseen_notes(clipped, CONFIG)[0]
+    for measured in (clipped, replace(clipped, beyond_picture=math.nan)):
+        assert "20.0% of its surface" in unseen_notes(measured, CONFIG)[0]
 
 
 def test_a_second_source_shows_what_the_first_does_not():
