@@ -10,6 +10,7 @@ from typing import Any
 
 from enr.datagen.manifest import Manifest, write_text
 from enr.shards import SPLITS
+from enr.words import count_of
 
 LONGEST_LIST = 20
 GROUP_WORDS = {
@@ -40,6 +41,7 @@ is 4 x 4. `K` is in pixels; the centre of the top-left pixel is (0.5, 0.5). Angl
 mesh becomes `scale * (vertex + offset)` in the world."""
 PART_OPTION = re.compile(r"\s--part(=|\s+)\S+")
 SHOWN_ELSEWHERE = ("group", "passes", "width_px", "height_px", "focal_px", "materials")
+UNSET: tuple[Any, ...] = (None, (), [], "")
 Row = Sequence[object]
 
 
@@ -76,7 +78,7 @@ def card(manifest: Manifest) -> str:
 def _summary(manifest: Manifest) -> str:
     counts, (width_px, height_px) = manifest["counts"], manifest["picture_px"]
     return (
-        f"{counts['images']:,} pictures of {width_px} x {height_px} px in {counts['shards']:,} HDF5 shard(s) "
+        f"{counts['images']:,} pictures of {width_px} x {height_px} px in {count_of(counts['shards'], 'HDF5 shard')} "
         f"({_size(counts['bytes'])}), made by enr {manifest['versions']['enr']} with Blender "
         f"{manifest['versions']['blender']}. Every mesh, with its file, hash, split, flags and times, is listed in "
         f"`{manifest['name']}-manifest.json`."
@@ -100,11 +102,11 @@ def _pictures(manifest: Manifest) -> str:
 
 
 def _rows(settings: dict[str, Any]) -> Iterator[Row]:
-    """A row for each setting, those inside others included."""
+    """A row for each setting that is set, those inside others included."""
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _rows(value)
-        elif name not in SHOWN_ELSEWHERE:
+        elif name not in SHOWN_ELSEWHERE and value not in UNSET:
             yield _words(name), _plain(value)
 
 
@@ -179,8 +181,6 @@ def _words(name: str) -> str:
 
 def _plain(value: Any) -> str:
     """A setting's value without brackets and quotes."""
-    if value is None or value in ((), []):
-        return "not set"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):

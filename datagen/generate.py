@@ -34,6 +34,7 @@ class Summary:
         images_made: pictures rendered by this run (the rest was there already).
         seconds: time that this run spent on rendering.
         failures: reason by scene id.
+        failed_now: those of them that failed in this run; progress has told why.
         retryable: scene ids whose failure may not happen again (see `enr.datagen.failures`).
         damaged: names of shards that were no longer what was written and were made again, with what was wrong.
         flags: views in the shards by the flags that they carry (see `enr.datagen.flags`).
@@ -51,6 +52,7 @@ class Summary:
     images_made: int
     seconds: float
     failures: dict[str, str]
+    failed_now: tuple[str, ...]
     retryable: tuple[str, ...]
     damaged: dict[str, str]
     flags: dict[str, int]
@@ -70,7 +72,8 @@ def generate(settings: GenerateSettings, progress: bool = False) -> Summary:
         EnrError: there are no meshes, or what `render_shards` says.
     """
     shards = plan_shards(settings)
-    if settings.retry_failed and not any(shard.path.exists() or failed_path(shard.path).exists() for shard in shards):
+    begun = [shard for shard in shards if shard.path.exists() or failed_path(shard.path).exists()]
+    if settings.retry_failed and shards and not begun:
         raise EnrError(f"{settings.out} holds no shard of this data set, so nothing failed; leave --retry-failed out.")
     return summarise(settings, shards, render_shards(settings, shards, progress))
 
@@ -99,6 +102,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         images += len(views["clipped"])
         clipped += int(views["clipped"].sum())
         flags.update(count_flags(views["flags"]))
+    failed_now = tuple(sorted(log.failures))
     for shard in planned:
         log.failures.update(failures_on_disk(shard))
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
@@ -113,6 +117,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         images_made=log.images,
         seconds=log.seconds,
         failures={scene_id: failure.reason for scene_id, failure in sorted(log.failures.items())},
+        failed_now=failed_now,
         retryable=tuple(sorted(scene_id for scene_id, failure in log.failures.items() if failure.is_transient)),
         damaged=log.damaged,
         flags=dict(flags),

@@ -169,7 +169,7 @@ def _whom_to_run(parts: _Parts, missing: Sequence[int]) -> str:
         return "give the folders of all parts, or run what did not finish again"
     count = counts.pop()
     own = sorted({index % count + 1 for index in missing})
-    return f"run part(s) {_listed(own)} of {count} again, or give their folders"
+    return f"run {'part' if len(own) == 1 else 'parts'} {_listed(own)} of {count} again, or give their folders"
 
 
 def _check_belong_together(shards: Sequence[Path]) -> None:

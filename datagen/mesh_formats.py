@@ -108,4 +108,5 @@ def unread_words(paths: Iterable[PurePath]) -> str:
     if not count:
         return ""
     kinds = ", ".join(f"{times} {name}" for name, times in count.most_common())
-    return f"{count.total()} file(s) of formats that Blender 5 cannot import left alone ({kinds}); convert them to glTF"
+    files = "1 file" if count.total() == 1 else f"{count.total():,} files"
+    return f"{files} of formats that Blender 5 cannot import left alone ({kinds}); convert them to glTF"

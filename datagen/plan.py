@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,8 @@ from enr.errors import EnrError
 from enr.shards import Split
 
 SHARD_BYTES = 64 * 2**20
+READERS = 8
+"""Meshes that are read at once for their hashes."""
 WHITE = (1.0, 1.0, 1.0)
 Compression = Literal["none", "gzip"]
 
@@ -39,7 +43,8 @@ class GenerateSettings:
         compression: `none` or `gzip`.
         out: folder of the shards.
         overwrite: make everything again, and replace shards of the same group that were made with other settings.
-        retry_failed: of finished shards, render the failed meshes again; nothing else.
+        retry_failed: of finished shards, render the meshes again whose failure may pass; nothing else.
+        retry_bad: together with it, the other failed ones too.
         part: (i, n) to make only part i of n, from 1: every n-th shard; all parts agree on shards and splits.
         command: the command line, for the manifest; changes nothing in the data.
         pool: how the workers are run; changes nothing in the data.
@@ -56,6 +61,7 @@ class GenerateSettings:
     out: Path = Path("shards")
     overwrite: bool = False
     retry_failed: bool = False
+    retry_bad: bool = False
     part: tuple[int, int] | None = None
     command: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
@@ -89,8 +95,12 @@ def plan_shards(settings: GenerateSettings) -> tuple[PlannedShard, ...]:
     Raises:
         EnrError: there is no Blender, or there are no meshes.
     """
-    version = blender_version(settings.pool.blender)
-    return tuple(plan_shard(settings, path, scenes, version) for path, scenes in _layout(settings).items())
+    version, layout = blender_version(settings.pool.blender), _layout(settings)
+    hashed = iter(with_hashes([scene for scenes in layout.values() for scene in scenes]))
+    return tuple(
+        plan_shard(settings, path, tuple(itertools.islice(hashed, len(scenes))), version)
+        for path, scenes in layout.items()
+    )
 
 
 def plan_scenes(settings: GenerateSettings) -> tuple[PlannedScene, ...]:
@@ -119,9 +129,15 @@ def _layout(settings: GenerateSettings) -> dict[Path, tuple[PlannedScene, ...]]:
 
 
 def plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedScene], version: str) -> PlannedShard:
-    """A shard of some scenes, whose meshes are read for their hashes; `version` is that of Blender."""
-    hashed = tuple(dataclasses.replace(scene, sha256=_sha256_or_nothing(scene.source)) for scene in scenes)
-    return PlannedShard(path, hashed, shard_config(settings, hashed), version)
+    """A shard of some scenes that have their hashes; `version` is that of Blender."""
+    return PlannedShard(path, tuple(scenes), shard_config(settings, scenes), version)
+
+
+def with_hashes(scenes: Sequence[PlannedScene]) -> tuple[PlannedScene, ...]:
+    """The scenes with the hashes of their meshes, of which several are read at once: they may lie far away."""
+    with ThreadPoolExecutor(READERS) as pool:
+        hashes = pool.map(_sha256_or_nothing, [scene.source for scene in scenes])
+        return tuple(dataclasses.replace(scene, sha256=sha256) for scene, sha256 in zip(scenes, hashes, strict=True))
 
 
 def _sha256_or_nothing(source: MeshSource) -> str:

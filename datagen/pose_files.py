@@ -98,24 +98,25 @@ class GivenCameras:
         return digest.hexdigest()
 
 
-def read_cameras(path: Path, radius: float = RADIUS) -> GivenCameras:
+def read_cameras(path: Path, radius: float | None = None) -> GivenCameras:
     """The cameras of a pose file; its content says which kind it is.
 
     Args:
         path: `transforms.json` (OpenGL axes), `render_params.json` (degrees) or the project's own JSON.
-        radius: distance of the cameras from the origin where the file gives angles alone.
+        radius: distance of the cameras from the origin where the file gives angles alone; None for the usual one.
 
     Raises:
-        EnrError: the file cannot be read, is of another kind, or holds a matrix that is not rigid.
+        EnrError: the file cannot be read, is of another kind, holds a matrix that is not rigid, or leaves the given
+            radius nothing to say.
     """
     content = _read_json(path)
     try:
-        if content.get("format") == FORMAT:
-            return _own(content)
-        if "frames" in content:
-            return _nerf(content)
+        if content.get("format") == FORMAT or "frames" in content:
+            if radius is not None:
+                raise EnrError("it says how far its cameras are; leave the radius (--radius) out.")
+            return _own(content) if content.get("format") == FORMAT else _nerf(content)
         if content and all(isinstance(entry, dict) and "azimuth" in entry for entry in content.values()):
-            return _angles(content, radius)
+            return _angles(content, RADIUS if radius is None else radius)
     except EnrError as error:
         raise EnrError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:

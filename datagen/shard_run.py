@@ -16,7 +16,15 @@ from enr.datagen.assemble import block_of_outcome, blocks_of_shard, join_blocks
 from enr.datagen.card import card_path
 from enr.datagen.claims import claim
 from enr.datagen.engines import check_look
-from enr.datagen.existing import Existing, check_room, failed_path, find_existing, sweep_partials, write_failed
+from enr.datagen.existing import (
+    Existing,
+    check_room,
+    failed_path,
+    failures_on_disk,
+    find_existing,
+    sweep_partials,
+    write_failed,
+)
 from enr.datagen.failures import BAD_MESH, ERROR, UNREADABLE, Failure
 from enr.datagen.flags import judge
 from enr.datagen.manifest import MeshTimes, manifest_path
@@ -83,7 +91,7 @@ class _Work:
 def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], progress: bool = False) -> RunLog:
     """Make some of the shards that `plan_shards` planned, all or a part; finished ones are checked and kept.
 
-    Damaged ones are made again; with `settings.retry_failed` only the failed meshes of finished ones are. May be called
+    Damaged ones are made again; with `settings.retry_failed` only failed meshes of finished ones are. May be called
     for different shards of one data set by several processes at once, on several machines.
 
     Args:
@@ -113,10 +121,15 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
 def _plan_work(settings: GenerateSettings, shards: Sequence[PlannedShard], existing: Existing) -> list[_Work]:
     """What is missing, or what failed, or with `overwrite` everything."""
     if settings.retry_failed:
-        failed = {path: set(entries) for path, entries in existing.finished.items() if entries}
-        chosen = [shard for shard in shards if shard.path in failed]
+        failed = {path: _to_retry(settings, entries) for path, entries in existing.finished.items()}
+        chosen = [shard for shard in shards if failed.get(shard.path)]
         return [_Work(shard, _named(shard, failed[shard.path]), keeps=True) for shard in chosen]
     return [_Work(shard, shard.scenes) for shard in shards if settings.overwrite or shard.path not in existing.finished]
+
+
+def _to_retry(settings: GenerateSettings, failed: Mapping[str, Failure]) -> set[str]:
+    """Of what failed in a shard, the scene ids that are to be tried again."""
+    return {scene_id for scene_id, failure in failed.items() if failure.is_transient or settings.retry_bad}
 
 
 def _named(shard: PlannedShard, scene_ids: set[str]) -> tuple[PlannedScene, ...]:
@@ -196,6 +209,8 @@ class _Publisher:
             for scene, outcome in zip(item.scenes, outcomes, strict=True)
             if outcome.images is not None
         }
+        if item.keeps:
+            failed = {**_not_of(item.scenes, failures_on_disk(shard)), **failed}
         config = {**shard.config, "failures": failures.to_config(failed)}
         if item.keeps and shard.path.exists():
             stored = read_shard(shard.path)
@@ -210,6 +225,12 @@ class _Publisher:
         version = stored.meta.blender_version if stored else versions.pop()
         write_shard(shard.path, join_blocks(self.settings, in_order, config, version), self.settings.compression)
         failed_path(shard.path).unlink(missing_ok=True)
+
+
+def _not_of(scenes: Sequence[PlannedScene], failed: Mapping[str, Failure]) -> dict[str, Failure]:
+    """Failures of other scenes than these."""
+    tried = {scene.source.scene_id for scene in scenes}
+    return {scene_id: failure for scene_id, failure in failed.items() if scene_id not in tried}
 
 
 def _as_rendered(

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from enr import __version__
 from enr.errors import EnrError
+from enr.words import count_of
 
 PROBE_SECONDS = 120.0
 REPEATING_EXTRAS = ("all", "dev", "cluster")
@@ -75,7 +76,7 @@ def check_machine() -> tuple[Finding, ...]:
     """The system, the Python, cores and memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     system = f"enr {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return (Finding("ok", system), Finding("ok", f"{cores} CPU core(s){_memory()}"))
+    return (Finding("ok", system), Finding("ok", f"{count_of(cores or 1, 'CPU core')}{_memory()}"))
 
 
 def _memory() -> str:

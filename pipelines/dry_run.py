@@ -12,8 +12,9 @@ from pathlib import Path
 
 from enr.datagen.generate import RunLog, render_shards
 from enr.datagen.installed_blender import blender_version
-from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, plan_scenes, plan_shard
+from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, plan_scenes, plan_shard, with_hashes
 from enr.errors import EnrError
+from enr.words import count_of
 
 MESHES_A_WORKER = 3
 FEWEST_MESHES = 6
@@ -62,7 +63,7 @@ def estimate(settings: GenerateSettings) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="enr-dry-run-") as folder:
         there = dataclasses.replace(settings, out=Path(folder), part=None, overwrite=False, retry_failed=False)
         path = Path(folder) / f"{settings.poses.group}-00000-of-00001.h5"
-        shard = plan_shard(there, path, sample, blender_version(settings.pool.blender))
+        shard = plan_shard(there, path, with_hashes(sample), blender_version(settings.pool.blender))
         log = render_shards(there, [shard])
         size = shard.path.stat().st_size if shard.path.exists() else 0
     return _estimate(settings, len(scenes), shard, log, size)
@@ -72,10 +73,10 @@ def describe(found: Estimate) -> str:
     """An estimate in a few lines."""
     spread = "" if math.isnan(found.spread) else f", give or take {found.spread:.0%}"
     lines = [
-        f"{found.images:,} images of {found.meshes:,} mesh(es), about {_size(found.gigabytes)}",
-        f"about {_duration(found.seconds)} on this machine with {found.workers} worker(s) "
+        f"{count_of(found.images, 'image')} of {count_of(found.meshes, 'mesh')}, about {_size(found.gigabytes)}",
+        f"about {_duration(found.seconds)} on this machine with {count_of(found.workers, 'worker')} "
         f"({found.images_per_second:.1f} images/s{spread})",
-        f"measured on {found.sampled} mesh(es); nothing was written",
+        f"measured on {count_of(found.sampled, 'mesh')}; nothing was written",
     ]
     lines += [f"  {scene_id} failed: {reason}" for scene_id, reason in found.failures.items()]
     return "\n".join(lines)

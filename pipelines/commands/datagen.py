@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enr.pipelines.datagen_options import add_options, bad, lens, meshes, pictures, poses, running, scale
+from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -37,7 +38,7 @@ def command(**options: Any) -> None:
     except KeyboardInterrupt:
         click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(_report(summary))
+    click.echo(_report(summary, options["part"]))
     sys.exit(0 if summary.scenes or not summary.failures else 1)
 
 
@@ -79,24 +80,28 @@ def settings_of(options: dict[str, Any]) -> GenerateSettings:
         compression=options["compression"],
         out=options["out"],
         overwrite=options["overwrite"],
-        retry_failed=options["retry_failed"],
+        retry_failed=options["retry_failed"] or options["retry_bad"],
+        retry_bad=options["retry_bad"],
         part=scale.part_of(options["part"]),
         command=scale.command_line(),
         pool=running.pool_settings(options),
     )
 
 
-def _report(summary: Summary) -> str:
+def _report(summary: Summary, part: str | None) -> str:
     """The summary in a few lines."""
-    lines = [f"{summary.images:,} image(s) of {summary.scenes:,} mesh(es) in {len(summary.shards)} shard(s)"]
+    images, scenes = count_of(summary.images, "image"), count_of(summary.scenes, "mesh")
+    lines = [f"{images} of {scenes} in {count_of(len(summary.shards), 'shard')}"]
     if summary.images_made:
         rate = summary.images_made / summary.seconds
         lines.append(
-            f"{summary.images_made:,} images made in {summary.seconds:.1f} s ({rate:.1f} images/s), "
+            f"{count_of(summary.images_made, 'image')} made in {summary.seconds:.1f} s ({rate:.1f} images/s), "
             f"peak memory of a worker {summary.worker_peak_memory_mb:.0f} MB"
         )
     elif summary.scenes:
         lines.append("nothing to do: all that can be rendered was there already, made with the same settings")
+    elif part and not summary.failures:
+        lines.append(f"part {part.replace('/', ' of ')} has no shard: there are fewer shards than parts; nothing to do")
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
@@ -110,12 +115,21 @@ def _report(summary: Summary) -> str:
 
 
 def _failures(summary: Summary) -> list[str]:
-    """Which meshes failed and why, the first ones by name, and what may be done about it."""
-    count = len(summary.failures)
-    lines = [f"{count:,} mesh(es) failed" + (":" if count else "")]
-    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(summary.failures.items())[:NAMED_FAILURES]]
-    if count > NAMED_FAILURES:
-        lines.append(f"  and {count - NAMED_FAILURES:,} more")
+    """How many meshes failed, the first ones of earlier runs by name, and what may be done about it."""
+    earlier = {name: reason for name, reason in summary.failures.items() if name not in summary.failed_now}
+    lines = [f"{count_of(len(summary.failures), 'mesh')} failed{_when(len(summary.failed_now), len(earlier))}"]
+    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(earlier.items())[:NAMED_FAILURES]]
+    if len(earlier) > NAMED_FAILURES:
+        lines.append(f"  and {len(earlier) - NAMED_FAILURES:,} more")
     if summary.retryable:
         lines.append(f"another try may help {len(summary.retryable):,} of them: the same command with --retry-failed")
     return lines
+
+
+def _when(now: int, earlier: int) -> str:
+    """Where to look for the reasons: those of this run were said while it ran."""
+    if now and earlier:
+        return f", {now:,} of them now (named above), {earlier:,} in earlier runs:"
+    if now:
+        return " (named above)"
+    return " in earlier runs:" if earlier else ""

@@ -6,6 +6,8 @@ import sys
 
 import click
 
+from enr.words import count_of
+
 
 @click.command("doctor")
 def command() -> None:
@@ -17,5 +19,5 @@ def command() -> None:
 
     findings = examine(show=click.echo)
     missing = sum(finding.status == "missing" for finding in findings)
-    click.echo(f"{missing} thing(s) missing" if missing else "All is there.")
+    click.echo(f"{count_of(missing, 'thing')} missing" if missing else "All is there.")
     sys.exit(1 if missing else 0)

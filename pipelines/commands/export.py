@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from enr.words import count_of
+
 
 @click.command("export")
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -26,4 +28,4 @@ def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -
     from enr.pipelines.data import find_shards
 
     done = export(find_shards(shards), layout, out, overwrite, progress=sys.stderr.isatty())
-    click.echo(f"{done.images:,} image(s) of {done.scenes:,} scene(s) in {done.out}, layout {layout}")
+    click.echo(f"{count_of(done.images, 'image')} of {count_of(done.scenes, 'scene')} in {done.out}, layout {layout}")

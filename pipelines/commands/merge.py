@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from enr.words import count_of
+
 
 @click.command("merge")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -24,6 +26,7 @@ def command(folders: tuple[Path, ...], out: Path | None) -> None:
         raise EnrError("--out is missing; with parts in several folders, give the folder of the whole.")
     for merged in merge(folders, out or folders[0]):
         click.echo(
-            f"{merged.name}: {merged.images:,} image(s) of {merged.scenes:,} mesh(es) in {len(merged.shards)} shard(s)"
-            f"; {merged.failures} mesh(es) failed\n{merged.manifest}\n{merged.card}\n{merged.contact_sheet}"
+            f"{merged.name}: {count_of(merged.images, 'image')} of {count_of(merged.scenes, 'mesh')} in "
+            f"{count_of(len(merged.shards), 'shard')}; {count_of(merged.failures, 'mesh')} failed\n"
+            f"{merged.manifest}\n{merged.card}\n{merged.contact_sheet}"
         )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from enr.errors import EnrError
+
 if TYPE_CHECKING:
     from enr.datagen.flags import OnBad
 
@@ -29,7 +31,15 @@ OPTIONS = (
 
 
 def on_bad(options: dict[str, Any]) -> OnBad:
-    """The policy, and the flags that it is about."""
+    """The policy, and the flags that it is about.
+
+    Raises:
+        EnrError: flags are named, and nothing is to be done about them.
+    """
     from enr.datagen.flags import OnBad
 
+    if options["bad"] and options["on_bad"] == "keep":
+        raise EnrError(
+            "--bad says which flags are bad, --on-bad keep does nothing about it; give --on-bad skip or fail."
+        )
     return OnBad(options["on_bad"], tuple(options["bad"]) or BAD_FLAGS)

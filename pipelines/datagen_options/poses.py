@@ -199,7 +199,7 @@ def _given_cameras(options: dict[str, Any]) -> GivenCameras | None:
         raise EnrError(f"--poses says where the cameras stand; leave {', '.join(unheard)} out.")
     from enr.datagen.pose_files import read_cameras
 
-    return read_cameras(options["poses"], options["radius"])
+    return read_cameras(options["poses"], options["radius"] if _is_given("radius") else None)
 
 
 def _group(cameras: GivenCameras | None) -> camera.Group:

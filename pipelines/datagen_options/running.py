@@ -34,7 +34,12 @@ OPTIONS = (
     click.option(
         "--resume", is_flag=True, help="Go on with what is missing or damaged, as running the same command again does."
     ),
-    click.option("--retry-failed", is_flag=True, help="Render only the meshes that failed in finished shards."),
+    click.option(
+        "--retry-failed",
+        is_flag=True,
+        help="Render only meshes of finished shards that failed for a reason that may pass (time, memory, a crash).",
+    ),
+    click.option("--retry-bad", is_flag=True, help="Render only the meshes that failed for any reason."),
     click.option("--overwrite", is_flag=True, help="Make everything again; shards of other settings are replaced."),
     click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core]."),
     click.option(
@@ -68,15 +73,23 @@ def pool_settings(options: dict[str, Any]) -> PoolSettings:
 
 
 def check_again(options: dict[str, Any]) -> None:
-    """Refuse to do two of: go on, retry what failed, make everything again.
+    """Refuse to do two of: go on, retry what failed, make everything again; or one of them without doing anything.
 
     Raises:
-        EnrError: more than one of them was asked for.
+        EnrError: more than one of them was asked for, or a dry run with what it does not listen to.
     """
-    chosen = [name for name in ("resume", "retry_failed", "overwrite") if options[name]]
+    chosen = [name for name in ("resume", "retry_failed", "retry_bad", "overwrite") if options[name]]
     if len(chosen) > 1:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in chosen)
-        raise EnrError(f"{flags} exclude each other; give one of them.")
+        raise EnrError(f"{_flags(chosen, ' and ')} exclude each other; give one of them.")
+    unheard = [name for name in ("resume", "retry_failed", "retry_bad", "scheduler") if options[name]]
+    if options["dry_run"] and unheard:
+        raise EnrError(
+            f"--dry-run says what all of it would take on this machine, from the start; leave {_flags(unheard)} out."
+        )
+
+
+def _flags(names: list[str], between: str = ", ") -> str:
+    return between.join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def split_shares(options: dict[str, Any]) -> tuple[float, float, float]:

@@ -222,7 +222,7 @@ def test_a_folder_that_is_not_empty_is_kept_unless_told(tmp_path):
     path = written(tmp_path, make_toy(TOY))
     out = tmp_path / "out"
     first = run(path, "--to", "nerf", "--out", out)
-    assert first.exit_code == 0 and "6 image(s) of 2 scene(s)" in first.output
+    assert first.exit_code == 0 and "6 images of 2 scenes" in first.output
     stale = out / "rot/box-000/train/r_99.png"
     stale.write_bytes(b"")
     again = run(path, "--to", "nerf", "--out", out)

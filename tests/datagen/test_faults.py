@@ -17,7 +17,8 @@ import psutil
 import pytest
 from tests.datagen.conftest import HERE
 
-from enr.datagen import plan, pool
+from enr.datagen import plan, pool, shard_run
+from enr.datagen.failures import BAD_MESH, CRASH, Failure
 from enr.datagen.generate import generate
 from enr.datagen.jobs import RenderSettings
 from enr.datagen.plan import GenerateSettings
@@ -309,6 +310,25 @@ def test_a_mesh_that_cannot_be_read_today_is_read_tomorrow(fine, tmp_path):
     assert generate(some).images_made == 0
     assert generate(dataclasses.replace(some, retry_failed=True)).images_made == VIEWS
     assert shards(some.out) == shards(whole.out)
+
+
+def test_a_bad_mesh_is_tried_again_only_if_asked(fine, meshes, tmp_path, monkeypatch):
+    def failure(scene, outcome):
+        return Failure(BAD_MESH if scene.source.scene_id == "fails" else CRASH, outcome.reason)
+
+    monkeypatch.setattr(shard_run, "_failure", failure)
+    some = dataclasses.replace(fine, meshes=tuple(meshes / f"{name}.obj" for name in ("dies", "fails", "mesh0")))
+    summary = generate(some)
+    assert set(summary.failures) == set(summary.failed_now) == {"dies", "fails"}
+    monkeypatch.setenv("ENR_FAKE_HEALED", "yes")
+    mended = generate(dataclasses.replace(some, retry_failed=True))
+    assert (list(mended.failures), mended.failed_now, mended.images_made) == (["fails"], (), VIEWS)
+    again = generate(dataclasses.replace(some, retry_failed=True))
+    assert (list(again.failures), again.images_made) == (["fails"], 0)
+    assert not generate(dataclasses.replace(some, retry_failed=True, retry_bad=True)).failures
+    healthy = dataclasses.replace(some, out=tmp_path / "healthy")
+    generate(healthy)
+    assert shards(some.out) == shards(healthy.out)
 
 
 def test_a_folder_in_a_shards_place_is_noticed_before_work(fine, begun):

@@ -109,8 +109,8 @@ def damage(shard: Path) -> None:
         (lambda root: damage(root / "parts/1/rototrans-00000-of-00003.h5"), "is no longer what was written (images)"),
         (lambda root: (root / "parts/1/rototrans-00000-of-00003.h5").write_bytes(b"?"), "not a readable HDF5 file"),
         (lambda root: shutil.rmtree(root / "parts/2"), "is not a folder"),
-        (lambda root: [path.unlink() for path in (root / "parts/2").iterdir()], "run part(s) 2 of 3 again"),
-        (lambda root: [path.unlink() for path in (root / "parts/3").iterdir()], "(numbers 2); run part(s) 3 of 3"),
+        (lambda root: [path.unlink() for path in (root / "parts/2").iterdir()], "run part 2 of 3 again"),
+        (lambda root: [path.unlink() for path in (root / "parts/3").iterdir()], "(numbers 2); run part 3 of 3"),
         (lambda root: [path.unlink() for path in root.glob("parts/*/*.h5")], "No shards in"),
         (lambda root: shutil.copy(next(root.glob("parts/1/*.h5")), root / "parts/2"), "is in"),
         (lambda root: swap(root / "other-settings", root / "parts/2"), "are of two data sets"),
@@ -151,6 +151,6 @@ def test_a_whole_that_differs_is_not_written_over(copy, tmp_path):
 def test_as_a_user_types_it(copy):
     result = CliRunner().invoke(main, ["merge", str(copy / "together")])
     assert result.exit_code == 0, result.output
-    assert f"{4 * VIEWS} image(s) of 4 mesh(es) in 2 shard(s); 2 mesh(es) failed" in result.output
+    assert f"{4 * VIEWS} images of 4 meshes in 2 shards; 2 meshes failed" in result.output
     several = CliRunner().invoke(main, ["merge", *map(str, parts(copy))])
     assert several.exit_code == 2 and "--out is missing" in several.output

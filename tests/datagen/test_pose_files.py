@@ -73,6 +73,11 @@ def test_angles_are_degrees_on_an_orbit(tmp_path):
     assert cameras.names == ("00000", "00001")
 
 
+def test_a_radius_is_refused_where_nothing_would_hear_it(tmp_path):
+    with pytest.raises(EnrError, match="leave the radius"):
+        read_cameras(write(tmp_path, nerf(camera_angle_x=1.0)), radius=3.0)
+
+
 def test_at_a_pole_azimuth_0_is_meant(tmp_path):
     cameras = read_cameras(write(tmp_path, {"a": {"azimuth": 270.0, "elevation": 90.0}}))
     np.testing.assert_array_equal(cameras.world_from_camera, orbit_camera([0.0], [90.0], 2.0))

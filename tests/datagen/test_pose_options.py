@@ -137,6 +137,11 @@ def test_other_cameras_are_noticed(folder):
         ("--retry-failed", "nothing failed"),
         ("--on-bad explode", "--on-bad"),
         ("--bad clipped", "--bad"),
+        ("--bad blank", "--on-bad skip or fail"),
+        ("--poses cameras.json --radius 2", "--radius"),
+        ("--dry-run --retry-failed", "leave --retry-failed out"),
+        ("--dry-run --resume", "leave --resume out"),
+        ("--retry-bad --overwrite", "exclude each other"),
     ],
 )
 def test_contradictions_end_in_one_sentence(folder, line, sentence):

@@ -43,7 +43,7 @@ def write_chairs(folder: Path, layout: str) -> Path:
 def test_the_shards_are_views_like_any_other(here, layout):
     result = enr("convert", write_chairs(here / "posed", layout), "--from", layout)
     assert result.exit_code == 0, result.output
-    assert f"{3 * VIEWS} pictures of {SIZE}x{SIZE} px of 3 scene(s) in 1 shard(s)" in result.output
+    assert f"{3 * VIEWS} pictures of {SIZE}x{SIZE} px of 3 scenes in 1 shard" in result.output
     view_set = ViewSet.open([here / "shards"])
     assert [scene.scene_id for scene in view_set.scenes("train")] == ["a", "b"]
     assert [scene.scene_id for scene in view_set.scenes("val")] == ["c"]

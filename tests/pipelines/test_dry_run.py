@@ -70,8 +70,8 @@ def test_as_a_user_types_it(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(main, [*LINE, "--workers", "2", "--dry-run"])
     assert result.exit_code == 0, result.output
-    assert "60 images of 20 mesh(es), about 0.3 MB" in result.output
-    assert "about 5 seconds on this machine with 2 worker(s) (12.0 images/s, give or take 0%)" in result.output
+    assert "60 images of 20 meshes, about 0.3 MB" in result.output
+    assert "about 5 seconds on this machine with 2 workers (12.0 images/s, give or take 0%)" in result.output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["meshes"]
 
 
@@ -81,10 +81,11 @@ def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
     for number, images in ((1, 45), (2, 15), (3, 0)):
         result = CliRunner().invoke(main, [*LINE, "--workers", "1", "--part", f"{number}/3"])
         assert result.exit_code == 0, result.output
-        assert f"{images} image(s)" in result.output
+        assert f"{images} images" in result.output
+        assert ("part 3 of 3 has no shard" in result.output) == (number == 3)
     merged = CliRunner().invoke(main, ["merge", "shards"])
     assert merged.exit_code == 0, merged.output
-    assert "60 image(s) of 20 mesh(es) in 2 shard(s)" in merged.output
+    assert "60 images of 20 meshes in 2 shards" in merged.output
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/3", ""])
