@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from enr.compositing import over_background
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.shards import ShardMeta, open_shard, read_meta, read_tables
@@ -48,7 +49,7 @@ def save_contact_sheet(shards: Sequence[Path], path: Path) -> Path:
         EnrError: it cannot be written.
     """
     rows, per_scene = choose_views(shards)
-    return save_tiles(read_tiles(rows, "images", over_background), path, per_scene)
+    return save_tiles(read_tiles(rows, "images", on_own_background), path, per_scene)
 
 
 def choose_views(shards: Sequence[Path]) -> tuple[dict[Path, list[int]], int]:
@@ -94,11 +95,9 @@ def save_tiles(tiles: Sequence[Tile], path: Path, per_scene: int = 1) -> Path:
     return path
 
 
-def over_background(rgba: NDArray[np.uint8], meta: ShardMeta) -> Tile:
+def on_own_background(view: NDArray[np.uint8], meta: ShardMeta) -> Tile:
     """RGB (height, width, 3) of a straight-alpha picture (height, width, 4) over the shard's background."""
-    alpha = rgba[..., 3:].astype(np.float64) / 255
-    colour = alpha * rgba[..., :3] + (1 - alpha) * 255 * np.asarray(meta.background)
-    return colour.round().astype(np.uint8)
+    return over_background(view, meta.background)
 
 
 def _columns(tiles: int, per_scene: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen.contact_sheet import Tile, choose_views, over_background, read_tiles, save_contact_sheet, save_tiles
+from enr.datagen.contact_sheet import Tile, choose_views, on_own_background, read_tiles, save_contact_sheet, save_tiles
 from enr.datagen.inspection import Inspected, flagged_rows
 from enr.shards import FLAGS, ShardMeta
 
@@ -34,7 +34,7 @@ def save_sheets(shards: Sequence[Inspected], group: str, out: Path) -> list[Path
     for flag in FLAGS:
         rows = _first(flagged_rows(shards, flag))
         if rows:
-            tiles = read_tiles(rows, "images", over_background)
+            tiles = read_tiles(rows, "images", on_own_background)
             sheets.append(save_tiles(tiles, out / f"{group}-flag-{flag}.png"))
     for name in sorted({name for shard in shards for name in shard.passes}):
         held = [shard.path for shard in shards if name in shard.passes]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from enr.compositing import blend
 from enr.pipelines.benchmark_loops import picture_path
 from enr.shards import read_shard
 
@@ -46,13 +47,7 @@ def compare_pictures(shards: Sequence[Path], plain: Path, noisy: Mapping[str, Im
 
 def difference(one: Images, other: Images) -> float:
     """Mean absolute difference, in levels of 255, of two RGBA pictures (height, width, 4) over white."""
-    return float(np.abs(_over_white(one) - _over_white(other)).mean())
-
-
-def _over_white(rgba: Images) -> NDArray[np.float64]:
-    alpha = rgba[..., 3:] / 255
-    result: NDArray[np.float64] = alpha * rgba[..., :3] + 255 * (1 - alpha)
-    return result
+    return float(np.abs(blend(one) - blend(other)).mean())
 
 
 def _scenes_of(shards: Sequence[Path]) -> dict[str, Images]:

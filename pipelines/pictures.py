@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from enr.compositing import over_background
 from enr.files import replacing
 
 GAP_PX = 2
@@ -30,18 +31,6 @@ def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
     """
     values = np.asarray(images, dtype=np.float64).clip(0.0, 1.0)
     return np.moveaxis(np.rint(values * 255).astype(np.uint8), -3, -1)
-
-
-def over_background(views: NDArray[np.uint8], background: Sequence[float] = (1.0, 1.0, 1.0)) -> NDArray[np.uint8]:
-    """Pictures (..., height, width, 3) uint8 of views with straight alpha (..., height, width, 4) uint8.
-
-    Args:
-        views: RGBA, as shards store them.
-        background: red, green, blue in [0, 1].
-    """
-    alpha = views[..., 3:] / 255.0
-    blended = alpha * views[..., :3] + (1 - alpha) * 255.0 * np.asarray(background, dtype=np.float64)
-    return np.rint(blended).astype(np.uint8)
 
 
 def image_grid(

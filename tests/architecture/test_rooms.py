@@ -9,6 +9,7 @@ from collections.abc import Iterator
 CORE = {
     "enr",
     "enr.camera",
+    "enr.compositing",
     "enr.errors",
     "enr.files",
     "enr.shard_checks",

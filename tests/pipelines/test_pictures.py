@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from enr.compositing import over_background
 from enr.pipelines.pictures import (
     FRAME,
     PAPER,
     contact_sheet,
     image_grid,
-    over_background,
     save_gif,
     save_picture,
     to_uint8,
@@ -68,17 +68,6 @@ def test_an_empty_cell_is_paper():
 def test_to_uint8_rounds_clamps_and_moves_the_channels():
     images = torch.tensor([-0.5, 0.0, 0.5, 1.0, 2.0, 127.4 / 255]).reshape(1, 3, 1, 2)
     assert to_uint8(images).tolist() == [[[[0, 128, 255], [0, 255, 127]]]]
-
-
-@given(seed=seeds, background=st.tuples(*[st.floats(0, 1)] * 3))
-def test_over_background_equals_its_slow_twin(seed, background):
-    view = np.random.default_rng(seed).integers(0, 256, (3, 2, 4), dtype=np.uint8)
-    result = over_background(view, background)
-    for y in range(3):
-        for x in range(2):
-            alpha = view[y, x, 3] / 255
-            expected = [alpha * view[y, x, c] + (1 - alpha) * 255 * background[c] for c in range(3)]
-            assert result[y, x] == pytest.approx(expected, abs=0.5 + 1e-9)
 
 
 def test_a_contact_sheet_holds_every_view_over_its_background():
