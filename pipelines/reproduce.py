@@ -79,7 +79,12 @@ def reproduce(settings: ReproduceSettings, say: Say = print) -> Reproduced:
     if lock is None:
         raise EnrError(f"Another enr reproduce works in {plan.folder}; wait for it, or give another --out.")
     with closing(lock):
-        return _work(plan, say)
+        try:
+            return _work(plan, say)
+        except OSError as error:
+            raise EnrError(
+                f"{plan.folder} could not be written ({error}); free space or mend it, and the same command goes on."
+            ) from error
 
 
 def _work(plan: Plan, say: Say) -> Reproduced:

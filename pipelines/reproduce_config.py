@@ -7,6 +7,7 @@ merged, everything else is replaced, `null` in place of a table takes it out).
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -23,6 +24,7 @@ Options = dict[str, Any]
 """Options of a command by their names without dashes in front: `views: 50`, `box: [0, 0, -1, 1, -1, 1]`, `ssim: true`.
 """
 SCALES: tuple[Scale, ...] = get_args(Scale)
+NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 STRICT = ConfigDict(extra="forbid")
 
 
@@ -183,7 +185,13 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _check_names(experiment: Experiment) -> None:
-    """Refuse names that stand for nothing."""
+    """Refuse names that stand for nothing, and those that folders cannot have."""
+    for table in (experiment.sets, experiment.variants, experiment.evaluations):
+        for name in table:
+            if not NAME.fullmatch(name):
+                raise EnrError(
+                    f"The experiment names {name!r}, which becomes a folder; give letters, digits and dashes."
+                )
     trained: list[str] = []
     for name, variant in experiment.variants.items():
         _check_known(f"variants.{name}.sets", variant.sets, experiment.sets)

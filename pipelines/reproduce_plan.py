@@ -37,6 +37,7 @@ class ReproduceSettings:
         background: a picture that stands behind the objects of all rendered sets.
         minutes: of training, in place of the experiment's.
         seeds: so many, in place of the experiment's.
+        assignments: `key=value` for all trainings, over the experiment's.
         workers: Blender processes; one for each core if None.
         show_progress: whether to draw progress bars.
     """
@@ -49,6 +50,7 @@ class ReproduceSettings:
     background: Path | None = None
     minutes: float | None = None
     seeds: int | None = None
+    assignments: tuple[str, ...] = ()
     workers: int | None = None
     show_progress: bool = True
 
@@ -102,6 +104,8 @@ class Plan:
         for name in ("out", "minutes", "seeds", "background", "posed"):
             value = getattr(asked, name)
             words += [] if value is None else [f"--{name}", str(value)]
+        for assignment in asked.assignments:
+            words += ["--set", assignment]
         return shlex.join(words)
 
     @property
@@ -230,7 +234,7 @@ def _train_step(plan: Plan, trained: Trained) -> Step:
     minutes = None if plan.experiment.minutes is None else variant.time * plan.experiment.minutes
     arguments = [str(_set_folder(plan, name)) for name in variant.sets]
     arguments += ["--preset", variant.preset or plan.experiment.preset]
-    for word in _assignments(plan, variant, trained.seed):
+    for word in (*_assignments(plan, variant, trained.seed), *plan.settings.assignments):
         arguments += ["--set", word]
     if minutes is not None:
         arguments += ["--max-minutes", f"{minutes:g}"]

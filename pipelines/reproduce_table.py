@@ -18,6 +18,7 @@ from enr.pipelines.eval_report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SS
 from enr.pipelines.evaluate import JSON_NAME
 from enr.pipelines.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
 from enr.pipelines.reproduce_plan import Plan, Trained, eval_folder, evaluations_of, run_root
+from enr.pipelines.reproduce_step import settings_of
 
 REPORT_NAME = JSON_NAME
 DONE_NAME = "done.json"
@@ -162,7 +163,7 @@ def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> d
 def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> list[Row]:
     """The variant's row; where it was given several source pictures, one for each number of them, the fewest first."""
     label = plan.experiment.variants[variant].label or variant
-    first = next(iter(measured.values()), {"scores": {}})
+    first: dict[str, Any] = next(iter(measured.values()), {"scores": {}})
     fewer = {name: number for number, name in FEWER_SOURCES.items() if name in first["scores"]}
     rows = [_row(plan, variant, measured, name) for name in (*fewer, MODEL)]
     if not fewer:
@@ -270,6 +271,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
     reports = [
         _report(plan, trained, name) for trained in plan.trained for name in evaluations_of(plan, trained.variant)
     ]
+    measured = [report for report in reports if report.get("checkpoint_metadata")]
     seeds = ", ".join(map(str, plan.experiment.seeds))
     return {
         "command": plan.line,
@@ -277,9 +279,11 @@ def make_facts(plan: Plan) -> dict[str, str]:
         "made by": f"enr {__version__}, {_distinct(entry['source'] for entry in done if entry.get('source'))}",
         "trained": _days(entry["time"] for entry in done if entry.get("time")),
         "seeds": f"{seeds}; ± is the standard deviation over seeds" if len(plan.experiment.seeds) > 1 else seeds,
-        "data": _distinct(_data(report) for report in reports if report.get("checkpoint_metadata")),
-        "time of training": "wall time with validations and pictures; steps and minutes are the whole training's, the "
-        "measured checkpoint is the best on validation where there are validation scenes",
+        "meshes": ", ".join(map(str, plan.settings.meshes)) or f"{plan.shapes} built-in shapes",
+        "views of each mesh": _views(plan),
+        "trained and measured with": _distinct(_data(report) for report in measured),
+        "minutes": f"{_clocks(measured)} time, validations and pictures included; minutes and steps are the whole "
+        "training's, the measured checkpoint is the best on validation where there are validation scenes",
     }
 
 
@@ -292,11 +296,21 @@ def _data(report: Mapping[str, Any]) -> str:
     """A report's checkpoint in words: how much it was trained on."""
     data, size = report["checkpoint_metadata"].get("data", {}), report.get("image_shape", [3, 0, 0])
     groups = [
-        f"{group} {' + '.join(f'{count} {split}' for split, count in counts.items() if count)} scenes"
+        f"{group} {' + '.join(f'{count} {split}' for split, count in counts.items() if count)}"
         for group, counts in data.get("scenes", {}).items()
     ]
-    views = sum(shard.get("views", 0) for shard in data.get("shards", ()))
-    return f"{', '.join(groups)}, {views} pictures of {size[2]}x{size[1]} px"
+    pictures = sum(shard.get("views", 0) for shard in data.get("shards", ()))
+    return f"{', '.join(groups)} scenes, {pictures} pictures of {size[2]}x{size[1]} px"
+
+
+def _views(plan: Plan) -> str:
+    """Pictures of each mesh by data set, such as `rot 8, rototrans 8`."""
+    asked = {step.name: settings_of(step) for step in plan.steps if step.command == "datagen"}
+    return ", ".join(f"{name} {settings.views}" for name, settings in asked.items())
+
+
+def _clocks(reports: Iterable[Mapping[str, Any]]) -> str:
+    return _distinct(report.get("checkpoint_metadata", {}).get("train", {}).get("clock", "wall") for report in reports)
 
 
 def _days(times: Iterable[str]) -> str:

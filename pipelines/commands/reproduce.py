@@ -43,6 +43,13 @@ STOPPED = "Stopped; what is finished is kept, and the same command goes on from 
 )
 @click.option("--seeds", type=click.IntRange(1), help="Train each variant with so many seeds [default: by the scale].")
 @click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change an entry of all trainings, such as device=cpu, threads=1 or clock=process; repeatable.",
+)
+@click.option(
     "--background", type=click.Path(path_type=Path), help="A picture behind the objects, as surroundings, in all sets."
 )
 @click.option(

@@ -105,8 +105,9 @@ def test_the_facts_say_how_to_make_it_again(done):
     settings, result, _, _ = done
     text = result.table.read_text()
     assert f"enr reproduce boxes --scale tiny --out {settings.out}" in text
-    assert all(f"- {name}: " in text for name in ("hardware", "made by", "trained", "seeds", "data"))
-    assert "3 train" in text and "20 pictures of 16x16 px" in text
+    assert all(f"- {name}: " in text for name in ("hardware", "made by", "trained", "seeds", "minutes"))
+    assert "rot 3 train + 1 val + 1 test scenes, 20 pictures of 16x16 px" in text
+    assert "- meshes: 5 built-in shapes" in text and "- views of each mesh: boxes 4" in text
 
 
 def test_a_tuned_variant_starts_from_the_other_of_its_seed(done):
@@ -198,6 +199,17 @@ def test_without_a_picture_it_ends_in_one_sentence(tmp_path, monkeypatch):
     nothing = SimpleNamespace(scenes=0, failures={"chair": "Blender crashed"})
     monkeypatch.setattr(module, "generate", lambda *_, **__: nothing)
     with pytest.raises(EnrError, match=r"Blender crashed.*enr doctor"):
+        reproduce(settings_in(tmp_path), lambda _: None)
+
+
+def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch):
+    use(monkeypatch, ONE)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "generate", full)
+    with pytest.raises(EnrError, match=r"No space left.*the same command goes on"):
         reproduce(settings_in(tmp_path), lambda _: None)
 
 

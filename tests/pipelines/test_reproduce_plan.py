@@ -125,6 +125,13 @@ def test_the_time_is_that_of_all_trainings(meshes):
     assert f"{2 * 3 * len(plan.experiment.variants):.1f} minutes of training" in describe_plan(plan)
 
 
+def test_what_is_set_for_all_trainings_stands_over_the_experiment(meshes):
+    plan = make_plan(ReproduceSettings("learning-rate", "small", (meshes,), assignments=("learning_rate=1e-5",)))
+    asked = [settings_of(step) for step in plan.steps if step.command == "train"]
+    assert {entry.assignments[-1] for entry in asked} == {"learning_rate=1e-5"}
+    assert "--set learning_rate=1e-5" in plan.line
+
+
 def test_cameras_of_translations_go_across_or_along_the_line_of_sight(plans):
     steps = {step.name: step for step in plans["rotation-model-translated", "small"].steps}
     across, along = (settings_of(steps[name]).poses.box for name in ("across", "along"))
@@ -164,6 +171,7 @@ def test_null_takes_a_table_out():
         ({"variants": {"slow": {"sets": ["boxes"], "evaluations": ["guess"]}}}, "'guess'"),
         ({"evaluations": {"unseen": {"sets": ["nothing"]}}}, "'nothing'"),
         ({"seeds": ["zero"]}, "seeds"),
+        ({"sets": {"two words": {}}}, "'two words'"),
     ],
 )
 def test_an_entry_that_stands_for_nothing_is_refused(change, words):
