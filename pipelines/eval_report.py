@@ -242,7 +242,7 @@ def verdict(group: GroupReport, background: Sequence[float]) -> str:
     """What the table says, in a sentence or two."""
     names = _names(background)
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
-    lead, gap = round(group.lead_db, 2), round(group.pose_gap_db, 2)
+    lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
     if gap >= POSE_IGNORED_DB:
         return f"The model {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."

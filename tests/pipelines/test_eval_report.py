@@ -67,6 +67,7 @@ def test_chroma_correlation_is_one_for_scaled_and_minus_one_for_inverted_colours
         (14, 13.9, ["beats all white", "hardly uses the pose", "it loses only 0.10 dB."]),
         (14, 14.46, ["hardly uses the pose", "with another view's pose it even gains 0.46 dB."]),
         (9, 5, ["does NOT beat all white: it is 1.00 dB worse", "loses 4.00 dB"]),
+        (10, 10.001, ["hardly uses the pose", "loses only 0.00 dB"]),
         (10, 10, ["does NOT beat all white: they score the same", "loses only 0.00 dB"]),
     ],
 )
