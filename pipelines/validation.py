@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from enr.model.renderer import Renderer
 from enr.pipelines.data import Indices, Scene, ViewSet, composite
@@ -21,6 +22,12 @@ from enr.shards import Split
 CHUNK = 32
 BLANK_SHARE = 0.1
 """A model sits on the background when it paints less than this share of what there is to paint."""
+
+SAME_SHARE = 0.1
+"""A model paints one picture for all when its pictures differ from each other by less than this share."""
+
+CELLS = 4
+"""For that, pictures are compared as means over so many by so many cells."""
 
 POSE_DB = 0.2
 """A model ignores the pose when another view's pose costs it less than this."""
@@ -35,6 +42,7 @@ class Scores:
         swapped_db: of the predictions that were given another view's pose.
         background_db: of the bare background.
         painted_share: how far the predictions depart from the background, beside how far the true pictures do.
+        varied_share: how far the predictions differ from each other, beside how far the true pictures do.
         group_db: PSNR of each group.
     """
 
@@ -42,12 +50,18 @@ class Scores:
     swapped_db: float
     background_db: float
     painted_share: float
+    varied_share: float
     group_db: dict[str, float]
 
     @property
     def is_blank(self) -> bool:
         """Whether the model sits on the background."""
         return self.painted_share < BLANK_SHARE
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the model paints one picture, whatever it is given: another colour than the background's, too."""
+        return self.varied_share < SAME_SHARE
 
     @property
     def ignores_pose(self) -> bool:
@@ -87,13 +101,15 @@ class Probe:
     def score(self, model: Renderer) -> Scores:
         """Measure a model; it is left in training mode."""
         columns = [self._score_rows(model, rows) for rows in torch.arange(len(self._source)).split(CHUNK)]
-        right, wrong, blank, painted, present = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+        right, wrong, blank, *compared = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+        painted, present, coarse, true_coarse = compared
         groups = sorted(set(self._groups.tolist()))
         return Scores(
             psnr_db=float(right.mean()),
             swapped_db=float(wrong.mean()),
             background_db=float(blank.mean()),
             painted_share=float(painted.mean() / present.mean().clamp_min(1e-9)),
+            varied_share=_spread(coarse) / max(_spread(true_coarse), 1e-9) if len(coarse) > 1 else 1.0,
             group_db={group: float(right[torch.from_numpy(self._groups == group)].mean()) for group in groups},
         )
 
@@ -112,7 +128,8 @@ class Probe:
         right = self._predict(model, rows, self._motion)
         wrong = self._predict(model, rows, self._wrong_motion)
         painted, present = ((images - blank).abs().mean(dim=(1, 2, 3)) for images in (right, truth))
-        return psnr(right, truth), psnr(wrong, truth), psnr(blank, truth), painted, present
+        coarse = [functional.adaptive_avg_pool2d(images, CELLS).flatten(1) for images in (right, truth)]
+        return psnr(right, truth), psnr(wrong, truth), psnr(blank, truth), painted, present, *coarse
 
     @torch.no_grad()
     def _predict(self, model: Renderer, rows: Tensor, motion: Tensor) -> Tensor:
@@ -144,20 +161,30 @@ def choose_triples(view_set: ViewSet, split: Split, pictures: int, seed: int) ->
 
 
 def find_faults(scores: Scores) -> tuple[str, ...]:
-    """What is wrong with a model that does not learn, in words a user can act on."""
-    faults = []
+    """What is wrong with a model that does not learn, in words a user can act on; of several faults the worst."""
     if scores.is_blank:
-        faults.append(
+        return (
             f"it sits on the background: it paints {scores.painted_share:.0%} of what there is to paint "
             f"({scores.psnr_db:.2f} dB, the bare background has {scores.background_db:.2f} dB). "
-            "Try output=linear, a smaller learning_rate, or loss.l2=1."
+            "Try output=linear, a smaller learning_rate, or loss.l2=1.",
+        )
+    if scores.is_same:
+        return (
+            "it paints the same picture whatever it is given: its pictures differ from each other by "
+            f"{scores.varied_share:.0%} of what the true ones do. Its output or its layers are saturated; start anew "
+            "with output=linear or a smaller learning_rate.",
         )
     if scores.ignores_pose:
-        faults.append(
+        return (
             f"it ignores the pose: {scores.psnr_db:.2f} dB with the right pose, {scores.swapped_db:.2f} dB with "
-            "another view's. Train longer, or look whether the shards' cameras fit their pictures."
+            "another view's. Train longer, or look whether the shards' cameras fit their pictures.",
         )
-    return tuple(faults)
+    return ()
+
+
+def _spread(rows: Tensor) -> float:
+    """Mean absolute difference of rows (n, k) from their mean."""
+    return float((rows - rows.mean(dim=0)).abs().mean())
 
 
 def _shuffled(rng: np.random.Generator, scenes: Sequence[Scene]) -> list[Scene]:

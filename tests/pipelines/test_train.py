@@ -291,6 +291,15 @@ def test_a_model_that_sits_on_white_is_told_so(probe):
     assert "background" in find_faults(scores)[0]
 
 
+def test_a_model_that_paints_one_picture_for_all_is_told_so(probe):
+    """A sigmoid that is stuck at another colour than the background's is not blank, and ignores more than the pose."""
+    scores = probe.score(FakeRenderer(lambda images, motion: 0.3 * torch.ones_like(images)))
+    assert scores.painted_share > 0.5
+    assert scores.varied_share == pytest.approx(0, abs=1e-5)
+    (fault,) = find_faults(scores)
+    assert "the same picture" in fault
+
+
 def test_a_model_that_ignores_the_pose_is_told_so(probe):
     scores = probe.score(FakeRenderer(lambda images, motion: images))
     assert scores.psnr_db == scores.swapped_db
@@ -310,6 +319,7 @@ def test_a_model_that_knows_the_truth_is_not_blamed(shards):
     assert scores.psnr_db == 100
     assert scores.swapped_db < 30
     assert scores.painted_share == pytest.approx(1)
+    assert scores.varied_share == pytest.approx(1)
     assert find_faults(scores) == ()
 
 
