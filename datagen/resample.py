@@ -35,8 +35,20 @@ def shrink(rgba: Pixels, width_px: int, height_px: int) -> Pixels:
 
 def area_weights(size_px: int, new_size_px: int) -> Array:
     """(new_size_px, size_px) shares of the old pixels in each new one along one side of a picture; rows sum to 1."""
-    edges = np.linspace(0.0, size_px, new_size_px + 1)
+    return covered_shares(np.linspace(0.0, size_px, new_size_px + 1), size_px)
+
+
+def covered_shares(edges: Array, size_px: int) -> Array:
+    """Shares of old pixels in new ones along one side of a picture.
+
+    Args:
+        edges: (n + 1,) rising borders of the new pixels, in old pixels from the picture's border.
+        size_px: old pixels.
+
+    Returns:
+        (n, size_px); a row sums to the share of the new pixel that lies within the picture.
+    """
     old = np.arange(size_px)
     overlap = np.minimum(edges[1:, None], old + 1) - np.maximum(edges[:-1, None], old)
-    weights: Array = np.clip(overlap, 0.0, None) * (new_size_px / size_px)
-    return weights
+    shares: Array = np.clip(overlap, 0.0, None) / np.diff(edges)[:, None]
+    return shares

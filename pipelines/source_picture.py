@@ -1,0 +1,66 @@
+"""Any picture of an object, fitted to a trained model's lens and size: what the model can be given as its source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from enr.camera import Array
+from enr.datagen.resample import covered_shares
+from enr.errors import EnrError
+from enr.model.config import RendererConfig
+
+
+def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None) -> torch.Tensor:
+    """A picture as the model's camera would have taken it: its angles of view are kept, what lacks is background.
+
+    The picture is put over the model's background by its alpha, where it has one. Its principal point is taken to be
+    its centre. Every new pixel is the mean over its area.
+
+    Args:
+        path: a file that Pillow reads, of any size.
+        config: of the model.
+        focal_px: focal length of the picture's camera in pixels of the picture.
+
+    Returns:
+        (3, height, width) float32 in [0, 1], the model's size.
+
+    Raises:
+        EnrError: the file cannot be read, or the focal length is unknown or not positive.
+    """
+    rgba = _read(Path(path))
+    height_px, width_px = rgba.shape[:2]
+    if focal_px is None:
+        like = config.focal_px * width_px / config.image_shape[2]
+        raise EnrError(
+            f"The lens of {path} is not known; give its focal length in pixels. If it shows as much as the pictures "
+            f"that the model was trained on, from border to border, that is focal_px={like:.6g}."
+        )
+    if not (np.isfinite(focal_px) and focal_px > 0):
+        raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
+    rows = _shares(height_px, config.image_shape[1], focal_px / config.focal_px)
+    columns = _shares(width_px, config.image_shape[2], focal_px / config.focal_px)
+    background = np.asarray(config.background, dtype=np.float64)
+    over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
+    fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
+    return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
+
+
+def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
+    """Shares (new, old) of the old pixels in new ones that are `pixel` old ones wide, both centred alike."""
+    edges = size_px / 2 + pixel * (np.arange(new_size_px + 1) - new_size_px / 2)
+    return covered_shares(edges, size_px)
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
+            return np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise EnrError(f"{path} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error
