@@ -155,9 +155,7 @@ def _evaluate(plan: Plan, step: Step, say: Say) -> bool:
     elif read_json(plan.folder / "runs" / step.name.split()[0] / DONE_NAME).get("diverged"):
         say("left out: the training diverged")
     else:
-        report = evaluate(settings_of(_with_runs(step)))
-        for note in report.notes:
-            say(f"Note: {note}")
+        evaluate(settings_of(_with_runs(step)))
     return True
 
 

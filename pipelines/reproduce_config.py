@@ -1,7 +1,8 @@
 """Experiments as data: a YAML file each, laid out for a scale and checked.
 
 A file holds the entries of `Experiment` and `scales`: entries that a scale changes, laid over the others (tables are
-merged, everything else is replaced, `null` in place of a table takes it out).
+merged, everything else is replaced, `null` in place of a table takes it out). A variant with `each: [rot, trans]` in
+place of `sets` stands for one training on each of these sets, named `<variant>-<set>`.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ def at_scale(content: Mapping[str, Any], scale: Scale) -> Experiment:
     """
     common = {key: value for key, value in content.items() if key != "scales"}
     laid = merged(common, content.get("scales", {}).get(scale) or {})
+    laid["variants"] = _each(laid.get("variants", {}))
     try:
         experiment = TypeAdapter(Experiment).validate_python(laid)
     except ValidationError as error:
@@ -168,6 +170,18 @@ def at_scale(content: Mapping[str, Any], scale: Scale) -> Experiment:
         raise EnrError(f"The experiment's {place} at scale {scale} does not fit: {first['msg']}.") from error
     _check_names(experiment)
     return experiment
+
+
+def _each(variants: Mapping[str, Any]) -> dict[str, Any]:
+    """The variants, those that are trained on each of several sets as one for each."""
+    result: dict[str, Any] = {}
+    for name, entry in variants.items():
+        if "each" not in entry:
+            result[name] = entry
+            continue
+        rest = {key: value for key, value in entry.items() if key != "each"}
+        result.update({f"{name}-{set_name}": {"label": name, **rest, "sets": [set_name]} for set_name in entry["each"]})
+    return result
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from enr import __version__
+from enr.camera import GROUPS
 from enr.files import replacing
 from enr.pipelines.eval_report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.evaluate import JSON_NAME
@@ -25,6 +25,8 @@ DONE_NAME = "done.json"
 TABLE_NAME, TABLE_JSON_NAME = "table.md", "table.json"
 FORMAT, FORMAT_VERSION = "enr-reproduce", 1
 NONE = "-"
+DEFAULT_GROUP = "rototrans"
+"""Of `enr datagen`."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Section:
     split: str
     scenes: tuple[int, ...]
     rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
 
 
 def write_table(plan: Plan) -> Path | None:
@@ -146,13 +149,30 @@ def _section(plan: Plan, name: str, group: str, split: str) -> Section:
     rows: list[Row] = []
     scenes: set[int] = set()
     for variant in plan.experiment.variants:
-        if name not in evaluations_of(plan, variant):
+        if name not in evaluations_of(plan, variant) or group not in _groups(plan, variant, name):
             continue
         parts = {seed: _part(plan, Trained(variant, seed), name, (group, split)) for seed in plan.experiment.seeds}
         measured = {seed: part for seed, part in parts.items() if part}
         scenes.update(part["scenes"] for part in measured.values())
         rows += _rows(plan, variant, measured)
-    return Section(name, plan.experiment.evaluations[name].title, group, split, tuple(sorted(scenes)), tuple(rows))
+    title, notes = plan.experiment.evaluations[name].title, _notes(plan, name, group)
+    return Section(name, title, group, split, tuple(sorted(scenes)), tuple(rows), notes)
+
+
+def _notes(plan: Plan, name: str, group: str) -> tuple[str, ...]:
+    """What the evaluations had to say that is not about another group, each once."""
+    others = tuple(f"{other}{mark}" for other in GROUPS if other != group for mark in ": ")
+    said = [note for trained in plan.trained for note in _report(plan, trained, name).get("notes", ())]
+    return tuple(dict.fromkeys(note for note in said if not note.startswith(others)))
+
+
+def _groups(plan: Plan, variant: str, name: str) -> set[str]:
+    """The groups on which an evaluation measures a variant; all where they are only known from converted pictures."""
+    experiment = plan.experiment
+    sets = [experiment.sets[entry] for entry in experiment.evaluations[name].sets or experiment.variants[variant].sets]
+    if any(entry.convert for entry in sets):
+        return set(GROUPS)
+    return {{"group": DEFAULT_GROUP, **experiment.datagen, **entry.datagen}["group"] for entry in sets}
 
 
 def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> dict[str, Any]:
@@ -226,13 +246,14 @@ def section_title(section: Section) -> str:
 
 
 def format_section(section: Section) -> str:
-    """A table in Markdown: the variants, then the floors."""
+    """A table in Markdown: the variants, then the floors; what is to be said under it."""
     used = [column for column in COLUMNS if any(_is_known(row.values[column.name]) for row in section.rows)]
     lines = [[row.label, *(_cell(row, column) for column in used)] for row in section.rows]
     lines += [[FLOOR_LABELS[floor], *_floor_cells(section, floor, used)] for floor in FLOORS]
     headers = ["", *(column.header for column in used)]
     align = ("left", *["right"] * len(used))
-    return tabulate(lines, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+    table = tabulate(lines, headers=headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+    return "\n\n".join([table, *(f"Note: {note}" for note in section.notes)])
 
 
 def _is_known(values: Sequence[float]) -> bool:
@@ -276,7 +297,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
     return {
         "command": plan.line,
         "hardware": _distinct(_hardware(entry) for entry in done if entry.get("machine")),
-        "made by": f"enr {__version__}, {_distinct(entry['source'] for entry in done if entry.get('source'))}",
+        "made by": _distinct(entry["source"] for entry in done if entry.get("source")),
         "trained": _days(entry["time"] for entry in done if entry.get("time")),
         "seeds": f"{seeds}; ± is the standard deviation over seeds" if len(plan.experiment.seeds) > 1 else seeds,
         "meshes": ", ".join(map(str, plan.settings.meshes)) or f"{plan.shapes} built-in shapes",
@@ -341,6 +362,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
         "group": section.group,
         "split": section.split,
         "scenes": list(section.scenes),
+        "notes": list(section.notes),
         "rows": [_row_dict(row) for row in section.rows],
     }
 

@@ -9,14 +9,14 @@ import enr
 
 
 def source_version() -> str:
-    """Such as `commit 783e93a` or `commit 783e93a with changes` in a checkout; else `version 0.1.0`."""
+    """Such as `enr 0.1.0, commit 783e93a with changes` in a checkout; `enr 0.1.0` of an installed package."""
     folder = Path(enr.__file__).resolve().parent
     # An installed package may lie inside another project's checkout, whose commits say nothing about it.
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return f"version {enr.__version__}"
+        return f"enr {enr.__version__}"
     commit = _git(folder, "rev-parse", "--short", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return f"commit {commit}" + (" with changes" if changed else "")
+    return f"enr {enr.__version__}, commit {commit}" + (" with changes" if changed else "")
 
 
 def _git(folder: Path, *words: str) -> str | None:

@@ -114,6 +114,13 @@ def test_few_scenes_have_the_same_number_of_pictures_in_all(plans):
         assert sorted({round(math.radians(entry.poses.hold_out.size_deg), 2) for entry in asked}) == [0.05, 0.26]
 
 
+def test_the_ladder_has_every_rung_for_every_group_at_equal_time(plans):
+    plan = plans["ladder", "small"]
+    rungs = {tuple(settings_of(step).assignments): step for step in plan.steps if step.command == "train"}
+    assert len(rungs) == len(plan.experiment.variants) / 3 * len(plan.experiment.seeds)
+    assert len(plan.experiment.seeds) >= 3
+
+
 def test_published_pictures_are_left_out_without_them(meshes):
     plan = make_plan(ReproduceSettings("apple", "small", (meshes,)))
     assert not any("apple" in step.name.split() for step in plan.steps)
@@ -121,7 +128,7 @@ def test_published_pictures_are_left_out_without_them(meshes):
 
 
 def test_the_time_is_that_of_all_trainings(meshes):
-    plan = make_plan(ReproduceSettings("ladder", "small", (meshes,), minutes=2, seeds=3))
+    plan = make_plan(ReproduceSettings("losses", "small", (meshes,), minutes=2, seeds=3))
     assert f"{2 * 3 * len(plan.experiment.variants):.1f} minutes of training" in describe_plan(plan)
 
 
@@ -160,6 +167,17 @@ def test_what_a_scale_says_stands(below, above):
 
 def test_null_takes_a_table_out():
     assert merged({"a": {"b": {}, "c": {"d": 1}}}, {"a": {"b": None}}) == {"a": {"c": {"d": 1}}}
+
+
+def test_a_variant_may_be_trained_on_each_of_several_sets():
+    change = {"sets": {"far": {}}, "variants": {"slow": {"label": "slowly", "each": ["boxes", "far"]}, "tuned": None}}
+    content = merged({**CONTENT, "variants": {**CONTENT["variants"], "slow": {}}}, change)
+    variants = at_scale(content, "tiny").variants
+    assert {name: variant.sets for name, variant in variants.items()} == {
+        "slow-boxes": ("boxes",),
+        "slow-far": ("far",),
+    }
+    assert {variant.label for variant in variants.values()} == {"slowly"}
 
 
 @pytest.mark.parametrize(

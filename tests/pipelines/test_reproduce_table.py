@@ -41,9 +41,9 @@ class Given:
         }
 
 
-def write_report(folder: Path, name: str, scores: dict, sources: int = 1) -> None:
+def write_report(folder: Path, name: str, scores: dict, sources: int = 1, group: str = "rot") -> None:
     part = {
-        "group": "rot",
+        "group": group,
         "split": "test",
         "scenes": 7,
         "scores": scores,
@@ -54,7 +54,9 @@ def write_report(folder: Path, name: str, scores: dict, sources: int = 1) -> Non
     }
     place = folder / "evals" / name / "unseen"
     place.mkdir(parents=True)
-    (place / "report.json").write_text(json.dumps({"results": [part]}))
+    (place / "report.json").write_text(
+        json.dumps({"results": [part], "notes": ["rot: it is dark.", "trans: it is near."]})
+    )
 
 
 def write_done(folder: Path, name: str, **entries) -> None:
@@ -78,7 +80,11 @@ def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = N
 
 def cells(section: Section) -> dict[str, dict[str, str]]:
     """The table by row and column."""
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in format_section(section).splitlines()]
+    lines = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in format_section(section).splitlines()
+        if line.startswith("|")
+    ]
     headers, _, *rows = lines
     return {row[0]: dict(zip(headers[1:], row[1:], strict=True)) for row in rows}
 
@@ -131,6 +137,26 @@ def test_what_is_not_measured_yet_is_a_dash_and_what_diverged_is_said(tmp_path):
     rows = cells(section_of(tmp_path, {"slow-seed0": Given(20.0)}))
     assert rows["slowly"]["PSNR dB"] == "20.00 (1 diverged)"
     assert rows["tuned"]["PSNR dB"] == "-"
+
+
+def test_each_group_is_a_table_with_the_rows_that_are_measured_on_it(tmp_path):
+    change = {
+        "sets": {"aside": {"datagen": {"group": "trans"}}},
+        "variants": {"tuned": {"init": "", "sets": ["aside"]}},
+    }
+    write_report(tmp_path, "slow-seed0", Given(20.0).scores())
+    write_report(tmp_path, "tuned-seed0", Given(21.0).scores(), group="trans")
+    sections = make_sections(plan_in(tmp_path, change))
+    assert [(section.group, [row.label for row in section.rows]) for section in sections] == [
+        ("rot", ["slowly"]),
+        ("trans", ["tuned"]),
+    ]
+
+
+def test_what_an_evaluation_had_to_say_about_a_group_stands_under_its_table(tmp_path):
+    section = section_of(tmp_path, {"slow-seed0": Given(20.0), "slow-seed1": Given(22.0)})
+    assert section.notes == ("rot: it is dark.",)
+    assert format_section(section).endswith("|\n\nNote: rot: it is dark.")
 
 
 def test_several_sources_are_a_row_each(tmp_path):
