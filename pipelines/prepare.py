@@ -21,6 +21,9 @@ from enr.pipelines.loader import check_pairs
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.shards import SPLITS
 
+WAYS = ("render", "poses", "converted")
+"""Entries of a shard's `config` that say how its pictures were made, and nothing of single meshes."""
+
 CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
 
@@ -106,7 +109,7 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
     radius = _radius(view_set)
-    near, far = near_far(view_set.views["world_from_camera"], radius)
+    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
     return {
         "focal_px": float(lens[0, 0]),
         "radius": radius,
@@ -114,6 +117,17 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         "far": far,
         "background": list(view_set.background),
     }
+
+
+def _object_radius(view_set: ViewSet) -> float:
+    """Half the diagonal of the largest box that the normalisation allows: a cube, where the longest side is 1.
+
+    The published chairs, normalised so, reach 0.57 to 0.78 from their centres; 0.5 would cut all of them off in depth.
+    """
+    configs = [meta.config for meta in view_set.metas]
+    longest = any(config.get("render", {}).get("normalise") == "longest" for config in configs)
+    published = any(config.get("converted", {}).get("from") == "apple" for config in configs)
+    return float(np.sqrt(3) / 2) if longest or published else 0.5
 
 
 def _radius(view_set: ViewSet) -> float:
@@ -137,9 +151,16 @@ def describe_data(view_set: ViewSet) -> dict[str, Any]:
     return {
         "groups": sorted({scene.group for scene in view_set.scenes("train")}),
         "shards": shards,
+        "made_with": _made_with(view_set),
         "scenes": {group: {split: counts[group, split] for split in SPLITS} for group in view_set.groups},
         "trained_scene_ids": sorted({scene.scene_id for scene in view_set.scenes("train")}),
     }
+
+
+def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
+    """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
+    ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
+    return [way for number, way in enumerate(ways) if way not in ways[:number]]
 
 
 def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:

@@ -211,16 +211,17 @@ def volume_rotation(target_from_source: ArrayLike) -> Array:
     return VOLUME_FROM_CAMERA @ rotation @ VOLUME_FROM_CAMERA.T
 
 
-def near_far(world_from_camera: ArrayLike, radius: float) -> tuple[float, float]:
-    """Depth range of the object: radius -+ (0.5 + the largest displacement along the optical axis).
+def near_far(world_from_camera: ArrayLike, radius: float, object_radius: float = 0.5) -> tuple[float, float]:
+    """Depth range of the object: radius -+ (its own radius + the largest displacement along the optical axis).
 
     Args:
         world_from_camera: (views, 4, 4) cameras of a data set whose objects sit at the world's origin.
         radius: the orbit's radius in object units.
+        object_radius: of a ball around the origin that holds every object: 0.5 where the box's diagonal is 1.
 
     Returns:
         near (at least 0.05) and far in object units.
     """
     depth_of_origin = invert_rigid(world_from_camera)[..., 2, 3]
-    reach = 0.5 + float(np.abs(depth_of_origin - radius).max(initial=0.0))
+    reach = object_radius + float(np.abs(depth_of_origin - radius).max(initial=0.0))
     return max(NEAREST, radius - reach), radius + reach
