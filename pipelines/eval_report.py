@@ -11,7 +11,6 @@ does not exist is null.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
+from enr import files
 from enr.camera import Group
-from enr.files import replacing
 from enr.pipelines.equivariance import Measures
 from enr.pipelines.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
 from enr.pipelines.equivariance_report import format_equivariance, join, summarise
@@ -30,6 +29,7 @@ from enr.pipelines.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, 
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.pipelines.unseen import NOTHING_MEASURED, Unseen, format_unseen, mean_unseen
 from enr.shards import Split
+from enr.words import count_of
 
 MODEL = "model"
 SWAPPED_POSE = "swapped_pose"
@@ -219,7 +219,7 @@ def _format_group(group: GroupReport, background: Sequence[float]) -> str:
     scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
     views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
     title = (
-        f"{group.group}, {group.split}: {_count(len(scenes), 'scene')}, {views} target views each, "
+        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
         f"from {_source_views(scenes[0])}"
     )
     table = tabulate(
@@ -257,7 +257,7 @@ def _behind(lead_db: float) -> str:
 def _names(background: Sequence[float]) -> dict[str, str]:
     return {
         MODEL: "model",
-        **{name: f"model given {_count(number, 'source')}" for number, name in FEWER_SOURCES.items()},
+        **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
         SWAPPED_POSE: "model told another view's pose",
         BACKGROUND: f"all {background_name(background)}",
         COPY_SOURCE: "copy of the source",
@@ -286,14 +286,9 @@ def _number(value: float, signed: bool = False, digits: int = 2) -> str:
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
 def write_json(report: Report) -> None:
     """Write the report to its `json_path`, complete or not at all. NaN becomes null."""
-    with replacing(report.json_path) as partial:
-        partial.write_text(json.dumps(_plain(as_dict(report)), indent=2, allow_nan=False) + "\n")
+    files.write_json(report.json_path, as_dict(report))
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -340,12 +335,3 @@ def _scene_dict(scene: SceneScores) -> dict[str, Any]:
         "unseen": asdict(scene.unseen),
         "equivariance": scene.equivariance and summarise(scene.equivariance)["all"],
     }
-
-
-def _plain(value: Any) -> Any:
-    """The same with NaN as None, which is what JSON knows."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
