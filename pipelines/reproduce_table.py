@@ -13,7 +13,7 @@ from typing import Any
 from tabulate import tabulate
 
 from enr.camera import GROUPS
-from enr.files import replacing
+from enr.files import replacing, write_json
 from enr.pipelines.eval_report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.evaluate import JSON_NAME
 from enr.pipelines.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
@@ -108,8 +108,7 @@ def write_table(plan: Plan) -> Path | None:
     path = plan.folder / TABLE_NAME
     with replacing(path) as partial:
         partial.write_text(format_tables(plan, sections, facts), encoding="utf-8")
-    with replacing(plan.folder / TABLE_JSON_NAME) as partial:
-        partial.write_text(json.dumps(_plain(as_dict(plan, sections, facts)), indent=2, allow_nan=False) + "\n")
+    write_json(plan.folder / TABLE_JSON_NAME, as_dict(plan, sections, facts))
     return path
 
 
@@ -382,12 +381,3 @@ def _row_dict(row: Row) -> dict[str, Any]:
             for floor, metrics in row.floors.items()
         },
     }
-
-
-def _plain(value: Any) -> Any:
-    """The same with NaN as None, which is what JSON knows."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
