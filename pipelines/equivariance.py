@@ -1,10 +1,10 @@
 """Equivariance as a number: does the scene of one picture, moved, become the scene of another picture?
 
-Compared are the learned channels of scenes (carried colours and visibility obey the warp by construction), over the
-cells whose neighbours all lie in the volume that was moved; and the pictures that the model renders of both scenes.
-Beside each number stands what another view's pose gives: a scene of zeros, or of the same value everywhere, is moved
-into itself by every motion. The algebra (a motion after a motion, a motion and its inverse, no motion) is measured on
-the scenes of the same pictures.
+Compared are the learned channels of scenes (carried colours and visibility obey the warp by construction; a detail
+level shows in the pictures), over the cells whose neighbours all lie in the volume that was moved; and the pictures
+that the model renders of both scenes. Beside each number stands what another view's pose gives: a scene of zeros, or
+of the same value everywhere, is moved into itself by every motion. The algebra (a motion after a motion, a motion and
+its inverse, no motion) is measured on the scenes of the same pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from enr.model.projection import SceneParts
 from enr.model.renderer import Renderer
-from enr.model.warp import frustum_warp, invert_rigid, rigid_warp
+from enr.model.warp import invert_rigid, rigid_warp
 from enr.pipelines import metrics
 
 WHOLLY_SEEN = 0.999
@@ -124,12 +124,18 @@ def still(model: Renderer, images: Tensor) -> Moved:
 def move(model: Renderer, moved: Moved, motion: Tensor) -> Moved:
     """Scenes, however often moved before, after one more motion (b, 4, 4)."""
     scene = model.transform(moved.scene, motion)
-    motion = motion.to(scene.device)
     if model.config.warp == "conditioned":  # a network may take anything from anywhere
         return Moved(scene, moved.seen)
     if model.config.warp == "rigid":
-        return Moved(scene, rigid_warp(moved.seen, motion, model.cube))
-    return Moved(scene, frustum_warp(moved.seen, motion, model.frustum))
+        return Moved(scene, rigid_warp(moved.seen, motion.to(scene.device), model.cube))
+    seen = SceneParts.split(scene, model.config).visibility
+    assert seen is not None, "a frustum's scene carries it"
+    return Moved(scene, seen)
+
+
+def unmoved(model: Renderer, moved: Moved) -> Moved:
+    """Scenes after the motion that moves nothing, T(1)."""
+    return move(model, moved, torch.eye(4, dtype=torch.float64).expand(len(moved.scene), 4, 4))
 
 
 def relative_error(model: Renderer, found: Moved, expected: Moved) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -158,7 +164,6 @@ def _measure_chunk(
     z1 = Moved(source.scene.expand(len(chunk), -1, -1, -1, -1), source.seen.expand(len(chunk), -1, -1, -1, -1))
     z2 = still(model, views.targets[chunk])
     motion = views.target_from_source[chunk]
-    no_motion = torch.eye(4, dtype=torch.float64).expand_as(motion)
     moved = move(model, z1, motion)
     error, seen = relative_error(model, moved, z2)
     back = move(model, moved, invert_rigid(motion))
@@ -166,12 +171,12 @@ def _measure_chunk(
         FEATURES: error,
         SEEN: seen,
         INVERSE: relative_error(model, back, z1)[0],
-        IDENTITY: relative_error(model, move(model, z1, no_motion), z1)[0],
+        IDENTITY: relative_error(model, unmoved(model, source), source)[0].repeat(len(chunk)),
         **_other_pose(model, views, chunk, z1, moved, z2),
     }
-    # T(1), because the conditioned model paints nothing that it was not told a motion of.
-    reference = model.render(move(model, z2, no_motion).scene)
-    return numbers, model.render(moved.scene).clamp(0, 1), reference.clamp(0, 1)
+    # A network that is told the motion paints nothing that it was not told one of; elsewhere T(1) changes nothing.
+    reference = unmoved(model, z2) if model.config.warp == "conditioned" else z2
+    return numbers, model.render(moved.scene).clamp(0, 1), model.render(reference.scene).clamp(0, 1)
 
 
 def _other_pose(model: Renderer, views: PosedPictures, chunk: Tensor, z1: Moved, moved: Moved, z2: Moved) -> Measures:

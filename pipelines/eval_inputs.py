@@ -41,7 +41,7 @@ class EvalSettings:
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
-        equivariance: measure how far moved scenes are from the scenes of the pictures there; triples the time.
+        equivariance: measure how far moved scenes are from the scenes of the pictures there; takes a few times as long.
         max_scenes: at most so many scenes of each group and split, drawn by the seed.
         seed: decides which other view's pose the model is told, and the draw of `max_scenes`.
         batch_size: pictures rendered at a time.

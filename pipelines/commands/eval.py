@@ -21,7 +21,9 @@ SPLITS = ("train", "val", "test")
 @click.option("--ssim", "with_ssim", is_flag=True, help="SSIM beside it.")
 @click.option("--untrained", is_flag=True, help="A row of the same model with random weights; doubles the time.")
 @click.option(
-    "--equivariance", is_flag=True, help="How far moved scenes are from those of the pictures there; triples the time."
+    "--equivariance",
+    is_flag=True,
+    help="How far moved scenes are from those of the pictures there; takes a few times as long.",
 )
 @click.option(
     "--checkpoint",
