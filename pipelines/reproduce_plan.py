@@ -33,6 +33,7 @@ class ReproduceSettings:
         scale: which of its sizes.
         meshes: files and folders; built-in shapes if empty.
         out: where everything goes; `reproduce/<name>-<scale>` if None.
+        max_meshes: at most so many of them in each set, drawn as `enr datagen --max-meshes` draws them.
         posed: folder of posed pictures that others made.
         background: a picture that stands behind the objects of all rendered sets.
         minutes: of training, in place of the experiment's.
@@ -46,6 +47,7 @@ class ReproduceSettings:
     scale: Scale = "tiny"
     meshes: tuple[Path, ...] = ()
     out: Path | None = None
+    max_meshes: int | None = None
     posed: Path | None = None
     background: Path | None = None
     minutes: float | None = None
@@ -101,9 +103,9 @@ class Plan:
         """The `enr reproduce` command that does all of it, but for --workers, which change nothing."""
         asked = self.settings
         words = ["enr", "reproduce", asked.name, *map(str, asked.meshes), "--scale", asked.scale]
-        for name in ("out", "minutes", "seeds", "background", "posed"):
+        for name in ("out", "max_meshes", "minutes", "seeds", "background", "posed"):
             value = getattr(asked, name)
-            words += [] if value is None else [f"--{name}", str(value)]
+            words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
         for assignment in asked.assignments:
             words += ["--set", assignment]
         return shlex.join(words)
@@ -211,6 +213,8 @@ def _datagen_step(plan: Plan, name: str) -> Step:
     options = {**plan.experiment.datagen, **plan.experiment.sets[name].datagen}
     if plan.settings.background is not None:
         options["background"] = plan.settings.background
+    if plan.settings.max_meshes is not None:
+        options["max-meshes"] = min(plan.settings.max_meshes, options.get("max-meshes", plan.settings.max_meshes))
     if plan.settings.workers is not None:
         options["workers"] = plan.settings.workers
     words = [*map(str, plan.meshes), *as_arguments("datagen", options), "--out", str(out)]

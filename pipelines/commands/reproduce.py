@@ -37,6 +37,11 @@ STOPPED = "Stopped; what is finished is kept, and the same command goes on from 
     help="Folder of shards, runs and tables [default: reproduce/NAME-SCALE].",
 )
 @click.option(
+    "--max-meshes",
+    type=click.IntRange(1),
+    help="At most so many of the meshes, drawn by a hash of their ids [default: by the scale].",
+)
+@click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
     help="Of training for each variant and seed [default: the experiment's].",

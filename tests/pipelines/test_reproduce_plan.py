@@ -139,6 +139,14 @@ def test_what_is_set_for_all_trainings_stands_over_the_experiment(meshes):
     assert "--set learning_rate=1e-5" in plan.line
 
 
+@pytest.mark.parametrize("limit", [1, 3, 20])
+def test_a_limit_of_meshes_never_raises_an_experiment_s_own(meshes, limit):
+    plan = make_plan(ReproduceSettings("few-scenes", "small", (meshes,), max_meshes=limit))
+    asked = [settings_of(step).max_meshes for step in plan.steps if step.command == "datagen"]
+    assert sorted(asked) == sorted(min(limit, own) for own in (1, 1, 2, 2, 5, 5, 10, 10))
+    assert f"--max-meshes {limit}" in plan.line
+
+
 def test_cameras_of_translations_go_across_or_along_the_line_of_sight(plans):
     steps = {step.name: step for step in plans["rotation-model-translated", "small"].steps}
     across, along = (settings_of(steps[name]).poses.box for name in ("across", "along"))
