@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from enr.pipelines.data import Scene
 from enr.pipelines.metrics import psnr
 from enr.pipelines.pictures import Picture, image_grid, to_uint8
 
-MAX_SCENES = 8
+MAX_SCENES = 7
 MAX_TARGETS = 7
 MAX_SOURCES = 2
 CELL_PX = 128
-ID_LETTERS = 12
+TITLE_LETTERS = 14
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,33 @@ class Sample:
     """A few target views of one scene: pictures (height, width, 3) uint8.
 
     Attributes:
-        scene_id: id of its mesh.
+        title: its rank and the id of its mesh.
         sources: what the model was given; two of them at most.
         truths: the true pictures, spread evenly over the scene's targets.
         predictions: the model's pictures of them.
         psnr_db: mean over the targets shown.
     """
 
-    scene_id: str
+    title: str
     sources: tuple[Picture, ...]
     truths: tuple[Picture, ...]
     predictions: tuple[Picture, ...]
     psnr_db: float
 
 
-def take_sample(scene: Scene, sources: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
+def choose_ranks(psnr_db: Sequence[float]) -> list[tuple[str, int]]:
+    """The scenes to show, best first: their rank in words and their index; both ends, the median and some between."""
+    order = sorted(range(len(psnr_db)), key=lambda index: -psnr_db[index])
+    places = np.linspace(0, len(order) - 1, min(MAX_SCENES, len(order))).round().astype(int).tolist()
+    names = {places[len(places) // 2]: "median", places[-1]: "worst", places[0]: "best"}
+    return [(names.get(place, f"#{place + 1}"), order[place]) for place in places]
+
+
+def take_sample(title: str, sources: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
     """Keep a few targets of a scene.
 
     Args:
-        scene: which.
+        title: of the scene.
         sources: (s, 3, height, width) in [0, 1].
         targets: (n, 3, height, width) in [0, 1].
         predictions: (n, 3, height, width) in [0, 1].
@@ -51,7 +58,7 @@ def take_sample(scene: Scene, sources: torch.Tensor, targets: torch.Tensor, pred
     shown = np.linspace(0, len(targets) - 1, min(MAX_TARGETS, len(targets))).round().astype(int)
     truths, guesses = targets[shown].cpu(), predictions[shown].cpu()
     return Sample(
-        scene_id=scene.scene_id,
+        title=title,
         sources=tuple(to_uint8(sources[:MAX_SOURCES].cpu())),
         truths=tuple(to_uint8(truths)),
         predictions=tuple(to_uint8(guesses)),
@@ -69,12 +76,12 @@ def draw_samples(samples: Sequence[Sample]) -> Image.Image:
     for sample in samples:
         first, *further = sample.sources
         rows += [[first, *sample.truths], [further[0] if further else None, *sample.predictions]]
-        labels += [f"{_short(sample.scene_id)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
+        labels += [f"{_short(sample.title)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
     targets = max(len(sample.truths) for sample in samples)
     columns = ["source", *(f"target {number}" for number in range(1, targets + 1))]
     zoom = max(1, CELL_PX // max(samples[0].sources[0].shape[:2]))
     return image_grid(rows, labels, columns, zoom)
 
 
-def _short(scene_id: str) -> str:
-    return scene_id if len(scene_id) <= ID_LETTERS else f"{scene_id[: ID_LETTERS - 1]}…"
+def _short(title: str) -> str:
+    return title if len(title) <= TITLE_LETTERS else f"{title[: TITLE_LETTERS - 1]}…"

@@ -40,7 +40,7 @@ from enr.pipelines.eval_inputs import (
     seen_scenes,
     split_views,
 )
-from enr.pipelines.eval_pictures import MAX_SCENES, Sample, draw_samples, take_sample
+from enr.pipelines.eval_pictures import choose_ranks, draw_samples, take_sample
 from enr.pipelines.eval_report import (
     FEWER_SOURCES,
     FOREGROUND,
@@ -210,19 +210,17 @@ def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
 
 
 def evaluate_part(part: Part, out: Path, measure: Callable[[Scene], Measured]) -> GroupReport:
-    """Measure the scenes of one group and split, and draw some of them into a picture in the folder `out`."""
+    """Measure the scenes of one group and split; draw the best, the median, the worst and some between in `out`."""
     group, split, scenes = part
-    shown = set(np.linspace(0, len(scenes) - 1, min(MAX_SCENES, len(scenes))).round().astype(int).tolist())
-    scores: list[SceneScores] = []
-    samples: list[Sample] = []
     start = time.perf_counter()
-    for index, scene in enumerate(tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)):
-        measured = measure(scene)
-        scores.append(measured.scores)
-        if index in shown:
-            pictures = measured.pictures
-            samples.append(take_sample(scene, pictures.sources, pictures.targets, measured.predictions))
+    bar = tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)
+    scores = [measure(scene).scores for scene in bar]
     seconds = time.perf_counter() - start
+    samples = []
+    for rank, index in choose_ranks([scene.scores[MODEL][PSNR] for scene in scores]):
+        again = measure(scenes[index])  # cheaper than to keep the pictures of thousands of scenes
+        shown = again.pictures
+        samples.append(take_sample(f"{rank} {scenes[index].scene_id}", shown.sources, shown.targets, again.predictions))
     picture = save_picture(draw_samples(samples), out / f"{group}-{split}.png")
     return GroupReport(group, split, tuple(scores), seconds, picture)
 

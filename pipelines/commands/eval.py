@@ -66,7 +66,7 @@ def command(**options: Any) -> None:
     Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
     Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
     background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
-    and a picture of sources, predictions and truths.
+    and a picture of sources, predictions and truths, from the best scene to the worst.
     """
     from enr.pipelines.eval_report import format_report
 
