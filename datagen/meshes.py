@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from enr.datagen.mesh_archives import open_archive
-from enr.datagen.mesh_files import file_sha256, sha256_of
-from enr.datagen.mesh_formats import (
+from enr.datagen.mesh.archives import open_archive
+from enr.datagen.mesh.files import file_sha256, sha256_of
+from enr.datagen.mesh.formats import (
     ARCHIVE_SUFFIX,
     NO_IMPORTER,
     is_mesh,
@@ -103,7 +103,7 @@ def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def mesh_sha256(source: MeshSource) -> str:
-    """SHA-256, in hexadecimal, of a mesh and of the files that it names (see `enr.datagen.mesh_files`).
+    """SHA-256, in hexadecimal, of a mesh and of the files that it names (see `enr.datagen.mesh.files`).
 
     A mesh in an archive has the hash that it would have unpacked.
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import Array, orbit_angles, orbit_camera, roll_camera
-from enr.datagen import samplers
-from enr.datagen.hold_out import Patch
-from enr.datagen.pose_files import GivenCameras, orbit_columns
-from enr.datagen.pose_settings import PoseSettings
-from enr.datagen.samplers import Direction
+from enr.datagen.cameras import samplers
+from enr.datagen.cameras.hold_out import Patch
+from enr.datagen.cameras.pose_files import GivenCameras, orbit_columns
+from enr.datagen.cameras.pose_settings import PoseSettings
+from enr.datagen.cameras.samplers import Direction
 from enr.errors import EnrError
 from enr.shards import Split
 

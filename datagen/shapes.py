@@ -10,11 +10,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from enr.camera import Z_UP_FROM_Y_UP, Array
-from enr.datagen.chair_parts import Rng
-from enr.datagen.chairs import chair
-from enr.datagen.solids import Solid
-from enr.datagen.tables import mug, table
-from enr.datagen.triangles import normalisation
+from enr.datagen.mesh.triangles import normalisation
+from enr.datagen.procedural.chair_parts import Rng
+from enr.datagen.procedural.chairs import chair
+from enr.datagen.procedural.solids import Solid
+from enr.datagen.procedural.tables import mug, table
 from enr.errors import EnrError
 
 Kind = Literal["chair", "table", "mug"]

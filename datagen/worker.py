@@ -57,13 +57,13 @@ def _start_blender(threads: int) -> str:
     if cores:
         os.sched_setaffinity(0, sorted(cores)[:threads])
     try:
-        from enr.datagen import blender_scene
+        from enr.datagen.blender import scene
 
-        blender_scene.warm_up(threads)
+        scene.warm_up(threads)
     finally:
         if cores:
             os.sched_setaffinity(0, cores)
-    return blender_scene.version()
+    return scene.version()
 
 
 def _peak_memory_mb() -> float:
@@ -83,7 +83,7 @@ def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any
 
     `bad_mesh` tells a mesh that cannot be rendered (no second try helps) from an unexpected error.
     """
-    from enr.datagen.blender_import import MeshError
+    from enr.datagen.blender.importing import MeshError
 
     started = time.perf_counter()
     try:
@@ -108,11 +108,11 @@ def main() -> None:
     _die_with_parent()
     _make_room_importable()
     blender_version = _start_blender(int(sys.argv[-1]))
-    from enr.datagen import blender_scene
+    from enr.datagen.blender import scene
 
     protocol.write(json.dumps({"ready": True, "blender_version": blender_version}) + "\n")
     for line in sys.stdin:
-        protocol.write(json.dumps(answer(json.loads(line), blender_scene.render_mesh)) + "\n")
+        protocol.write(json.dumps(answer(json.loads(line), scene.render_mesh)) + "\n")
     protocol.flush()
     os._exit(0)  # Blender may crash in its exit handlers; everything of value is out already.
 

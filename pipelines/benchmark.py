@@ -70,7 +70,7 @@ def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, A
 def describe_machine() -> dict[str, Any]:
     """What the figures belong to; a load average far above 0 says that other work slowed them down."""
     from enr import __version__
-    from enr.datagen.pool import default_workers
+    from enr.datagen.workers.pool import default_workers
 
     return {
         "cores": default_workers(),
@@ -115,8 +115,8 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
     """See `enr.pipelines.benchmark_datagen.benchmark_datagen`."""
     from enr.datagen.jobs import RenderSettings
     from enr.datagen.plan import GenerateSettings
-    from enr.datagen.pool import PoolSettings
     from enr.datagen.shapes import write_shapes
+    from enr.datagen.workers.pool import PoolSettings
     from enr.pipelines.benchmark_datagen import benchmark_datagen
 
     size = settings.resolution_px

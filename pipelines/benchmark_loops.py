@@ -1,6 +1,6 @@
 """What `enr bench datagen` compares with: a bare loop in one Blender a worker, and the plain way of published scripts.
 
-Both run `enr.datagen.blender_bare_loop`: light, samples and cameras are those of `enr datagen`, and nothing of what
+Both run `enr.datagen.blender.bare_loop`: light, samples and cameras are those of `enr datagen`, and nothing of what
 makes it fast is in there. The plain way starts a new Blender for each mesh and writes a PNG for each view.
 """
 
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from enr.datagen.mesh_jobs import make_jobs
 from enr.datagen.meshes import MeshSource
 from enr.datagen.plan import GenerateSettings
+from enr.datagen.shard_making.mesh_jobs import make_jobs
 from enr.errors import EnrError
 
-BARE_LOOP = "enr.datagen.blender_bare_loop"
+BARE_LOOP = "enr.datagen.blender.bare_loop"
 
 
 @dataclass(frozen=True)

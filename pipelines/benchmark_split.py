@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from enr.datagen.meshes import MeshSource
 from enr.datagen.plan import GenerateSettings
-from enr.datagen.pool import Outcome, render_all
+from enr.datagen.workers.pool import Outcome, render_all
 from enr.errors import EnrError
 from enr.pipelines.benchmark_loops import plain_jobs
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from enr import __version__
 from enr.datagen.generate import RunLog, Summary, render_shards, summarise
-from enr.datagen.installed_blender import blender_version
 from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
-from enr.datagen.pool import default_workers
-from enr.datagen.progress import Progress
+from enr.datagen.shard_making.progress import Progress
+from enr.datagen.workers.installed_blender import blender_version
+from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
 
 if TYPE_CHECKING:

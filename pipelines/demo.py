@@ -11,9 +11,9 @@ from enr.camera import focal_px_from_lens
 from enr.datagen.generate import Summary, generate
 from enr.datagen.jobs import RenderSettings
 from enr.datagen.plan import GenerateSettings
-from enr.datagen.pool import PoolSettings, default_workers
 from enr.datagen.poses import PoseSettings
 from enr.datagen.shapes import write_shapes
+from enr.datagen.workers.pool import PoolSettings, default_workers
 from enr.errors import EnrError
 from enr.pipelines.eval_inputs import EvalSettings
 from enr.pipelines.eval_report import GroupReport, Report, format_report

@@ -29,7 +29,7 @@ from enr.words import count_of
 PROBE_SECONDS = 120.0
 REPEATING_EXTRAS = ("all", "dev", "cluster")
 PICTURE_PX = 64
-BLENDER_PROBE = "enr.datagen.blender_devices"
+BLENDER_PROBE = "enr.datagen.blender.devices"
 TORCH_PROBE = """
 import json, torch
 cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

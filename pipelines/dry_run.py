@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enr.datagen.generate import RunLog, render_shards
-from enr.datagen.installed_blender import blender_version
 from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, plan_scenes, plan_shard, with_hashes
+from enr.datagen.workers.installed_blender import blender_version
 from enr.errors import EnrError
 from enr.words import count_of
 

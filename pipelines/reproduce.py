@@ -24,10 +24,10 @@ from typing import Any
 import torch
 
 from enr import __version__
-from enr.datagen.convert import convert
-from enr.datagen.filelock import take
+from enr.datagen.convert.conversion import convert
 from enr.datagen.generate import generate
 from enr.datagen.shapes import write_shapes
+from enr.datagen.workers.filelock import take
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.model.checkpoint import read_metadata

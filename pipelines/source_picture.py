@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from enr.camera import Array
-from enr.datagen.resample import covered_shares
+from enr.datagen.convert.resample import covered_shares
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from enr.datagen.hold_out import HoldOut
+from enr.datagen.cameras.hold_out import HoldOut
 from enr.datagen.meshes import MeshSource, draw_meshes
 from enr.datagen.poses import Poses, PoseSettings, sample_poses
 from enr.datagen.splits import assign_splits

@@ -34,7 +34,7 @@ def command(part: str, as_json: bool, **options: Any) -> None:
     a new Blender for each mesh, on the same meshes. loader: pairs/s of views from warm files.
     train: images/s of whole training steps. render: frames/s of one scene seen from moving cameras.
     """
-    from enr.datagen.pool import default_workers
+    from enr.datagen.workers.pool import default_workers
     from enr.pipelines.benchmark import BenchSettings, run_benchmark
 
     settings = BenchSettings(

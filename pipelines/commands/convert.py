@@ -10,7 +10,7 @@ import click
 from enr.words import count_of
 
 if TYPE_CHECKING:
-    from enr.datagen.convert import Converted, ConvertSettings
+    from enr.datagen.convert.conversion import Converted, ConvertSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -57,7 +57,7 @@ INTERRUPTED = 130
 @click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
 def command(**options: Any) -> None:
     """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
-    from enr.datagen.convert import convert
+    from enr.datagen.convert.conversion import convert
 
     try:
         converted = convert(settings_of(options), progress=True)
@@ -73,7 +73,7 @@ def settings_of(options: dict[str, Any]) -> ConvertSettings:
     Raises:
         EnrError: the resolution is not one.
     """
-    from enr.datagen.convert import ConvertSettings
+    from enr.datagen.convert.conversion import ConvertSettings
     from enr.pipelines.datagen_options.pictures import picture_size
 
     resolution = options["resolution"]

@@ -24,7 +24,7 @@ from enr.words import count_of
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty, replacing scenes of that name.")
 def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -> None:
     """Write SHARDS (.h5 files or folders of them) in the layout of another project, the same cameras in its axes."""
-    from enr.datagen.export import export
+    from enr.datagen.export.dataset import export
     from enr.pipelines.data import find_shards
 
     done = export(find_shards(shards), layout, out, overwrite, progress=sys.stderr.isatty())

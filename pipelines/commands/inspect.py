@@ -31,7 +31,7 @@ def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures:
     Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
     of the cameras. Shards that are no longer what was written are named and left out; the exit status is then 1.
     """
-    from enr.datagen.inspection import open_shards, summarise
+    from enr.datagen.checking.inspection import open_shards, summarise
     from enr.pipelines.data import find_shards
 
     files = find_shards(shards)
@@ -47,8 +47,8 @@ def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures:
 
 def _draw(shards: Any, out: Path) -> list[Path]:
     """Sheets and plots of each group."""
-    from enr.datagen.camera_plot import save_camera_plot
-    from enr.datagen.inspection_pictures import save_sheets
+    from enr.datagen.checking.camera_plot import save_camera_plot
+    from enr.datagen.checking.inspection_pictures import save_sheets
 
     written = []
     for group in sorted({shard.meta.group for shard in shards}):

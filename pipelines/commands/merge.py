@@ -19,7 +19,7 @@ def command(folders: tuple[Path, ...], out: Path | None) -> None:
 
     Shards that lie in --out already stay where they are; others are linked there, or copied.
     """
-    from enr.datagen.merge import merge
+    from enr.datagen.records.merge import merge
     from enr.errors import EnrError
 
     if out is None and len(folders) > 1:

@@ -11,8 +11,8 @@ import click
 from enr.words import count_of
 
 if TYPE_CHECKING:
-    from enr.datagen.reprojection import Reprojection
-    from enr.datagen.verify import Verified
+    from enr.datagen.checking.reprojection import Reprojection
+    from enr.datagen.checking.verify import Verified
 
 SKIPPED_SHOWN = 5
 
@@ -39,7 +39,7 @@ def command(shards: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> 
 
     Prints a line for everything that is wrong. Exit status 0 if all is well, 1 if not.
     """
-    from enr.datagen.verify import verify_shards
+    from enr.datagen.checking.verify import verify_shards
     from enr.pipelines.data import find_shards
 
     files = find_shards(shards)
@@ -65,7 +65,7 @@ def _summary(verified: Verified) -> str:
 
 def _reproject(files: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> int:
     """Compare, print, and the exit status."""
-    from enr.datagen.reprojection import reproject
+    from enr.datagen.checking.reprojection import reproject
 
     result = reproject(files, meshes, sample)
     for finding in result.findings:

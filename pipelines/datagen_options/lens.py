@@ -11,7 +11,7 @@ from enr import camera
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
-    from enr.datagen.lens import LensJitter
+    from enr.datagen.cameras.lens import LensJitter
 
 WAYS = {"focal_px": "--focal-px", "focal_mm": "--focal-mm", "fov_deg": "--fov-deg"}
 
@@ -73,6 +73,6 @@ def lens_jitter(options: dict[str, Any]) -> LensJitter:
     Raises:
         EnrError: a number is negative, or the share is 1 or more.
     """
-    from enr.datagen.lens import LensJitter
+    from enr.datagen.cameras.lens import LensJitter
 
     return LensJitter(options["focal_jitter"], options["centre_jitter_px"])

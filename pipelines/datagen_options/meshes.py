@@ -34,14 +34,14 @@ def blender_executable(options: dict[str, Any]) -> Path | None:
     Raises:
         EnrError: there is none at that path, or one that is too old.
     """
-    from enr.datagen.installed_blender import find_blender
+    from enr.datagen.workers.installed_blender import find_blender
 
     return find_blender(options["blender"]) if options["blender"] else None
 
 
 def left_alone(options: dict[str, Any]) -> str:
     """One line about the given folders' files of formats that are not read; empty if there are none."""
-    from enr.datagen.mesh_formats import unread_words
+    from enr.datagen.mesh.formats import unread_words
     from enr.datagen.meshes import unread_files
 
     return unread_words(unread_files(options["meshes"]))

@@ -12,8 +12,8 @@ from enr.errors import EnrError
 from enr.pipelines.datagen_options import lens
 
 if TYPE_CHECKING:
+    from enr.datagen.appearance.look import Look, PassName, PictureFile
     from enr.datagen.jobs import RenderSettings
-    from enr.datagen.look import Look, PassName, PictureFile
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 RESOLUTION = "64"
@@ -106,7 +106,7 @@ def look(options: dict[str, Any]) -> Look:
     Raises:
         EnrError: a picture file cannot be read, or options contradict each other.
     """
-    from enr.datagen.look import Look, PictureFile
+    from enr.datagen.appearance.look import Look, PictureFile
 
     if options["hdri_background"] and not options["hdri"]:
         raise EnrError("--hdri-background needs the picture; give --hdri FILE too.")
@@ -136,8 +136,8 @@ def backdrop_path(background: str) -> Path | None:
 
 def _backdrop(path: Path, resolution: str) -> PictureFile:
     """A picture file that was read once to be sure."""
-    from enr.datagen.backdrop import read_backdrop
-    from enr.datagen.look import PictureFile
+    from enr.datagen.appearance.backdrop import read_backdrop
+    from enr.datagen.appearance.look import PictureFile
 
     file = PictureFile.open(path)
     read_backdrop(file, *picture_size(resolution))

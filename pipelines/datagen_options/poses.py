@@ -13,8 +13,8 @@ from enr.errors import EnrError
 from enr.pipelines.datagen_options.pictures import RESOLUTION, picture_size
 
 if TYPE_CHECKING:
-    from enr.datagen.hold_out import HoldOut
-    from enr.datagen.pose_files import GivenCameras
+    from enr.datagen.cameras.hold_out import HoldOut
+    from enr.datagen.cameras.pose_files import GivenCameras
     from enr.datagen.poses import PoseSettings
 
 VIEWS = 50
@@ -197,7 +197,7 @@ def _given_cameras(options: dict[str, Any]) -> GivenCameras | None:
     unheard = [option for option, (name, default) in UNHEARD.items() if options[name] != default]
     if unheard:
         raise EnrError(f"--poses says where the cameras stand; leave {', '.join(unheard)} out.")
-    from enr.datagen.pose_files import read_cameras
+    from enr.datagen.cameras.pose_files import read_cameras
 
     return read_cameras(options["poses"], options["radius"] if _is_given("radius") else None)
 
@@ -205,13 +205,13 @@ def _given_cameras(options: dict[str, Any]) -> GivenCameras | None:
 def _group(cameras: GivenCameras | None) -> camera.Group:
     if cameras is None:
         return "rototrans"
-    from enr.datagen.pose_files import group_of
+    from enr.datagen.cameras.pose_files import group_of
 
     return group_of(cameras.world_from_camera)
 
 
 def _default_views(options: dict[str, Any], cameras: GivenCameras | None) -> int:
-    from enr.datagen.samplers import SPIRAL_VIEWS
+    from enr.datagen.cameras.samplers import SPIRAL_VIEWS
 
     if cameras is not None:
         return len(cameras)
@@ -226,7 +226,7 @@ def _rings(text: str) -> tuple[float, ...]:
 
 
 def _hold_out(options: dict[str, Any]) -> HoldOut | None:
-    from enr.datagen.hold_out import HoldOut
+    from enr.datagen.cameras.hold_out import HoldOut
 
     if not options["hold_out_patches"]:
         return None

@@ -30,7 +30,7 @@ FORBIDDEN_OUTSIDE = {
     "enr.pipelines": {"bpy", "mathutils"},
 }
 WORKER = "enr.datagen.worker"
-BLENDER_SIDE = "enr.datagen.blender_"
+BLENDER_SIDE = "enr.datagen.blender"
 BLENDER_LIBRARIES = {"bpy", "bmesh", "mathutils", "numpy", "addon_utils"}
 
 
@@ -42,7 +42,7 @@ def room_of(module: str) -> str:
 
 def runs_inside_blender(module: str) -> bool:
     """The worker script and the modules that it loads."""
-    return module == WORKER or module.startswith(BLENDER_SIDE)
+    return module == WORKER or (module + ".").startswith(BLENDER_SIDE + ".")
 
 
 def imported_names(node: ast.Import | ast.ImportFrom, modules: set[str]) -> Iterator[str]:

@@ -9,8 +9,8 @@ import trimesh
 
 from enr.datagen.jobs import RenderSettings, render_job
 from enr.datagen.meshes import MeshSource
-from enr.datagen.pool import Outcome, PoolSettings, render_all
 from enr.datagen.poses import PoseSettings, sample_poses
+from enr.datagen.workers.pool import Outcome, PoolSettings, render_all
 
 PATCH = ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))
 """A square that faces the camera of the group `trans`."""

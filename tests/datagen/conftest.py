@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from enr.datagen import plan, pool
+from enr.datagen import plan
+from enr.datagen.workers import pool
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,8 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enr.datagen.mesh_formats import MESH_SUFFIXES, stored_up_axis
+from enr.datagen.mesh.formats import MESH_SUFFIXES, stored_up_axis
+from enr.datagen.mesh.triangles import READ_BY_BLENDER_ALONE, load_triangles, normalisation
 from enr.datagen.meshes import (
     MeshSource,
     draw_meshes,
@@ -22,7 +23,6 @@ from enr.datagen.meshes import (
     unread_files,
 )
 from enr.datagen.splits import assign_splits
-from enr.datagen.triangles import READ_BY_BLENDER_ALONE, load_triangles, normalisation
 from enr.errors import EnrError
 
 TETRAHEDRON = "v 0 0 0\nv 1 0 0\nv 0 2 0\nv 0 0 3\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 3 1 4\n"

@@ -8,10 +8,10 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from enr.datagen.mesh.triangles import load_triangles
 from enr.datagen.meshes import find_meshes
+from enr.datagen.procedural.solids import Solid, box, extrude, lathe, sheet, tube, volume
 from enr.datagen.shapes import KINDS, ROLES, make_shape, write_shapes
-from enr.datagen.solids import Solid, box, extrude, lathe, sheet, tube, volume
-from enr.datagen.triangles import load_triangles
 from enr.errors import EnrError
 
 CASES = [(kind, index) for kind, count in zip(KINDS, (24, 6, 4), strict=True) for index in range(count)]

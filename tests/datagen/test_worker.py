@@ -14,7 +14,7 @@ from enr.datagen.poses import PoseSettings, sample_poses
 FULL_FRAME = """
 import json, sys
 import numpy as np
-from enr.datagen import blender_scene
+from enr.datagen.blender import scene as blender_scene
 
 job = json.loads(sys.stdin.read())
 blender_scene.render_mesh(job)

@@ -12,14 +12,15 @@ from click.testing import CliRunner
 from tests.pipelines.dask_cluster import running_cluster, wait_for
 
 import enr
-from enr.datagen import plan, pool
-from enr.datagen.failures import CRASH, Failure
+from enr.datagen import plan
 from enr.datagen.generate import Summary, generate
 from enr.datagen.jobs import RenderSettings
-from enr.datagen.manifest import read_manifest, without_times
 from enr.datagen.plan import GenerateSettings
-from enr.datagen.pool import PoolSettings
+from enr.datagen.records.manifest import read_manifest, without_times
 from enr.datagen.shapes import write_shapes
+from enr.datagen.shard_making.failures import CRASH, Failure
+from enr.datagen.workers import pool
+from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.pipelines import cluster
 from enr.pipelines.cli import main
@@ -31,7 +32,7 @@ NAMES = ("dies-once", "mesh1", "mesh2", "mesh3", "mesh4", "refuses", "waits")
 FAKE_WORKER = Path(__file__).parents[1] / "datagen/fake_worker.py"
 PRELOAD = f"""
 from pathlib import Path
-from enr.datagen import pool
+from enr.datagen.workers import pool
 from enr.pipelines import cluster
 pool.WORKER = Path({str(FAKE_WORKER)!r})
 cluster.blender_version = lambda blender: "5.0.1"

@@ -71,7 +71,7 @@ def test_a_wrong_folder_is_one_sentence_and_status_2(here):
 
 
 def test_ctrl_c_leaves_nothing(here, monkeypatch):
-    from enr.datagen import convert
+    from enr.datagen.convert import conversion as convert
 
     def interrupt(*_):
         raise KeyboardInterrupt

@@ -13,7 +13,7 @@ import torch
 from tests.datagen.visual_hull import hull_iou
 
 from enr.camera import orbit_camera
-from enr.datagen.convert import ConvertSettings, convert
+from enr.datagen.convert.conversion import ConvertSettings, convert
 from enr.pipelines.data import Scene, ViewSet
 from enr.pipelines.eval_inputs import EvalSettings
 from enr.pipelines.evaluate import Bench, load_scene

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from enr.datagen import plan, pool
+from enr.datagen import plan
 from enr.datagen.generate import generate
 from enr.datagen.jobs import RenderSettings
 from enr.datagen.plan import GenerateSettings
-from enr.datagen.pool import PoolSettings
+from enr.datagen.workers import pool
+from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.pipelines.cli import main
 from enr.pipelines.datagen_options.scale import part_of

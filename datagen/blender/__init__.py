@@ -1,0 +1,1 @@
+"""What runs inside Blender, beside the worker: its Python and NumPy alone."""

@@ -1,0 +1,173 @@
+"""Inside Blender: import a mesh file of any format, Z up, as plain mesh objects. Standard library and bpy only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+
+from enr.datagen.blender import versions
+from enr.datagen.mesh.formats import FORMATS, suffix_of
+
+NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
+NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"
+PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception)\b")
+REASON_CHARACTERS = 200
+SCENE_FORMATS = (".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz")
+"""Formats that hold whole scenes: copies of parts, modifiers, hidden objects. What they would render becomes meshes."""
+SOLID_TYPES = ("MESH", "CURVE", "SURFACE", "META", "FONT")
+Z_UP_FROM_Y_UP = mathutils.Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
+
+
+class MeshError(Exception):
+    """A mesh that cannot be rendered, with the reason in words."""
+
+
+def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
+    """Import a mesh file into the empty scene; its mesh objects, Z up.
+
+    Args:
+        path: the file.
+        up_axis: `Y` or `Z`, the axis that points up in the file; None for its format's.
+
+    Raises:
+        MeshError: the format is unknown, or Blender's importer refuses the file or finds no mesh in it.
+    """
+    suffix = suffix_of(path)
+    if suffix == ".obj":
+        _check_text(path.read_bytes())
+    try:
+        if suffix == ".blend":
+            _append_scene(path)
+        elif not versions.run_importer(path, versions.IMPORTERS.get(suffix, ())):
+            raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
+        elif suffix in SCENE_FORMATS:
+            _realise(bpy.context.view_layer, _imported())
+    except (RuntimeError, OSError) as error:  # how Blender reports errors
+        raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
+    objects = [item for item in _imported() if item.type == "MESH"]
+    for item in _imported():
+        item.hide_render |= item.type != "MESH"  # lights and cameras that a glTF may bring along
+    if not objects:
+        raise MeshError("the file holds no mesh")
+    _turn_up(objects, suffix, up_axis)
+    return objects
+
+
+def remove_meshes() -> None:
+    """Remove everything that an import left, whether it succeeded or not."""
+    for scene in [scene for scene in bpy.data.scenes if "enr" not in scene]:
+        bpy.data.scenes.remove(scene)
+    for item in _imported():
+        bpy.data.objects.remove(item, do_unlink=True)
+    kept = (bpy.data.materials, bpy.data.meshes, bpy.data.images, bpy.data.node_groups, bpy.data.actions)
+    for block in [block for blocks in kept for block in blocks if block.use_fake_user]:
+        block.use_fake_user = False
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+
+
+def root_of(item: Any) -> Any:
+    """The object that an object hangs on, at the end of its parents."""
+    while item.parent is not None:
+        item = item.parent
+    return item
+
+
+def _imported() -> list[Any]:
+    """All objects that are not the renderer's own."""
+    return [item for item in bpy.data.objects if "enr" not in item]
+
+
+def _check_text(text: bytes) -> None:
+    """Refuse an OBJ file that Blender would import without a word, but wrongly."""
+    if b"\0" in text:
+        raise MeshError("the file holds NUL bytes: it is damaged, or not text in UTF-8")
+    if NOT_FINITE.search(text):  # Blender takes such a coordinate for 0
+        raise MeshError(NOT_FINITE_REASON)
+
+
+def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
+    """Undo what the importer did for its format's axis where the file's is another."""
+    by_format = FORMATS[suffix].up
+    if up_axis is None or by_format is None or up_axis == by_format:
+        return
+    bpy.context.view_layer.update()  # before that, new objects do not know their place
+    turn = Z_UP_FROM_Y_UP if up_axis == "Y" else Z_UP_FROM_Y_UP.inverted()
+    for name in sorted({root_of(item).name for item in objects}):
+        root = bpy.data.objects[name]
+        root.matrix_world = turn @ root.matrix_world
+
+
+def _append_scene(path: Path) -> None:
+    """The first scene of a Blender file (all loose objects of one without scenes), as meshes in the current scene."""
+    with bpy.data.libraries.load(str(path), link=False) as (inside, wanted):
+        if inside.scenes:
+            wanted.scenes = inside.scenes[:1]
+        else:
+            wanted.objects = list(inside.objects)
+    scenes = [scene for scene in bpy.data.scenes if "enr" not in scene]
+    scene = scenes[0] if scenes else bpy.data.scenes.new("loose objects")
+    if not scenes:
+        for item in _imported():
+            scene.collection.objects.link(item)
+    layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
+    _show_what_renders(scene, layer)
+    _realise(layer, _imported())
+    bpy.data.scenes.remove(scene)
+
+
+def _show_what_renders(scene: Any, layer: Any) -> None:
+    """Let the viewport's visibility and quality, which `_realise` sees, be those of a final render."""
+    for collection in scene.collection.children_recursive:
+        collection.hide_viewport = collection.hide_render
+    for branch in _branches(layer.layer_collection):
+        branch.hide_viewport = False
+    for item in _imported():
+        item.hide_viewport = item.hide_render
+        for modifier in item.modifiers:
+            modifier.show_viewport = modifier.show_render
+            if modifier.type in ("SUBSURF", "MULTIRES"):
+                modifier.levels = modifier.render_levels
+    for item in scene.objects:
+        if item.name in layer.objects:
+            item.hide_set(False, view_layer=layer)
+
+
+def _branches(collection: Any) -> Iterator[Any]:
+    yield collection
+    for child in collection.children:
+        yield from _branches(child)
+
+
+def _realise(layer: Any, originals: list[Any]) -> None:
+    """Make plain mesh objects of what a view layer shows of `originals`, copies of parts included; remove these.
+
+    Modifiers are applied; curves, text and metaballs become meshes where they have faces.
+    """
+    layer.update()
+    made = []
+    for instance in layer.depsgraph.object_instances:
+        source = instance.object
+        if source.type in SOLID_TYPES and instance.show_self and "enr" not in source.original:
+            mesh = bpy.data.meshes.new_from_object(source, depsgraph=layer.depsgraph)
+            if mesh is not None:
+                made.append((mesh, instance.matrix_world.copy()))
+    for item in originals:
+        bpy.data.objects.remove(item, do_unlink=True)
+    for mesh, matrix in made:
+        item = bpy.data.objects.new(mesh.name, mesh)
+        item.matrix_world = matrix
+        bpy.context.scene.collection.objects.link(item)
+
+
+def _one_line(error: Exception, path: Path) -> str:
+    """What an importer said, in one line; of a Python traceback only its end."""
+    text = str(error).removeprefix("Error:").replace(str(path), path.name)
+    if "Traceback" in text:
+        raised = [line for line in text.splitlines() if PYTHON_ERROR.match(line)]
+        text = raised[-1] if raised else text.splitlines()[-1]
+    return " ".join(text.split())[:REASON_CHARACTERS]

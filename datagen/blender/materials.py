@@ -1,0 +1,138 @@
+"""Inside Blender: the colours of an imported mesh, its own or painted on. Standard library, bpy and NumPy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.datagen.blender.groups import same_surface
+from enr.datagen.mesh.formats import COLOURED_SUFFIXES
+
+GREY = (0.5, 0.5, 0.5)
+
+
+def choose_materials(path: Path, wanted: str | None) -> str:
+    """`original`, `grey` or `palette`: what was asked for, else what the file can offer.
+
+    A file that brings materials along (glTF, FBX, USD, Blender; OBJ with its .mtl) keeps them; others get the palette.
+    """
+    if wanted is not None:
+        return wanted
+    if path.suffix.lower() in COLOURED_SUFFIXES:
+        return "original" if bpy.data.materials else "palette"
+    return "original" if path.suffix.lower() == ".obj" and _has_mtl(path) else "palette"
+
+
+def paint(objects: list[Any], materials: str, palette: list[list[float]]) -> None:
+    """Give the objects' material groups plain colours (`grey`, `palette`), or leave the file's materials.
+
+    Args:
+        objects: imported mesh objects.
+        materials: `original`, `grey` or `palette`.
+        palette: linear RGB colours, one for each material group in turn.
+    """
+    if materials == "original":
+        _drop_missing_textures()
+        return
+    colours = [GREY] if materials == "grey" else palette
+    surface = same_surface(_group_corners(objects))
+    painted = {number: _matte(colours[number % len(colours)]) for number in sorted(set(surface.values()))}
+    for item in objects:
+        if not item.data.materials:
+            item.data.materials.append(None)
+    slots = [slot for item in objects for slot in item.material_slots]
+    # All names first: objects may share a mesh and its slots, which are then painted twice.
+    for slot, group in [(slot, _group_name(slot)) for slot in slots]:
+        slot.material = painted[surface.get(group, 0)]
+
+
+def mesh_facts(objects: list[Any]) -> dict[str, int]:
+    """What a mesh file holds: faces, vertices, materials and textures; how many of these have no picture."""
+    meshes = {item.data.name: item.data for item in objects}.values()
+    materials = {slot.material.name: slot.material for item in objects for slot in item.material_slots if slot.material}
+    textures = {
+        node.image.name if node.image else f"{name}/{node.name}": node
+        for name, material in materials.items()
+        for node in _texture_nodes(material)
+    }
+    return {
+        "faces": sum(len(mesh.polygons) for mesh in meshes),
+        "vertices": sum(len(mesh.vertices) for mesh in meshes),
+        "materials": len(materials),
+        "textures": len(textures),
+        "textures_missing": sum(not _is_readable(node.image) for node in textures.values()),
+    }
+
+
+def _texture_nodes(material: Any) -> list[Any]:
+    """Every node of a material that reads a picture."""
+    nodes = material.node_tree.nodes if material.node_tree else []
+    return [node for node in nodes if node.type == "TEX_IMAGE"]
+
+
+def _group_name(slot: Any) -> str:
+    return slot.material.name if slot.material else ""
+
+
+def _group_corners(objects: list[Any]) -> dict[str, NDArray[np.float64]]:
+    """By material group, in the order of the slots, the world positions (corners, 3) of its faces' corners."""
+    clouds: dict[str, list[NDArray[np.float64]]] = {}
+    for item in objects:
+        names = [_group_name(slot) for slot in item.material_slots] or [""]
+        positions, group_of_corner = _corners(item)
+        for index, name in enumerate(names):
+            clouds.setdefault(name, []).append(positions[group_of_corner == index])
+    return {name: np.concatenate(parts) for name, parts in clouds.items()}
+
+
+def _corners(item: Any) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """World positions (corners, 3) of an object's face corners, and the material slot (corners,) of each."""
+    mesh = item.data
+    positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
+    mesh.vertices.foreach_get("co", positions)
+    vertex_of_corner = np.empty(len(mesh.loops), dtype=np.int32)
+    mesh.loops.foreach_get("vertex_index", vertex_of_corner)
+    slot_of_face, corners_of_face = np.empty((2, len(mesh.polygons)), dtype=np.int32)
+    mesh.polygons.foreach_get("material_index", slot_of_face)
+    mesh.polygons.foreach_get("loop_total", corners_of_face)
+    matrix = np.array(item.matrix_world, dtype=np.float64)
+    world = positions.reshape(-1, 3)[vertex_of_corner] @ matrix[:3, :3].T + matrix[:3, 3]
+    return world, np.repeat(slot_of_face, corners_of_face)
+
+
+def _matte(colour: Any) -> Any:
+    material = bpy.data.materials.new("enr-matte")
+    material.use_nodes = True
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    diffuse, output = nodes.new("ShaderNodeBsdfDiffuse"), nodes.new("ShaderNodeOutputMaterial")
+    diffuse.inputs["Color"].default_value = (*colour, 1.0)
+    links.new(diffuse.outputs["BSDF"], output.inputs["Surface"])
+    return material
+
+
+def _drop_missing_textures() -> None:
+    """Unlink textures whose picture is not there: the material's own colour instead of Blender's purple."""
+    for material in bpy.data.materials:
+        for node in _texture_nodes(material):
+            if not _is_readable(node.image):
+                for link in [link for output in node.outputs for link in output.links]:
+                    material.node_tree.links.remove(link)
+
+
+def _is_readable(image: Any) -> bool:
+    return image is not None and image.size[0] > 0 and image.size[1] > 0
+
+
+def _has_mtl(path: Path) -> bool:
+    """Whether an OBJ names a material library that lies beside it."""
+    with path.open("rb") as handle:
+        for line in handle:
+            words = line.split(None, 1)
+            if len(words) == 2 and words[0] == b"mtllib":
+                return (path.parent / words[1].strip().decode("utf-8", "replace").replace("\\", "/")).is_file()
+    return False

@@ -1,0 +1,191 @@
+"""Inside Blender: one Cycles scene (light, film, camera) and the pictures of one mesh. Standard library, bpy, NumPy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import bpy
+import mathutils
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.datagen.blender import backdrop, engine, importing, lens, light, sheets
+from enr.datagen.blender import materials as blender_materials
+from enr.datagen.blender import mesh as blender_mesh
+from enr.datagen.blender import passes as blender_passes
+from enr.datagen.blender.checks import ViewChecks
+from enr.datagen.blender.versions import version
+
+NEAR_PLANE = 1e-3
+FAR_PLANE = 1e6
+MARGIN_PX = 0.25
+OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
+
+
+def warm_up(threads: int) -> None:
+    """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
+    no_light = {"ambient": 0.0, "suns": [], "lamps": [], "bounces": 0, "hdri": ""}
+    job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
+    prepare_scene(job)
+    bpy.ops.render.render()
+
+
+def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
+    """Render all views of a job's mesh into one .npy of RGBA (views, height, width, 4) uint8, straight alpha.
+
+    Returns:
+        what the parent has to know: normalisation, materials used, clipped views, seconds spent by kind.
+
+    Raises:
+        MeshError: the mesh cannot be rendered; the reason.
+    """
+    clock = Clock()
+    try:
+        with clock.measure("import"):
+            scene = prepare_scene(job)
+            path = Path(job["mesh"])
+            objects = importing.import_mesh(path, job["up_axis"])
+        with clock.measure("prepare"):
+            facts, vertices = prepare_mesh(objects, path, job)
+        images, clipped = _render_views(scene, vertices, job, clock)
+        with clock.measure("passes"):
+            passes = blender_passes.save_passes(objects, images, job) + backdrop.save_surroundings(scene, job)
+        if not images[..., 3].any():
+            raise importing.MeshError("nothing of the mesh is visible in any view")
+        with clock.measure("check"):
+            facts |= ViewChecks(objects, vertices).facts(job, clipped)
+        with clock.measure("write"):
+            np.save(job["out"], images)
+    finally:
+        with clock.measure("clean"):
+            importing.remove_meshes()
+    return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
+
+
+class Clock:
+    """Adds up seconds by kind of work."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def measure(self, kind: str) -> Iterator[None]:
+        """Count the time spent inside under `kind`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - started
+
+
+def prepare_scene(job: dict[str, Any]) -> Any:
+    """The scene with its light and camera, made on first use, set to a job's picture size, lens and samples."""
+    scene = bpy.context.scene
+    if "enr" not in scene:
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        scene = bpy.context.scene
+        scene["enr"] = True
+        _add_camera(scene)
+    engine.set_engine(scene, job)
+    light.set_light(scene, job)
+    render = scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = job["width_px"], job["height_px"], 100
+    render.threads_mode, render.threads = "FIXED", job["threads"]
+    lens.set_lens(scene, lens.job_lens(job))
+    return scene
+
+
+def _add_camera(scene: Any) -> None:
+    camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
+    camera["enr"] = True
+    camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+
+
+def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
+    """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
+    materials = blender_materials.choose_materials(path, job["materials"])
+    sheets.clean(objects, both_sides=materials == "original")
+    vertices = blender_mesh.world_vertices(objects)
+    scale, offset = blender_mesh.normalisation(vertices, job["normalise"])
+    blender_mesh.apply_normalisation(objects, scale, offset)
+    blender_mesh.shade_flat(objects)
+    mesh = blender_materials.mesh_facts(objects)
+    sheets.part(objects)
+    blender_materials.paint(objects, materials, job["palette"])
+    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
+    return facts, scale * (vertices + offset)
+
+
+def _render_views(
+    scene: Any, vertices: NDArray[np.float64], job: dict[str, Any], clock: Clock
+) -> tuple[NDArray[np.uint8], list[bool]]:
+    """RGBA (views, height, width, 4) and, per view, whether the object reaches over the picture's border."""
+    width, height = job["width_px"], job["height_px"]
+    images = np.zeros((len(job["views"]), height, width, 4), dtype=np.uint8)
+    clipped = []
+    picture = Path(job["out"]).with_suffix(".tga")
+    for image, view in zip(images, job["views"], strict=True):
+        with clock.measure("place"):
+            world_from_camera = np.array(view["world_from_camera"])
+            K = lens.view_lens(job, view)
+            lens.set_lens(scene, K)
+            box = _pixel_box(vertices, world_from_camera, K)
+            clipped.append(bool(box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height))
+            seen = _set_border(scene.render, box, width, height)
+            scene.camera.matrix_world = mathutils.Matrix((world_from_camera @ OPENCV_FROM_BLENDER).tolist())
+            scene.cycles.seed = view["seed"]
+        if not seen:
+            continue
+        with clock.measure("render"):
+            scene.render.filepath = str(picture)
+            bpy.ops.render.render(write_still=True)
+        with clock.measure("read"):
+            image[:] = read_targa(picture, width, height)
+    picture.unlink(missing_ok=True)
+    return images, clipped
+
+
+def _pixel_box(
+    vertices: NDArray[np.float64], world_from_camera: NDArray[np.float64], K: NDArray[np.float64]
+) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom in pixels around the projected vertices; endless where one is beside the camera."""
+    rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
+    in_camera = (vertices - position) @ rotation
+    depth = in_camera[:, 2]
+    if depth.min() <= NEAR_PLANE:
+        return (-np.inf, -np.inf, np.inf, np.inf)
+    u = K[0, 0] * in_camera[:, 0] / depth + K[0, 2]
+    v = K[1, 1] * in_camera[:, 1] / depth + K[1, 2]
+    return float(u.min()), float(v.min()), float(u.max()), float(v.max())
+
+
+def _set_border(render: Any, box: tuple[float, float, float, float], width: int, height: int) -> bool:
+    """Render only the pixels around `box`, with a margin for rounding; False if it lies outside the picture."""
+    sides = np.array(box) + MARGIN_PX * np.array([-1, -1, 1, 1])
+    limits = np.array([width, height, width, height])
+    left, top, right, bottom = np.clip([*np.floor(sides[:2]), *np.ceil(sides[2:])], 0, limits).astype(int).tolist()
+    # Blender counts from below and cuts off fractions in single precision: aim between the pixels' edges.
+    render.border_min_x, render.border_max_x = (left + 0.25) / width, min((right + 0.25) / width, 1)
+    render.border_min_y = (height - bottom + 0.25) / height
+    render.border_max_y = min((height - top + 0.25) / height, 1)
+    return right > left and bottom > top
+
+
+def read_targa(path: Path, width: int, height: int) -> NDArray[np.uint8]:
+    """RGBA (height, width, 4) uint8 of an uncompressed 32-bit TARGA file (18 bytes of header, BGRA).
+
+    Raises:
+        OSError: the file is not there or has another size.
+    """
+    data = path.read_bytes()
+    pixels = np.frombuffer(data, dtype=np.uint8, offset=18 + data[0], count=width * height * 4)
+    bgra = pixels.reshape(height, width, 4)
+    top_down = bool(data[17] & 0x20)
+    rgba = bgra[..., [2, 1, 0, 3]]
+    return rgba if top_down else rgba[::-1]

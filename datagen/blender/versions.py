@@ -1,0 +1,96 @@
+"""Inside Blender: everything that differs between its versions (3.4 to 5.0). Standard library, bpy and NumPy only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import addon_utils
+import bpy
+import numpy as np
+
+Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
+"""Operators that do the same job, the best first: name, add-on that brings it (empty if none), options."""
+
+# The FBX importer of Blender 4.5 and later reads text files too; the add-on before it only binary ones.
+# Without `disable_bone_shape`, a skeleton in a glTF brings a mesh of its own for its bones.
+GLTF: Candidates = (("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True}),)
+USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True}),)
+IMPORTERS: dict[str, Candidates] = {
+    ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender.sheets` does, knowing more
+    ".glb": GLTF,
+    ".gltf": GLTF,
+    ".ply": (("wm.ply_import", "", {}), ("import_mesh.ply", "io_mesh_ply", {})),
+    ".stl": (("wm.stl_import", "", {}), ("import_mesh.stl", "io_mesh_stl", {})),
+    ".fbx": (("wm.fbx_import", "", {"use_anim": False}), ("import_scene.fbx", "io_scene_fbx", {"use_anim": False})),
+    ".usd": USD,
+    ".usda": USD,
+    ".usdc": USD,
+    ".usdz": USD,
+    ".abc": (("wm.alembic_import", "", {"as_background_job": False}),),
+}
+
+
+def version() -> str:
+    """Blender's version, such as `5.0.1`."""
+    return ".".join(str(part) for part in bpy.app.version)
+
+
+def run_importer(path: Path, candidates: Candidates) -> bool:
+    """Import a file by the first operator that this Blender has; False if it has none.
+
+    Options that the operator does not know (older ones know fewer) are left out.
+
+    Raises:
+        RuntimeError: the operator failed, with its words.
+    """
+    for name, add_on, options in candidates:
+        operator = _operator(name, add_on)
+        if operator is not None:
+            known = operator.get_rna_type().properties.keys()
+            operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
+            return True
+    return False
+
+
+def _operator(name: str, add_on: str) -> Any:
+    """An operator, its add-on enabled where needed; None if this Blender has neither."""
+    if add_on == "io_scene_gltf2" and not hasattr(np, "bool"):
+        np.bool = bool  # type: ignore[attr-defined]  # Blender 3's add-on wants what NumPy 1.24 took away
+    room, _, verb = name.partition(".")
+    operator = getattr(getattr(bpy.ops, room), verb)
+    for attempt in ("as it is", "with its add-on"):
+        try:
+            operator.get_rna_type()
+            return operator
+        except KeyError:
+            if attempt == "as it is" and add_on:
+                addon_utils.enable(add_on, default_set=False)
+    return None
+
+
+def set_known(owner: Any, **values: Any) -> None:
+    """Set the properties that `owner` has in this Blender; others are younger or were given up, and do not matter."""
+    for name, value in values.items():
+        if hasattr(owner, name):
+            setattr(owner, name, value)
+
+
+def shade_flat(mesh: Any) -> None:
+    """Flat shading of all faces, without normals that a file may have stored."""
+    stored = mesh.attributes.get("custom_normal")
+    if stored is not None:
+        mesh.attributes.remove(stored)
+    if hasattr(mesh, "shade_flat"):
+        mesh.shade_flat()
+        return
+    set_known(mesh, use_auto_smooth=False)  # before 4.1; stored normals count only with it
+    mesh.polygons.foreach_set("use_smooth", np.zeros(len(mesh.polygons), dtype=bool))
+
+
+def refresh_devices(preferences: Any) -> None:
+    """Let the settings of Cycles look for devices."""
+    if hasattr(preferences, "refresh_devices"):
+        preferences.refresh_devices()
+    else:
+        preferences.get_devices()

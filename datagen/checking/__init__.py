@@ -1,0 +1,1 @@
+"""Shards looked at and checked."""

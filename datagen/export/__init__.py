@@ -1,0 +1,1 @@
+"""Shards in the layouts of others."""

@@ -1,0 +1,179 @@
+"""Shards in the layouts that other projects read. What each layout means stands in `enr.datagen.export.layouts`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from enr import __version__
+from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
+from enr.datagen.export.webdataset import TarWriter
+from enr.errors import EnrError
+from enr.shard_checks import check_intact
+from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
+
+ABOUT = "about.json"
+FETCH_AGAIN = "make it again with the command of its dataset card, or copy it again, before it goes elsewhere"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: scenes (of each group), images, and where."""
+
+    scenes: int
+    images: int
+    out: Path
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One scene in its shard: `rows` of the per-view tables."""
+
+    path: Path
+    rows: slice
+    scene: SceneViews
+
+
+def export(
+    shards: Sequence[Path], layout: Layout, out: Path, overwrite: bool = False, progress: bool = False
+) -> Exported:
+    """Write every view of some shards in another project's layout.
+
+    All scenes are looked at before anything is written; a scene's folder (a tar file) is complete or absent.
+
+    Args:
+        shards: shard files.
+        layout: `nerf`, `srn`, `apple` or `webdataset`.
+        out: the folder; made if absent.
+        overwrite: write into a folder that is not empty, replacing the scenes that are written again.
+        progress: show a bar on standard error.
+
+    Raises:
+        EnrError: a shard cannot be read or is damaged, the layout has no place for a scene's cameras, or the folder is
+            not empty or cannot be written to.
+    """
+    if layout not in LAYOUTS:
+        raise EnrError(f"The layout is {layout!r}; give one of {', '.join(LAYOUTS)}.")
+    check_intact(shards, FETCH_AGAIN)
+    sources = list(_sources(shards))
+    folders = FOLDER_LAYOUTS.get(layout)
+    if folders:
+        for source in sources:
+            folders.check(source.scene)
+    _check_out(out, overwrite)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(sources, unit=" scenes", disable=not progress)
+        if folders:
+            for source in bar:
+                _write_folders(folders, _with_pictures(source), out)
+        else:
+            _write_tars(bar, out)
+        _write_about(out, layout, shards)
+    except OSError as error:
+        raise EnrError(
+            f"{out} cannot be written to ({error.strerror or error}); make room or give another --out."
+        ) from error
+    return Exported(len(sources), sum(len(source.scene) for source in sources), out)
+
+
+def _sources(shards: Sequence[Path]) -> Iterator[_Source]:
+    """Every scene of every shard, without its pictures, under names that are unique in its group."""
+    tables = [(path, *read_tables(path)) for path in shards]
+    ids = [(meta.group, scene_id) for _, meta, _, scenes in tables for scene_id in scenes["scene_id"].tolist()]
+    times = Counter((group, _safe(scene_id)) for group, scene_id in ids)
+    for path, meta, views, _ in tables:
+        for scene_id, rows in _rows_by_scene(views["scene_id"]):
+            name = _safe(scene_id)
+            if times[meta.group, name] > 1:
+                name += "-" + hashlib.sha256(scene_id.encode()).hexdigest()[:8]
+            own: Table = {column: values[rows] for column, values in views.items()}
+            yield _Source(path, rows, SceneViews(meta, scene_id, name, own))
+
+
+def _rows_by_scene(ids: np.ndarray) -> Iterator[tuple[str, slice]]:
+    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+    for start, stop in itertools.pairwise(edges):
+        if stop > start:
+            yield str(ids[start]), slice(start, stop)
+
+
+def _safe(scene_id: str) -> str:
+    """The id as a name of a folder and of tar members: letters, digits, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", scene_id)
+
+
+def _with_pictures(source: _Source) -> SceneViews:
+    with open_shard(source.path) as file:
+        images = file["images"][source.rows]
+        passes = {name: file[name][source.rows] for name in PASS_SHAPES if name in file}
+    return source.scene.with_pictures(images, passes)
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise EnrError(f"{out} is a file; give a folder as --out.")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise EnrError(f"{out} is not empty; give another --out, or --overwrite to replace what is written again.")
+
+
+def _write_folders(layout: FolderLayout, scene: SceneViews, out: Path) -> None:
+    for folder, views in layout.folders(scene):
+        with _complete_or_absent(out / folder) as partial:
+            layout.write(partial, views)
+
+
+@contextlib.contextmanager
+def _complete_or_absent(folder: Path) -> Iterator[Path]:
+    """A folder beside `folder` to write into, which takes its place at the end."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_tars(sources: tqdm[Any], out: Path) -> None:
+    """Samples into one series of tar files for each group and split."""
+    with contextlib.ExitStack() as stack:
+        writers: dict[str, TarWriter] = {}
+        for source in sources:
+            scene = _with_pictures(source)
+            for split in scene.splits:
+                series = f"{scene.meta.group}-{split}"
+                if series not in writers:
+                    writers[series] = stack.enter_context(TarWriter(out, series))
+                writers[series].add(scene.of_split(split))
+
+
+def _write_about(out: Path, layout: Layout, shards: Sequence[Path]) -> None:
+    """What the folder is, for whoever finds it."""
+    metas = [read_tables(path)[0] for path in shards]
+    about = {
+        "made_by": f"enr {__version__}",
+        "layout": layout,
+        "axes_and_units": LAYOUTS[layout],
+        "shards": [path.name for path in shards],
+        "background": list(metas[0].background),
+        "blender_version": sorted({meta.blender_version for meta in metas}),
+        "poses": {meta.group: meta.config.get("poses") for meta in metas},
+        "render": metas[0].config.get("render"),
+    }
+    (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,124 @@
+"""WebDataset: tar files of samples, `<key>.png`, `<key>.json` and passes, written with the standard library."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from enr.datagen.export.layouts import SceneViews
+from enr.shards import FLAGS
+
+TAR_BYTES = 256 * 2**20
+"""A tar file is closed when it has grown to this."""
+NUMBERS = ("azimuth_deg", "elevation_deg", "radius", "roll_deg", "clipped_share")
+
+
+class TarWriter:
+    """Writes `<out>/<series>-000000.tar` and so on, each complete or absent; to be used in a `with`.
+
+    The bytes depend on the samples alone: no times, no owners.
+    """
+
+    def __init__(self, out: Path, series: str, tar_bytes: int = TAR_BYTES) -> None:
+        self._out, self._series, self._tar_bytes = out, series, tar_bytes
+        self._number = 0
+        self._tar: tarfile.TarFile | None = None
+
+    def __enter__(self) -> TarWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Finish the last file; remove it if something went wrong."""
+        if kind is None:
+            self._finish()
+        elif self._tar is not None:
+            self._tar.close()
+            self._partial.unlink(missing_ok=True)
+
+    def add(self, scene: SceneViews) -> None:
+        """Append every view of a scene as a sample."""
+        for row in range(len(scene)):
+            key = f"{scene.name}-{scene.views['view_index'][row]:05d}"
+            for suffix, content in _sample(scene, row).items():
+                self._append(f"{key}.{suffix}", content)
+            if self._open().offset >= self._tar_bytes:
+                self._finish()
+
+    @property
+    def _path(self) -> Path:
+        return self._out / f"{self._series}-{self._number:06d}.tar"
+
+    @property
+    def _partial(self) -> Path:
+        return self._path.with_name(f".{self._path.name}.{os.getpid()}.partial")
+
+    def _open(self) -> tarfile.TarFile:
+        if self._tar is None:
+            self._tar = tarfile.open(self._partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+        return self._tar
+
+    def _append(self, name: str, content: bytes) -> None:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        self._open().addfile(info, io.BytesIO(content))
+
+    def _finish(self) -> None:
+        if self._tar is None:
+            return
+        self._tar.close()
+        self._partial.replace(self._path)
+        self._tar, self._number = None, self._number + 1
+
+
+def _sample(scene: SceneViews, row: int) -> dict[str, bytes]:
+    """The files of one view, by suffix."""
+    files = {"png": _png(scene.images[row]), "json": json.dumps(_facts(scene, row)).encode()}
+    for name, pictures in scene.passes.items():
+        if pictures.dtype == np.bool_:
+            files[f"{name}.png"] = _png(pictures[row].astype(np.uint8) * 255)
+        else:
+            files[f"{name}.npy"] = _npy(pictures[row])
+    return files
+
+
+def _facts(scene: SceneViews, row: int) -> dict[str, Any]:
+    """A view's camera and what else is known of it; null for what is not a number."""
+    views = scene.views
+    numbers = {name: float(views[name][row]) for name in NUMBERS}
+    return {
+        "scene_id": scene.scene_id,
+        "view_index": int(views["view_index"][row]),
+        "group": scene.meta.group,
+        "split": str(views["split"][row]),
+        "width_px": scene.size_px[0],
+        "height_px": scene.size_px[1],
+        "world_from_camera": views["world_from_camera"][row].tolist(),
+        "K": views["K"][row].tolist(),
+        **{name: value if np.isfinite(value) else None for name, value in numbers.items()},
+        "target_point": [float(value) if np.isfinite(value) else None for value in views["target_point"][row]],
+        "flags": [name for bit, name in enumerate(FLAGS) if int(views["flags"][row]) >> bit & 1],
+        "background": list(scene.meta.background),
+    }
+
+
+def _png(pixels: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def _npy(values: NDArray[Any]) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values, allow_pickle=False)
+    return stream.getvalue()

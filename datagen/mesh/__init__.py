@@ -1,0 +1,1 @@
+"""Files of meshes: formats, archives, licences, triangles."""

@@ -1,0 +1,1 @@
+"""From planned shards and rendered meshes to files."""

@@ -1,0 +1,116 @@
+"""Two runs do not make the same shards: each claims its own in the output folder, for as long as it lives."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+from uuid import uuid4
+
+from enr import __version__
+from enr.datagen.plan import PlannedShard
+from enr.datagen.workers.filelock import take
+from enr.errors import EnrError
+
+
+@contextmanager
+def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
+    """Keep other runs from making the same shards, or shards of other settings, in `folder` meanwhile.
+
+    Runs of the same settings may share a folder if their shards differ (parts, workers of a cluster).
+
+    Args:
+        folder: where the shards go; made if need be, and removed again if nothing was put there.
+        shards: those that the caller is about to make.
+
+    Raises:
+        EnrError: another run makes them, or the folder cannot be written to.
+    """
+    is_new = not folder.exists()
+    group = _group(shards)
+    path = folder / f".{group}-{uuid4().hex}.lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _publish(path, _claim_of(shards))
+    except OSError as error:
+        raise EnrError(
+            f"{folder} cannot be written to ({error.strerror or error}); give another folder as --out."
+        ) from error
+    try:
+        _refuse_rivals(folder, group, path, _claim_of(shards))
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        handle.close()
+        if is_new:
+            with suppress(OSError):  # something is in it
+                folder.rmdir()
+
+
+def _group(shards: Sequence[PlannedShard]) -> str:
+    return shards[0].path.name.split("-")[0] if shards else "none"
+
+
+def _claim_of(shards: Sequence[PlannedShard]) -> dict[str, Any]:
+    """What others must know: who, since when, which files, made how."""
+    configs = [{key: value for key, value in shard.config.items() if key != "meshes"} for shard in shards[:1]]
+    sizes = sorted({shard.path.name.rpartition("-of-")[2] for shard in shards})
+    made_how = json.dumps([configs, sizes, __version__], sort_keys=True)
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": hashlib.sha256(made_how.encode()).hexdigest(),
+        "shards": [shard.path.name for shard in shards],
+    }
+
+
+def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
+    """Lock a file and write a claim into it before anybody can find it under its name."""
+    hidden = path.with_suffix(".new")
+    handle = take(hidden)
+    assert handle is not None
+    try:
+        json.dump(claimed, handle)
+        handle.flush()
+        hidden.replace(path)
+    except BaseException:
+        handle.close()
+        hidden.unlink(missing_ok=True)
+        raise
+    return handle
+
+
+def _refuse_rivals(folder: Path, group: str, own: Path, claimed: dict[str, Any]) -> None:
+    """Raise if a living run claims the same shards or has other settings; forget the claims of dead ones."""
+    for path in sorted(folder.glob(f".{group}-*.lock")):
+        if path == own:
+            continue
+        other = _living_claim(path)
+        if other is None:
+            continue
+        if other["settings"] != claimed["settings"] or set(other["shards"]) & set(claimed["shards"]):
+            raise EnrError(
+                f"Another run makes {group} shards in {folder} (process {other['pid']} on {other['host']}, since "
+                f"{other['since']}); wait for its end, or give another folder as --out."
+            )
+
+
+def _living_claim(path: Path) -> dict[str, Any] | None:
+    """The claim in a lock file whose holder lives; the file of a dead one is removed."""
+    try:
+        handle = take(path)
+        if handle is not None:
+            path.unlink(missing_ok=True)
+            handle.close()
+            return None
+        claimed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it has just ended
+        return None
+    return claimed

@@ -1,0 +1,1 @@
+"""Processes that render, and what they leave behind."""

@@ -1,0 +1,194 @@
+"""Cameras from files: each kind is read in its own axes and units, and what is no camera is refused in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enr.camera import OPENCV_FROM_BLENDER, intrinsics, orbit_camera, project
+from enr.datagen.cameras.lens import Lens, LensJitter, view_intrinsics
+from enr.datagen.cameras.pose_files import group_of, orbit_columns, read_cameras, write_cameras
+from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
+from enr.datagen.poses import sample_poses
+from enr.errors import EnrError
+
+CAMERAS = sample_poses(PoseSettings("rototrans", roll_deg=(-40, 40)), 1, "a", 5).world_from_camera
+LENSES = np.stack([intrinsics(50.0 + number, 64, 48) for number in range(5)])
+
+
+def write(folder: Path, content: object) -> Path:
+    path = folder / "cameras.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def nerf(**extra) -> dict:
+    frames = [
+        {"file_path": f"./r_{number}", "transform_matrix": (camera @ OPENCV_FROM_BLENDER).tolist()}
+        for number, camera in enumerate(CAMERAS)
+    ]
+    return {**extra, "frames": frames}
+
+
+def test_the_own_file_comes_back_to_the_last_bit(tmp_path):
+    write_cameras(tmp_path / "own.json", CAMERAS, LENSES, (64, 48), tuple("abcde"))
+    given_cameras = read_cameras(tmp_path / "own.json")
+    np.testing.assert_array_equal(given_cameras.world_from_camera, CAMERAS)
+    np.testing.assert_array_equal(given_cameras.K, LENSES)
+    assert given_cameras.size_px == (64, 48) and given_cameras.names == tuple("abcde")
+    write_cameras(tmp_path / "bare.json", CAMERAS)
+    assert not read_cameras(tmp_path / "bare.json").brings_lens
+
+
+def test_nerf_cameras_have_opengl_axes(tmp_path):
+    cameras = read_cameras(write(tmp_path, nerf(camera_angle_x=np.deg2rad(60.0))))
+    np.testing.assert_allclose(cameras.world_from_camera, CAMERAS, atol=1e-15)
+    K = cameras.fitted(80, 40).K
+    np.testing.assert_allclose(K[0], intrinsics(40 / np.tan(np.deg2rad(30)), 80, 40))
+    pixel, _ = project([CAMERAS[0, :3, 3] + CAMERAS[0, :3, 2]], cameras.world_from_camera[0], K[0])
+    np.testing.assert_allclose(pixel, [[40, 20]], atol=1e-9)
+
+
+def test_intrinsics_of_a_frame_go_before_those_of_the_file(tmp_path):
+    content = nerf(fl_x=100.0, fl_y=90.0, cx=30.0, cy=20.0, w=64, h=48)
+    content["frames"][2] |= {"fl_x": 120.0}
+    cameras = read_cameras(write(tmp_path, content))
+    np.testing.assert_array_equal(cameras.K[0], [[100, 0, 30], [0, 90, 20], [0, 0, 1]])
+    assert cameras.K[2, 0, 0] == 120.0
+    np.testing.assert_allclose(cameras.fitted(128, 96).K[0], [[200, 0, 60], [0, 180, 40], [0, 0, 1]])
+    with pytest.raises(EnrError, match="same shape"):
+        cameras.fitted(64, 64)
+
+
+def test_angles_are_degrees_on_an_orbit(tmp_path):
+    content = {"00001": {"azimuth": 330.0, "elevation": 12.0}, "00000": {"azimuth": 10.0, "elevation": 80.0}}
+    cameras = read_cameras(write(tmp_path, content), radius=3.0)
+    np.testing.assert_array_equal(cameras.world_from_camera, orbit_camera([10.0, 330.0], [80.0, 12.0], 3.0))
+    assert cameras.names == ("00000", "00001")
+
+
+def test_a_radius_is_refused_where_nothing_would_hear_it(tmp_path):
+    with pytest.raises(EnrError, match="leave the radius"):
+        read_cameras(write(tmp_path, nerf(camera_angle_x=1.0)), radius=3.0)
+
+
+def test_at_a_pole_azimuth_0_is_meant(tmp_path):
+    cameras = read_cameras(write(tmp_path, {"a": {"azimuth": 270.0, "elevation": 90.0}}))
+    np.testing.assert_array_equal(cameras.world_from_camera, orbit_camera([0.0], [90.0], 2.0))
+
+
+def test_the_spiral_is_that_of_the_published_pictures():
+    folder = Path(os.environ.get("ENR_DATA", "")) / "posed" / "apple"
+    if not os.environ.get("ENR_DATA") or not folder.is_dir():
+        pytest.skip("set ENR_DATA to a folder that holds posed/apple")
+    published = read_cameras(sorted(folder.glob("*/render_params.json"))[0])
+    ours = sample_poses(PoseSettings("rot", sphere="spiral"), 0, "a", 251)
+    np.testing.assert_allclose(ours.world_from_camera, published.world_from_camera, atol=2e-5)
+
+
+def test_orbits_around_the_origin_are_recognised():
+    pose = PoseSettings("rot", roll_deg=(-170, 170), radius=1.5)
+    poses = sample_poses(pose, 0, "a", 9)
+    for name, column in orbit_columns(poses.world_from_camera).items():
+        np.testing.assert_allclose(column, getattr(poses, name), atol=1e-6, err_msg=name)
+    assert group_of(poses.world_from_camera) == "rot"
+    assert group_of(CAMERAS) == "rototrans"
+    assert all(np.isnan(column).all() for column in orbit_columns(CAMERAS).values())
+
+
+def test_given_cameras_are_rendered_as_they_are(tmp_path):
+    write_cameras(tmp_path / "own.json", CAMERAS, LENSES, (64, 48))
+    settings = PoseSettings("rototrans", cameras=read_cameras(tmp_path / "own.json"))
+    poses = sample_poses(settings, 5, "anything", 3)
+    np.testing.assert_array_equal(poses.world_from_camera, CAMERAS[:3])
+    np.testing.assert_array_equal(view_intrinsics(Lens(1.0, 64, 48), 5, "anything", poses), LENSES[:3])
+    with pytest.raises(EnrError, match="has 5 cameras"):
+        sample_poses(settings, 5, "anything", 6)
+
+
+def test_the_config_knows_cameras_by_their_numbers(tmp_path):
+    write_cameras(tmp_path / "a.json", CAMERAS)
+    write_cameras(tmp_path / "b.json", CAMERAS, names=tuple("vwxyz"))
+    write_cameras(tmp_path / "c.json", CAMERAS[::-1])
+    first, same, other = (
+        pose_config(PoseSettings("rototrans", cameras=read_cameras(tmp_path / f"{name}.json"))) for name in "abc"
+    )
+    assert first == same != other
+    assert first["cameras"]["views"] == 5
+
+
+@given(st.integers(0, 2**40), st.floats(0, 0.9), st.floats(0, 20))
+def test_the_jittered_lens_stays_within_its_reach(seed, share, centre_px):
+    lens = Lens(50.0, 64, 48, LensJitter(share, centre_px))
+    poses = sample_poses(PoseSettings("rot"), seed, "a", 6)
+    K = view_intrinsics(lens, seed, "a", poses)
+    np.testing.assert_array_equal(K[:3], view_intrinsics(lens, seed, "a", sample_poses(PoseSettings("rot"), 0, "a", 3)))
+    assert (np.abs(K[:, 0, 0] / 50 - 1) <= share + 1e-12).all() and (K[:, 0, 0] == K[:, 1, 1]).all()
+    assert (np.abs(K[:, :2, 2] - [32, 24]) <= centre_px + 1e-9).all()
+
+
+def test_jitter_is_uniform():
+    stats = pytest.importorskip("scipy.stats")
+    poses = sample_poses(PoseSettings("rot"), 0, "a", 1500)
+    K = view_intrinsics(Lens(50.0, 64, 48, LensJitter(0.2, 4.0)), 0, "a", poses)
+    for values, low, high in ((K[:, 0, 0], 40, 60), (K[:, 0, 2], 28, 36), (K[:, 1, 2], 20, 28)):
+        assert stats.kstest(values, stats.uniform(low, high - low).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("numbers", [(1.0, 0.0), (-0.1, 0.0), (0.0, -1.0), (0.0, float("inf"))])
+def test_a_jitter_without_a_lens_is_refused(numbers):
+    with pytest.raises(EnrError, match="jitter"):
+        LensJitter(*numbers)
+
+
+def without(content: dict, key: str) -> dict:
+    del content["frames"][1][key]
+    return content
+
+
+def sheared() -> dict:
+    content = nerf()
+    content["frames"][3]["transform_matrix"][0][1] += 0.1
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "JSON object"),
+        ({}, "no pose file"),
+        ({"frames": []}, "no camera"),
+        ({"a": {"azimuth": 1.0}}, "elevation"),
+        ({"a": {"azimuth": float("nan"), "elevation": 0.0}}, "finite"),
+        ({str(n): {"azimuth": n / 9, "elevation": 0.3} for n in range(9)}, "radians"),
+        (sheared(), "r_3: A 4x4 transform is not rigid"),
+        (without(nerf(), "transform_matrix"), "transform_matrix"),
+        (nerf(fl_x=50.0, cx=1.0, cy=1.0, k1=0.1), "distorted"),
+        (nerf(fl_x=0.0, w=64, h=48), "pinhole"),
+        (nerf(fl_x="wide", w=64, h=48), "could not convert"),
+        ({"format": "enr-cameras"}, "world_from_camera"),
+        ({"format": "enr-cameras", "axes": "opengl", "world_from_camera": CAMERAS.tolist()}, "opencv"),
+        ({"format": "enr-cameras", "world_from_camera": [[[1, 0], [0, 1]]]}, "4x4"),
+        (
+            {"format": "enr-cameras", "world_from_camera": CAMERAS.tolist(), "K": [[5, 1, 2], [0, 5, 2], [0, 0, 1]]},
+            "pinhole",
+        ),
+        ({"format": "enr-cameras", "world_from_camera": CAMERAS.tolist(), "K": LENSES[:2].tolist()}, "broadcast"),
+    ],
+)
+def test_what_is_no_camera_is_refused_in_one_sentence(tmp_path, content, words):
+    with pytest.raises(EnrError, match=words) as caught:
+        read_cameras(write(tmp_path, content))
+    assert "\n" not in str(caught.value) and "cameras.json" in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(EnrError, match="cannot be read"):
+        read_cameras(tmp_path / "nowhere.json")

@@ -1,0 +1,73 @@
+"""Blender itself is killed in the middle of its work, with the run and without it."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from tests.datagen import blender_meshes as bm
+
+from enr.datagen import plan
+from enr.datagen.generate import generate
+from enr.datagen.jobs import RenderSettings
+from enr.datagen.plan import GenerateSettings
+from enr.datagen.workers.pool import PoolSettings
+
+PATIENCE_S = 180.0
+VIEWS = 12
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.h5")}
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children() if "worker.py" in " ".join(child.cmdline())]
+
+
+def wait_for_render(pid: int, settings: GenerateSettings) -> psutil.Process:
+    """The worker of a run, once a shard is finished and it works on the next."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = workers_of(pid)
+        if found and contents(settings.out):
+            return found[0]
+        time.sleep(0.01)
+    raise AssertionError("no shard was finished")
+
+
+def test_a_killed_blender_and_a_killed_run_change_nothing(tmp_path, monkeypatch):
+    blocks = bm.corner_blocks()
+    meshes = tuple(bm.write_obj(tmp_path / f"m{n}.obj", blocks.vertices * (n + 1), blocks.faces) for n in range(3))
+    monkeypatch.setattr(plan, "SHARD_BYTES", VIEWS * 32 * 32 * 4)
+    whole = GenerateSettings(
+        meshes,
+        views=VIEWS,
+        render=RenderSettings(width_px=32, height_px=32, samples=64),
+        out=tmp_path / "whole",
+        pool=PoolSettings(workers=1),
+    )
+    assert generate(whole).images_made == 3 * VIEWS
+    torn = dataclasses.replace(whole, out=tmp_path / "torn")
+
+    run = multiprocessing.get_context("fork").Process(target=generate, args=(torn,))
+    run.start()
+    worker = wait_for_render(run.pid, torn)
+    run.kill()
+    run.join()
+    worker.wait(PATIENCE_S)
+    assert 0 < len(contents(torn.out)) < 3
+
+    def crash() -> None:
+        wait_for_render(os.getpid(), torn).send_signal(signal.SIGSEGV)
+
+    gun = threading.Thread(target=crash)
+    gun.start()
+    summary = generate(torn)
+    gun.join()
+    assert not summary.failures
+    assert contents(torn.out) == contents(whole.out)
