@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from enr.camera import GROUPS, orbit_camera
-from enr.datagen.hold_out import HoldOut
+from enr.datagen.cameras.hold_out import HoldOut
 from enr.datagen.poses import PoseSettings, held_out_patches, sample_poses
 from enr.pipelines.view_lists import (
     FEW_MESHES,
