@@ -20,7 +20,7 @@ SHARDS = Path("shards")
 
 @click.command("train")
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="demo, smoke, small-64, chairs-64 or chairs-128 [default: what fits].")
+@click.option("--preset", metavar="NAME", help="Such as small-64; see docs/training.md [default: what fits].")
 @click.option(
     "--set",
     "assignments",

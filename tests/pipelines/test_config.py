@@ -150,6 +150,7 @@ def test_a_preset_is_adapted_when_asked_for(view_set):
         ((128, 128), GPU, "chairs-128"),
         ((128, 128), CPU, "small-64"),
         ((32, 48), GPU, "small-64"),
+        ((32, 32), CPU, "small-32"),
     ],
 )
 def test_a_preset_is_chosen_by_size_and_machine_and_it_says_so(size_px, device, name):
