@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from enr.datagen.records.manifest import Manifest, write_text
 from enr.shards import SPLITS
 from enr.words import count_of
@@ -42,6 +44,7 @@ mesh becomes `scale * (vertex + offset)` in the world."""
 PART_OPTION = re.compile(r"\s--part(=|\s+)\S+")
 SHOWN_ELSEWHERE = ("group", "passes", "width_px", "height_px", "focal_px", "materials")
 UNSET: tuple[Any, ...] = (None, (), [], "")
+SHOWN_IF_NOT_ZERO = ("look_at_jitter", "roll_deg", "centre_px", "focal_share", "hdri_background")
 Row = Sequence[object]
 
 
@@ -70,17 +73,16 @@ def card(manifest: Manifest) -> str:
         ("Licence", _licence(manifest)),
     )
     blocks = [f"## {title}\n\n{text}" if title else text for title, text in sections]
-    return f"# {manifest['name']}: posed pictures of {manifest['counts']['scenes']:,} meshes\n\n" + "\n\n".join(
-        [*blocks, ""]
-    )
+    title = f"# {manifest['name']}: posed pictures of {count_of(manifest['counts']['scenes'], 'mesh')}"
+    return "\n\n".join([title, *blocks, ""])
 
 
 def _summary(manifest: Manifest) -> str:
     counts, (width_px, height_px) = manifest["counts"], manifest["picture_px"]
     return (
-        f"{counts['images']:,} pictures of {width_px} x {height_px} px in {count_of(counts['shards'], 'HDF5 shard')} "
-        f"({_size(counts['bytes'])}), made by enr {manifest['versions']['enr']} with Blender "
-        f"{manifest['versions']['blender']}. Every mesh, with its file, hash, split, flags and times, is listed in "
+        f"{count_of(counts['images'], 'picture')} of {width_px} x {height_px} px in "
+        f"{count_of(counts['shards'], 'HDF5 shard')} ({_size(counts['bytes'])}), made by enr {manifest['versions']['enr']} "
+        f"with Blender {manifest['versions']['blender']}. Every mesh, with its file, hash, split, flags and times, is listed in "
         f"`{manifest['name']}-manifest.json`."
     )
 
@@ -106,8 +108,19 @@ def _rows(settings: dict[str, Any]) -> Iterator[Row]:
     for name, value in settings.items():
         if isinstance(value, dict):
             yield from _rows(value)
-        elif name not in SHOWN_ELSEWHERE and value not in UNSET:
+        elif name not in SHOWN_ELSEWHERE and _is_heard(name, value, settings):
             yield _words(name), _plain(value)
+
+
+def _is_heard(name: str, value: Any, settings: dict[str, Any]) -> bool:
+    """Whether a setting is set, and the others leave it something to say."""
+    if name in SHOWN_IF_NOT_ZERO:
+        return bool(np.any(value))
+    if name == "rings_deg":
+        return settings.get("sphere") == "rings"
+    if name == "normals_space":
+        return "normals" in settings.get("passes", ())
+    return value not in UNSET
 
 
 def _lens(render: dict[str, Any]) -> list[Row]:
@@ -158,8 +171,8 @@ def _licence(manifest: Manifest) -> str:
     unknown = manifest["counts"]["licences"].get("unknown", 0)
     said = f"Stated beside or in the mesh files: {_counted(known)}. " if known else ""
     return (
-        f"{said}{unknown:,} of {manifest['counts']['scenes']:,} meshes say nothing. The pictures are derived from the "
-        "meshes, whose terms bind them too (ShapeNet: research, not commercial)."
+        f"{said}Nothing is said of {unknown:,} of {count_of(manifest['counts']['scenes'], 'mesh')}. The pictures are "
+        "derived from the meshes, whose terms bind them too (ShapeNet: research, not commercial)."
     )
 
 

@@ -151,6 +151,7 @@ def test_the_card_tells_what_was_made_and_how_to_read_it(settings):
     assert text == card(read_manifest(summary.manifest))
     assert "21 pictures of 8 x 8 px" in text
     assert "focal length 11 px, 40.0 degrees" in text
+    assert "not set" not in text and "| rings" not in text and "| seed | 0 |" in text
     assert "enr datagen meshes" in text
     assert "| `refuses` | bad_mesh | it refuses |" in text
     code = text.split("```python\n")[1].split("```")[0]
