@@ -81,9 +81,9 @@ def _summary(manifest: Manifest) -> str:
     counts, (width_px, height_px) = manifest["counts"], manifest["picture_px"]
     return (
         f"{count_of(counts['images'], 'picture')} of {width_px} x {height_px} px in "
-        f"{count_of(counts['shards'], 'HDF5 shard')} ({_size(counts['bytes'])}), made by enr {manifest['versions']['enr']} "
-        f"with Blender {manifest['versions']['blender']}. Every mesh, with its file, hash, split, flags and times, is listed in "
-        f"`{manifest['name']}-manifest.json`."
+        f"{count_of(counts['shards'], 'HDF5 shard')} ({_size(counts['bytes'])}), made by enr "
+        f"{manifest['versions']['enr']} with Blender {manifest['versions']['blender']}. Every mesh, with its file, "
+        f"hash, split, flags and times, is listed in `{manifest['name']}-manifest.json`."
     )
 
 
