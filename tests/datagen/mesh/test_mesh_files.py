@@ -213,7 +213,7 @@ def test_formats_without_an_importer_are_refused_with_the_reason(tmp_path):
         EnrError, match=r"a\.dae is not read: Blender 5 has no importer for COLLADA; convert it to glTF"
     ):
         find_meshes([tmp_path / "a.dae"])
-    with pytest.raises(EnrError, match=r"3 file\(s\) .* \(2 COLLADA, 1 3D Studio\)"):
+    with pytest.raises(EnrError, match=r"3 files .* \(2 COLLADA, 1 3D Studio\)"):
         find_meshes([tmp_path])
     assert why_not_read(Path("d.txt")).startswith("d.txt is not of a format")
     assert unread_words([]) == ""
