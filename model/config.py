@@ -268,7 +268,7 @@ def _check_widths(name: str, widths: Sequence[int]) -> None:
         groups = group_count(width)
         if width < 1 or width % groups:
             raise EnrError(
-                f"{name}[{index}] is {width}; a layer of that width is normalised in {groups} group(s), "
+                f"{name}[{index}] is {width}; a layer of that width is normalised in groups ({groups}), "
                 f"so choose a positive multiple of {groups}."
             )
 

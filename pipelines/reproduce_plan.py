@@ -15,6 +15,7 @@ from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, resolve
 from enr.pipelines.reproduce_config import Experiment, Scale, Variant, read_experiment
 from enr.pipelines.reproduce_step import Step, as_arguments, settings_of
+from enr.words import count_of
 
 SHAPES_SEED = 0
 ENDLESS_STEPS = 100_000_000
@@ -332,8 +333,10 @@ def _time_words(plan: Plan) -> str:
     if timed:
         words.append(f"{_duration(timed)} of training ({len(training)} runs)")
     if any(math.isnan(minutes) for minutes in training):
-        words.append(f"{sum(map(math.isnan, training))} training(s) until the preset's last step, however long")
-    return f"Time here: {', '.join(words)}, and {evaluations} evaluation(s)."
+        words.append(
+            f"{count_of(sum(map(math.isnan, training)), 'training')} until the preset's last step, however long"
+        )
+    return f"Time here: {', '.join(words)}, and {count_of(evaluations, 'evaluation')}."
 
 
 def _duration(minutes: float) -> str:
