@@ -9,7 +9,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "model.md").read_text()
 
 
 def test_the_example_runs_and_gives_the_shapes_it_names() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     names: dict[str, object] = {}
     exec(code, names)
     assert tuple(names["scene"].shape) == (2, 16 + 3 + 1, 16, 16, 16)  # type: ignore[attr-defined]
