@@ -183,14 +183,33 @@ def find_shards(paths: Iterable[Path]) -> tuple[Path, ...]:
     """Absolute paths of the shards named by files or folders, sorted, each once.
 
     Raises:
-        EnrError: there is none.
+        EnrError: there is none, or a folder holds none.
     """
-    given = [Path(path) for path in paths]
-    files = [file for path in given for file in (sorted(path.glob("*.h5")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in _shards_at(Path(path))]
     if not files:
-        names = ", ".join(map(str, given)) or "nothing"
-        raise EnrError(f"No shard found in {names}; give .h5 files made by `enr datagen`.")
+        raise EnrError("No shard is named; give .h5 files made by `enr datagen`.")
     return tuple(sorted({file.resolve() for file in files}))
+
+
+def _shards_at(path: Path) -> list[Path]:
+    """The shards of a folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.h5"))
+    if not files and _holds_weights(path):
+        raise EnrError(
+            f"No shard found in {path}, which is a run, a checkpoint or a folder of them; give it as --checkpoint "
+            "(`enr eval`), or as --init or --resume (`enr train`), and .h5 files as SHARDS."
+        )
+    if not files:
+        raise EnrError(f"No shard found in {path}; give .h5 files made by `enr datagen`.")
+    return files
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether a folder looks like a run, a checkpoint or a folder of runs."""
+    patterns = ("config.yaml", "*.safetensors", "*.pt", "checkpoints", "*/config.yaml")
+    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
 
 
 def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:

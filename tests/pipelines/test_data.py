@@ -192,6 +192,15 @@ def test_shards_given_twice_or_by_folder_count_once(folder):
     assert [file.name for file in files] == ["a.h5", "b.h5"]
 
 
+def test_a_folder_without_a_shard_is_refused_beside_others(folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "config.yaml").write_text("shards: []")
+    refused([tmp_path / "empty", folder], "No shard found in", "empty", "enr datagen")
+    for name in ("runs", "runs/mine"):
+        refused([tmp_path / name, folder], str(tmp_path / name), "--checkpoint", "--init")
+
+
 def refused(paths, *words):
     with pytest.raises(EnrError) as caught:
         ViewSet.open(paths)
