@@ -23,9 +23,16 @@ from enr.pipelines.schedule import EARLY_POWER, Moment, Ticker, learning_rate, p
 from enr.pipelines.trainer import StepResult, Trainer
 from enr.pipelines.validation import Probe, Scores, choose_triples, find_faults
 from enr.shards import Split
+from enr.words import count_of
 
 PATIENCE = 0.15
-"""A model has this share of the training before it is told that it does not learn."""
+"""A model has this share of the training before it is told that it does not learn, ..."""
+
+PATIENCE_STEPS = 200
+"""... and at least so many steps: after fewer no model has learned anything."""
+
+FEW_STEPS = 50
+"""A training that the clock ends after fewer steps is worth a warning."""
 
 MEASURING_SHARE = 0.1
 """Where the clock limits the training, validations and pictures may take this share of the time."""
@@ -109,7 +116,7 @@ class Session:
 
     def run(self, should_stop: Callable[[int], bool]) -> Outcome:
         """Train; `should_stop` is asked after each step."""
-        share = self._progress()
+        share = progress(self._config, self._start())
         validations = Ticker(self._config.validations, share)
         frames = Ticker(self._config.frames, share, EARLY_POWER)
         self._ready_s = self._now_s()
@@ -133,16 +140,27 @@ class Session:
             save_checkpoint(self._parts.run.best, self._trainer.best_estimate, self._metadata())
         self._save_last()
         self._journal.save_gif()
+        self._warn_of_few_steps()
         if self._left_out:
             self._say(
                 f"{self._left_out} of {self._config.validations} validations were left out: measuring had taken more "
                 f"than {MEASURING_SHARE:.0%} of the time when they were due; fewer validation_pictures make room."
             )
 
+    def _warn_of_few_steps(self) -> None:
+        steps, minutes = self._trainer.step, self._config.max_minutes
+        if minutes is not None and steps < min(FEW_STEPS, self._config.steps) and self._progress() >= 1:
+            self._say(
+                f"Warning: only {count_of(steps, 'step')} fitted into {minutes:g} minutes (--max-minutes); the "
+                "weights are nearly untrained."
+            )
+
     def _loop(self, should_stop: Callable[[int], bool], validations: Ticker, frames: Ticker) -> None:
-        share = self._progress()
+        share = progress(self._config, self._start())  # so that a step is done even if preparing took all the time
         while share < 1:
-            result = self._trainer.train_step(learning_rate(self._config, self._moment()))
+            is_late = self._trainer.step == self._first_step and self._progress() >= 1
+            moment = self._start() if is_late else self._moment()  # past the end the learning rate is 0
+            result = self._trainer.train_step(learning_rate(self._config, moment))
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)
@@ -203,7 +221,8 @@ class Session:
         scores = self._scores = self._probe.score(self._trainer.best_estimate)
         elapsed = {"elapsed_s": self._elapsed_s()}
         kind = "validation" if self._has_validation else "train_scenes"
-        faults = find_faults(scores) if share >= PATIENCE else ()
+        is_early = share < PATIENCE or self._trainer.step < PATIENCE_STEPS
+        faults = () if is_early else find_faults(scores)
         written = {**scores.to_dict(), "faults": list(faults), **elapsed}
         self._journal.write(kind, self._trainer.step, written)
         groups = ", ".join(f"{group} {db:.2f}" for group, db in scores.group_db.items())
@@ -256,6 +275,10 @@ class Session:
 
     def _moment(self) -> Moment:
         return Moment(self._trainer.step, self._elapsed_s())
+
+    def _start(self) -> Moment:
+        """Where this session began, before anything was prepared."""
+        return Moment(self._first_step, self._elapsed_before_s)
 
     def _progress(self) -> float:
         return progress(self._config, self._moment())

@@ -6,6 +6,7 @@ import pytest
 import torch
 from tests.pipelines.toy_shards import Toy, write_toy
 
+from enr.model import load_model
 from enr.pipelines import session
 from enr.pipelines.journal import read_metrics
 from enr.pipelines.train import TrainSettings, train
@@ -87,3 +88,29 @@ def test_cheap_validations_are_all_made(shard, tmp_path, monkeypatch):
 def test_a_training_that_its_steps_limit_leaves_none_out(shard, tmp_path, monkeypatch):
     _, steps, _, _ = fit(shard, tmp_path, monkeypatch, 1000.0, "steps=60", "validations=6", "frames=3")
     assert steps == [10, 20, 30, 40, 50, 60]
+
+
+def test_a_step_is_done_and_measured_even_if_preparing_takes_all_the_time(shard, tmp_path, monkeypatch):
+    wanted = ("steps=1000", "max_minutes=0.01", "validations=3", "frames=2", "warmup_steps=0")
+    outcome, steps, lines, _ = fit(shard, tmp_path, monkeypatch, 1.0, *wanted)  # the first picture alone takes 2 s
+    assert outcome.step == 1
+    assert outcome.is_finished
+    assert steps == [1]
+    (line,) = [line for line in lines if "nearly untrained" in line]
+    assert "only 1 step fitted into 0.01 minutes" in line
+    start, end = (load_model(folder).state_dict() for folder in (_untrained(shard, tmp_path), outcome.run.last))
+    assert any(not torch.equal(start[name], end[name]) for name in start), "its learning rate is not 0"
+
+
+def _untrained(shard, runs):
+    """The same training whose learning rate is next to nothing."""
+    quiet = (*QUICK, "steps=1", "learning_rate=1e-12")
+    return train(TrainSettings((shard,), "smoke", quiet, runs=runs, show_progress=False), say=str).run.last
+
+
+def test_nothing_is_said_about_learning_in_the_first_steps(shard, tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "find_faults", lambda scores: ("it sleeps.",))
+    fit(shard, tmp_path, monkeypatch, 1.0, "steps=400", "validations=4", "frames=1")
+    (metrics,) = tmp_path.rglob("metrics.jsonl")
+    told = [line["step"] for line in read_metrics(metrics) if line["kind"] == "validation" and line["faults"]]
+    assert told == [200, 300, 400], "not at step 100, a quarter of the way"
