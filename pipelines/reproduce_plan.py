@@ -13,6 +13,7 @@ from enr.datagen.meshes import find_meshes
 from enr.datagen.plan import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, resolve
+from enr.pipelines.reproduce_checks import check_assignments, check_posed
 from enr.pipelines.reproduce_config import Experiment, Scale, Variant, read_experiment
 from enr.pipelines.reproduce_step import Step, as_arguments, settings_of
 from enr.words import count_of
@@ -129,6 +130,7 @@ def make_plan(settings: ReproduceSettings) -> Plan:
         EnrError: there is no such experiment, it needs meshes, or a setting does not fit.
     """
     experiment = _asked(read_experiment(settings.name, settings.scale), settings)
+    check_assignments(experiment, settings.assignments)
     shapes = _shapes(experiment, settings)
     plan = Plan(settings, experiment, shapes, (), _notes(experiment, settings))
     return replace(plan, steps=(*_data_steps(plan), *_train_steps(plan), *_eval_steps(plan)))
@@ -184,6 +186,8 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")
     if settings.posed is not None and not any(entry.convert for entry in experiment.sets.values()):
         raise EnrError(f"{settings.name} has no use for --posed {settings.posed}; leave it out.")
+    if settings.posed is not None:
+        check_posed(settings.posed)
     return tuple(notes)
 
 

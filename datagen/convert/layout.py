@@ -70,7 +70,7 @@ def read_folders(root: Path, layout: LayoutName) -> tuple[SceneFolder, ...]:
     """
     if not root.is_dir():
         raise EnrError(f"{root} is not a folder; give one with a folder of pictures and a {PARAMS} for each scene.")
-    files = sorted(_find_params(root))
+    files = sorted(find_params(root))
     if not files:
         raise EnrError(
             f"No {PARAMS} in or below {root}; give a folder with a folder of pictures and a {PARAMS} for each scene."
@@ -78,8 +78,8 @@ def read_folders(root: Path, layout: LayoutName) -> tuple[SceneFolder, ...]:
     return tuple(_read_folder(root, file, layout) for file in files)
 
 
-def _find_params(root: Path) -> Iterator[Path]:
-    """Every `render_params.json`; links to folders are followed, each folder once."""
+def find_params(root: Path) -> Iterator[Path]:
+    """Every `render_params.json` in or below a folder; links to folders are followed, each folder once."""
     seen: set[str] = set()
     for place, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(place)

@@ -43,11 +43,19 @@ def meshes(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plans(meshes):
+def posed(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("posed")
+    (folder / "chair").mkdir()
+    (folder / "chair" / "render_params.json").write_text("{}")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plans(meshes, posed):
     """Every experiment at every scale."""
-    posed = {"apple": meshes}
+    posed_of = {"apple": posed}
     return {
-        (name, scale): make_plan(ReproduceSettings(name, scale, (meshes,), posed=posed.get(name)))
+        (name, scale): make_plan(ReproduceSettings(name, scale, (meshes,), posed=posed_of.get(name)))
         for name in experiment_names()
         for scale in SCALES
     }
@@ -133,7 +141,7 @@ def test_the_time_is_that_of_all_trainings(meshes):
 
 
 def test_what_is_set_for_all_trainings_stands_over_the_experiment(meshes):
-    plan = make_plan(ReproduceSettings("learning-rate", "small", (meshes,), assignments=("learning_rate=1e-5",)))
+    plan = make_plan(ReproduceSettings("few-scenes", "small", (meshes,), assignments=("learning_rate=1e-5",)))
     asked = [settings_of(step) for step in plan.steps if step.command == "train"]
     assert {entry.assignments[-1] for entry in asked} == {"learning_rate=1e-5"}
     assert "--set learning_rate=1e-5" in plan.line
@@ -247,6 +255,10 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch):
         (["ladder", "--posed", "x"], "no use for --posed"),
         (["ladder", "nowhere"], "nowhere does not exist"),
         (["mugs", "--background", "nowhere.png"], "nowhere.png"),
+        (["apple", "--posed", "nowhere", "--dry-run"], "--posed nowhere is not a folder"),
+        (["apple", "--posed", ".", "--dry-run"], "--posed . holds no render_params.json"),
+        (["sources", "--set", "sources=3"], "one, four set sources; leave it out"),
+        (["sources", "--set", "train.sources=3", "--dry-run"], "one, four set train.sources"),
     ],
 )
 def test_bad_input_ends_in_one_sentence(words, said, tmp_path, monkeypatch):
