@@ -7,6 +7,7 @@
 | `runs/<variant>-seed<n>/` | one run folder, `command.txt` and, at its end, `done.json` |
 | `evals/<variant>-seed<n>/<evaluation>/` | what `enr eval` leaves, and `command.txt` |
 | `table.md`, `table.json` | the result |
+| `command.json` | the command that began it |
 
 Whatever is there is not made again, so that the same command goes on after an interruption.
 """
@@ -36,6 +37,7 @@ from enr.pipelines.config import Config
 from enr.pipelines.evaluate import evaluate
 from enr.pipelines.machine import choose_device, describe
 from enr.pipelines.reproduce_plan import SHAPES_SEED, Plan, ReproduceSettings, make_plan, shapes_line
+from enr.pipelines.reproduce_record import keep_record
 from enr.pipelines.reproduce_step import Step, settings_of
 from enr.pipelines.reproduce_table import DONE_NAME, REPORT_NAME, read_json, write_table
 from enr.pipelines.runs import Run, check_folder, latest_run, open_run, standing
@@ -80,6 +82,7 @@ def reproduce(settings: ReproduceSettings, say: Say = print) -> Reproduced:
         raise EnrError(f"Another enr reproduce works in {plan.folder}; wait for it, or give another --out.")
     with closing(lock):
         try:
+            keep_record(plan)
             return _work(plan, say)
         except OSError as error:
             raise EnrError(

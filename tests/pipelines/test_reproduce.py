@@ -25,7 +25,8 @@ from enr.pipelines import reproduce_plan
 from enr.pipelines.cli import main
 from enr.pipelines.reproduce import Reproduced, reproduce
 from enr.pipelines.reproduce_config import at_scale, merged
-from enr.pipelines.reproduce_plan import ReproduceSettings
+from enr.pipelines.reproduce_plan import ReproduceSettings, make_plan
+from enr.pipelines.reproduce_record import RECORD_NAME, keep_record
 from enr.pipelines.session import DivergedError
 
 
@@ -126,11 +127,48 @@ def test_a_second_time_trains_and_measures_nothing(done, monkeypatch):
     assert again == result and result.table.read_bytes() == before
 
 
-def test_what_another_command_began_is_refused(done, monkeypatch):
+@pytest.mark.parametrize("change", [{"minutes": 9.0}, {"meshes": True}, {"assignments": ("learning_rate=1e-5",)}])
+def test_what_another_command_began_is_refused_before_the_first_step(done, monkeypatch, tmp_path, change):
+    settings, _, _, _ = done
+    calls = use(monkeypatch)
+    if "meshes" in change:
+        (tmp_path / "other.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 2 0\nf 1 2 3\n")
+        change = {"meshes": (tmp_path,)}
+    begun = rf"{settings.folder} was begun with `enr reproduce boxes .*`; give another --out, or remove it\.$"
+    with pytest.raises(EnrError, match=begun):
+        reproduce(dataclasses.replace(settings, **change), lambda _: None)
+    assert calls == []
+
+
+def test_an_experiment_of_another_version_is_refused_as_such(done, monkeypatch):
+    settings, _, _, _ = done
+    calls = use(monkeypatch, {"set": {"steps": 4}})
+    with pytest.raises(EnrError, match="` of another version; give another --out"):
+        reproduce(settings, lambda _: None)
+    assert calls == []
+
+
+def test_other_workers_and_another_way_to_name_the_folder_are_no_difference(done, monkeypatch):
+    settings, _, _, _ = done
+    calls = use(monkeypatch, {"datagen": {"workers": 2}})
+    monkeypatch.chdir(settings.folder.parent)
+    reproduce(dataclasses.replace(settings, workers=3), lambda _: None)
+    assert calls == ["generate"]
+    keep_record(make_plan(dataclasses.replace(settings, out=Path("out"))))
+
+
+def test_a_folder_without_a_record_is_refused_by_its_steps(done, monkeypatch):
     settings, _, _, _ = done
     use(monkeypatch)
-    with pytest.raises(EnrError, match="begun by another command"):
-        reproduce(dataclasses.replace(settings, minutes=9.0), lambda _: None)
+    record = settings.folder / RECORD_NAME
+    kept = record.read_bytes()
+    record.unlink()
+    try:
+        with pytest.raises(EnrError, match="begun by another command"):
+            reproduce(dataclasses.replace(settings, minutes=9.0), lambda _: None)
+        assert not record.exists()
+    finally:
+        record.write_bytes(kept)
 
 
 def test_a_further_seed_adds_to_what_is_there(done, monkeypatch):
