@@ -71,6 +71,7 @@ class Converted:
         images: number of pictures.
         clipped: number of pictures in which the object reaches the border.
         size_px: width and height.
+        hashed: number of scenes that went by the hash of their id, because no folder names their split.
     """
 
     shards: tuple[Path, ...]
@@ -79,6 +80,7 @@ class Converted:
     images: int
     clipped: int
     size_px: tuple[int, int]
+    hashed: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,8 @@ def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
         for path in set(earlier) - set(plan):
             path.unlink()
     images = sum(len(scene.posed.pictures) for scene in scenes)
-    return Converted(tuple(plan), sheets, _count(scenes), images, clipped, (lens.width_px, lens.height_px))
+    hashed = sum(settings.split == "folders" and scene.posed.split is None for scene in scenes)
+    return Converted(tuple(plan), sheets, _count(scenes), images, clipped, (lens.width_px, lens.height_px), hashed)
 
 
 def _write(

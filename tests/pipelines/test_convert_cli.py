@@ -53,6 +53,16 @@ def test_the_shards_are_views_like_any_other(here, layout):
     assert (over_white.permute(0, 2, 3, 1).numpy() == np.stack(stored)).all()
 
 
+def test_a_division_by_the_hash_is_said_with_the_way_to_measure_all(here):
+    for name in "abc":
+        write_scene(here / "posed" / name, apple_entries(VIEWS), SIZE)
+    said = enr("convert", "posed", "--from", "apple", "--out", "hashed").output
+    assert "no folder names a split of 3 scenes" in said and "--split test" in said
+    asked = enr("convert", "posed", "--from", "apple", "--out", "all", "--split", "test").output
+    assert "hash" not in asked
+    assert len(ViewSet.open([here / "all"]).scenes("test")) == 3
+
+
 def test_a_renderer_trains_on_them(here):
     assert enr("convert", write_chairs(here / "posed", "uva"), "--from", "uva").exit_code == 0
     settings = ("steps=3", "batch_size=2", "validation_pictures=4", "validations=1", "frames=2", "threads=1")
