@@ -15,12 +15,16 @@ from enr.pipelines.data import Indices, Scene, ViewSet
 from enr.pipelines.initial import earlier_groups
 from enr.pipelines.runs import RUNS, Run, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS, Split
+from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
 
 APPLE_SOURCE = 64
 APPLE_VIEWS = 251
+Part = tuple[Group, Split, tuple[Scene, ...]]
+"""A group, a split and its scenes that are measured."""
+
 LENS_TOLERANCE = 0.01
 """Share by which the data's focal length and distance may depart from the checkpoint's before it is worth a word."""
 
@@ -209,6 +213,20 @@ def choose_scenes(
     return chosen, notes
 
 
+def left_out_note(settings: EvalSettings, origin: Origin, view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+    """A word where shards that are not the run's own hold scenes of splits that nobody chose or refused."""
+    own = {path.resolve() for path in origin.run.shards} if origin.run else set()
+    if settings.splits or own.issuperset(view_set.paths):
+        return []
+    measured = {(group, split) for group, split, _ in parts}
+    groups = {group for group, _ in measured}
+    left_out = [s.split for s in view_set.all_scenes if s.group in groups and (s.group, s.split) not in measured]
+    if not left_out:
+        return []
+    options = " ".join(f"--split {split}" for split in SPLITS if split in left_out)
+    return [f"{count_of(len(left_out), 'scene')} of other splits were left out ({options})."]
+
+
 def _draw(scenes: tuple[Scene, ...], settings: EvalSettings, notes: list[str]) -> tuple[Scene, ...]:
     limit = settings.max_scenes
     if limit is None or limit >= len(scenes):
@@ -236,8 +254,8 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
     missing = wanted[~np.isin(wanted, numbers)]
     if len(missing):
         raise EnrError(
-            f"Scene {scene.scene_id} has no view {missing[0]} (its views are {numbers.min()} to "
-            f"{numbers.max()}); choose --source {'and --sources ' * (len(wanted) > 1)}among them."
+            f"Scene {scene.scene_id} has no view {missing[0]} (its views are {numbers.min()} to {numbers.max()}); "
+            f"{_way_out(settings, int(missing[0]))}."
         )
     given = sources[[np.flatnonzero(numbers == number)[0] for number in wanted]]
     targets = views[~np.isin(views, given)]
@@ -247,6 +265,13 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
             f"make shards with --views {len(wanted) + 1} or more."
         )
     return given, targets
+
+
+def _way_out(settings: EvalSettings, missing: int) -> str:
+    """What to ask for instead of a view that is missing: another first source, or fewer from there on."""
+    if missing > settings.source_view:
+        return f"give --sources {missing - settings.source_view} at most"
+    return "choose --source among them"
 
 
 def _in_words(views: int) -> str:

@@ -17,6 +17,7 @@ MAX_TARGETS = 7
 MAX_SOURCES = 2
 CELL_PX = 128
 TITLE_LETTERS = 14
+"""Of a scene's id its end is shown: ids of one kind begin alike."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,16 @@ class Sample:
     """A few target views of one scene: pictures (height, width, 3) uint8.
 
     Attributes:
-        title: its rank and the id of its mesh.
+        title: its rank in words, and the id of its mesh.
+        views: the numbers of the targets shown.
         sources: what the model was given; two of them at most.
         truths: the true pictures, spread evenly over the scene's targets.
         predictions: the model's pictures of them.
         psnr_db: mean over the targets shown.
     """
 
-    title: str
+    title: tuple[str, str]
+    views: tuple[int, ...]
     sources: tuple[Picture, ...]
     truths: tuple[Picture, ...]
     predictions: tuple[Picture, ...]
@@ -46,19 +49,22 @@ def choose_ranks(psnr_db: Sequence[float]) -> list[tuple[str, int]]:
     return [(names.get(place, f"#{place + 1}"), order[place]) for place in places]
 
 
-def take_sample(title: str, sources: torch.Tensor, targets: torch.Tensor, predictions: torch.Tensor) -> Sample:
+def take_sample(
+    title: tuple[str, str], views: Sequence[int], sources: torch.Tensor, pictures: tuple[torch.Tensor, torch.Tensor]
+) -> Sample:
     """Keep a few targets of a scene.
 
     Args:
-        title: of the scene.
+        title: its rank in words, and its id.
+        views: (n,) numbers of the targets.
         sources: (s, 3, height, width) in [0, 1].
-        targets: (n, 3, height, width) in [0, 1].
-        predictions: (n, 3, height, width) in [0, 1].
+        pictures: the targets and the predictions, each (n, 3, height, width) in [0, 1].
     """
-    shown = np.linspace(0, len(targets) - 1, min(MAX_TARGETS, len(targets))).round().astype(int)
-    truths, guesses = targets[shown].cpu(), predictions[shown].cpu()
+    shown = np.linspace(0, len(views) - 1, min(MAX_TARGETS, len(views))).round().astype(int)
+    truths, guesses = (images[shown].cpu() for images in pictures)
     return Sample(
         title=title,
+        views=tuple(int(views[place]) for place in shown),
         sources=tuple(to_uint8(sources[:MAX_SOURCES].cpu())),
         truths=tuple(to_uint8(truths)),
         predictions=tuple(to_uint8(guesses)),
@@ -67,21 +73,27 @@ def take_sample(title: str, sources: torch.Tensor, targets: torch.Tensor, predic
 
 
 def draw_samples(samples: Sequence[Sample]) -> Image.Image:
-    """Two rows for each scene: its source and true target views, and below them what the model predicts.
-
-    A second source stands under the first.
-    """
+    """Two rows for each scene: its sources and true target views, and below them what the model predicts."""
     rows: list[list[Picture | None]] = []
     labels: list[str] = []
     for sample in samples:
-        first, *further = sample.sources
-        rows += [[first, *sample.truths], [further[0] if further else None, *sample.predictions]]
-        labels += [f"{_short(sample.title)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
-    targets = max(len(sample.truths) for sample in samples)
-    columns = ["source", *(f"target {number}" for number in range(1, targets + 1))]
+        nothing = [None] * len(sample.sources)
+        rows += [[*sample.sources, *sample.truths], [*nothing, *sample.predictions]]
+        rank, scene_id = sample.title
+        labels += [f"{rank}\n{_end_of(scene_id)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
     zoom = max(1, CELL_PX // max(samples[0].sources[0].shape[:2]))
-    return image_grid(rows, labels, columns, zoom)
+    return image_grid(rows, labels, column_heads(samples), zoom)
 
 
-def _short(title: str) -> str:
-    return title if len(title) <= TITLE_LETTERS else f"{title[: TITLE_LETTERS - 1]}…"
+def column_heads(samples: Sequence[Sample]) -> list[str]:
+    """Over each column what it holds: the view's number where it is the same for all scenes."""
+    sources = len(samples[0].sources)
+    heads = ["source"] if sources == 1 else [f"source {number}" for number in range(1, sources + 1)]
+    if len({sample.views for sample in samples}) == 1:
+        return heads + [f"view {number}" for number in samples[0].views]
+    targets = max(len(sample.truths) for sample in samples)
+    return heads + [f"target {number}" for number in range(1, targets + 1)]
+
+
+def _end_of(scene_id: str) -> str:
+    return scene_id if len(scene_id) <= TITLE_LETTERS else f"…{scene_id[1 - TITLE_LETTERS :]}"

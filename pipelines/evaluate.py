@@ -31,12 +31,14 @@ from enr.pipelines.equivariance import Measures, PosedPictures, measure_equivari
 from enr.pipelines.eval_inputs import (
     EvalSettings,
     Origin,
+    Part,
     check_fit,
     choose_groups,
     choose_scenes,
     find_origin,
     forgotten_note,
     learned_groups,
+    left_out_note,
     seen_scenes,
     split_views,
 )
@@ -62,10 +64,8 @@ from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.runs import check_folder
 from enr.pipelines.unseen import Unseen, measure_unseen, unseen_notes
-from enr.shards import Split
 
 JSON_NAME = "report.json"
-Part = tuple[Group, Split, tuple[Scene, ...]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class ScenePictures:
     Attributes:
         scene: which.
         source_view: number of the (first) source view.
+        target_views: numbers of the target views.
         sources: (s, 3, height, width) in [0, 1], what the model is given.
         targets: (n, 3, height, width) in [0, 1].
         alpha: (n, height, width) uint8 how much of each pixel of the targets is the object.
@@ -83,6 +84,7 @@ class ScenePictures:
 
     scene: Scene
     source_view: int
+    target_views: tuple[int, ...]
     sources: torch.Tensor
     targets: torch.Tensor
     alpha: torch.Tensor
@@ -158,6 +160,7 @@ def evaluate(settings: EvalSettings) -> Report:
     metadata = read_metadata(origin.checkpoint)
     parts = plan_parts(bench, learned_groups(metadata), notes)
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
+    notes += left_out_note(settings, origin, view_set, parts)
     out = _choose_out(settings, origin)
     groups = tuple(evaluate_part(part, out, lambda scene: _measure(bench, scene)) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, model.config)]
@@ -220,7 +223,8 @@ def evaluate_part(part: Part, out: Path, measure: Callable[[Scene], Measured]) -
     for rank, index in choose_ranks([scene.scores[MODEL][PSNR] for scene in scores]):
         again = measure(scenes[index])  # cheaper than to keep the pictures of thousands of scenes
         shown = again.pictures
-        samples.append(take_sample(f"{rank} {scenes[index].scene_id}", shown.sources, shown.targets, again.predictions))
+        pictures = (shown.targets, again.predictions)
+        samples.append(take_sample((rank, scenes[index].scene_id), shown.target_views, shown.sources, pictures))
     picture = save_picture(draw_samples(samples), out / f"{group}-{split}.png")
     return GroupReport(group, split, tuple(scores), seconds, picture)
 
@@ -243,6 +247,7 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
     return ScenePictures(
         scene=scene,
         source_view=bench.settings.source_view,
+        target_views=tuple(view_set.views["view_index"][targets].tolist()),
         sources=pictures[: len(sources)],
         targets=pictures[len(sources) :],
         alpha=foreground_alpha(view_set, bench.opaque, targets, rgba[len(sources) :, ..., 3]),

@@ -20,13 +20,12 @@ from enr.camera import GROUPS
 from enr.errors import EnrError
 from enr.pipelines import metrics
 from enr.pipelines.data import Scene, ViewSet, composite
-from enr.pipelines.eval_inputs import EvalSettings, split_views
+from enr.pipelines.eval_inputs import EvalSettings, Part, split_views
 from enr.pipelines.eval_report import Report, write_json
 from enr.pipelines.evaluate import (
     JSON_NAME,
     Bench,
     Measured,
-    Part,
     evaluate_part,
     load_scene,
     plan_parts,

@@ -248,3 +248,11 @@ def test_ssim_of_pictures_smaller_than_its_window_is_refused_and_leaves_nothing(
     result = invoke("--checkpoint", "odd/tiny", "odd/small.h5", "--ssim")
     assert result.exit_code == 2 and "at least 11x11 px" in result.output
     assert files(workplace) == before
+
+
+def test_scenes_of_other_splits_are_counted_where_the_shards_are_not_the_runs(workplace):
+    write_toy(workplace / "other.h5", Toy(splits=("train", "train", "val", "test"), prefix="other"))
+    said = invoke("other.h5", "--out", "a").output
+    assert "3 scenes of other splits were left out (--split train --split val)." in said
+    assert "left out" not in invoke("other.h5", "--split", "test", "--out", "b").output
+    assert "left out" not in invoke("--out", "c").output

@@ -199,8 +199,10 @@ def test_with_a_single_target_the_model_is_told_the_pose_of_the_first_source(vie
 
 def test_more_sources_than_there_are_views_are_refused(view_set):
     scene = view_set.scenes("test")[0]
-    with pytest.raises(EnrError, match=r"has no view 6 .its views are 0 to 5.; choose --source and --sources among"):
+    with pytest.raises(EnrError, match=r"has no view 6 .its views are 0 to 5.; give --sources 6 at most"):
         split_views(EvalSettings(sources=7), view_set, scene)
+    with pytest.raises(EnrError, match=r"has no view 8 .*; choose --source among them"):
+        split_views(EvalSettings(source=8, sources=2), view_set, scene)
     with pytest.raises(EnrError, match=r"has 6 views, all of them sources, so there is no .* --views 7 or more"):
         split_views(EvalSettings(sources=6), view_set, scene)
     with pytest.raises(EnrError, match="--sources 2 and --protocol apple"):
