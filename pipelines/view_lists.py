@@ -25,6 +25,8 @@ VIEWS = 16
 FEW_MESHES = (1, 2, 5, 10)
 PATCHES = 3
 PATCH_SIZES_DEG = (2.865, 15.0)
+TRAINED_VIEWS = 1000
+"""Of the few meshes together; the held-out views of each are numbered after its trained ones."""
 HELD_OUT_VIEWS = 30
 HEADER = "azimuth_deg,elevation_deg,x,y,z"
 
@@ -76,17 +78,24 @@ def _unseen_views(scene_ids: Sequence[str]) -> str:
 
 
 def _held_out_views(scene_ids: Sequence[str]) -> str:
-    """The source and the held-out views of few meshes, for both sizes of the patches."""
-    ranks = {scene_id: count for count in reversed(FEW_MESHES) for scene_id in draw_ids(scene_ids, count)}
-    rows = [f"patch_size_deg,meshes,scene_id,role,{HEADER}"]
+    """The source and the held-out views of each number of few meshes, for both sizes of the patches."""
+    rows = [f"patch_size_deg,meshes,scene_id,view,role,{HEADER}"]
     for size_deg in PATCH_SIZES_DEG:
         settings = PoseSettings("rototrans", hold_out=HoldOut(PATCHES, size_deg, HELD_OUT_VIEWS))
-        for scene_id in sorted(ranks, key=lambda key: (ranks[key], key)):
-            poses = sample_poses(settings, SEED, scene_id, 1 + HELD_OUT_VIEWS)
-            roles = ["source", *["target"] * HELD_OUT_VIEWS]
-            place = f"{size_deg:g},{ranks[scene_id]},{scene_id}"
-            rows += [f"{place},{role},{numbers}" for role, numbers in zip(roles, _numbers(poses), strict=True)]
+        for meshes in FEW_MESHES:
+            for scene_id in sorted(draw_ids(scene_ids, meshes)):
+                rows += [
+                    f"{size_deg:g},{meshes},{scene_id},{row}" for row in _held_out_rows(settings, scene_id, meshes)
+                ]
     return "\n".join(rows) + "\n"
+
+
+def _held_out_rows(settings: PoseSettings, scene_id: str, meshes: int) -> Iterator[str]:
+    """View, role and numbers of a mesh's source and held-out views, which are the same in every number of meshes."""
+    first = TRAINED_VIEWS // meshes
+    views = [0, *range(first, first + HELD_OUT_VIEWS)]
+    for view, numbers in zip(views, _numbers(sample_poses(settings, SEED, scene_id, len(views))), strict=True):
+        yield f"{view},{'target' if view else 'source'},{numbers}"
 
 
 def _numbers(poses: Poses) -> Iterator[str]:

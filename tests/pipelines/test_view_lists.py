@@ -17,6 +17,7 @@ from enr.pipelines.view_lists import (
     PATCH_SIZES_DEG,
     PATCHES,
     SEED,
+    TRAINED_VIEWS,
     VIEWS,
     benchmark_lists,
     draw_ids,
@@ -79,15 +80,28 @@ def test_listed_held_out_views_lie_in_the_patches_and_their_source_does_not(size
     for row in listed:
         direction = float(row["azimuth_deg"]), float(row["elevation_deg"])
         assert any(patch.contains(direction) for patch in patches) == (row["role"] == "target")
-    ids = list(dict.fromkeys(row["scene_id"] for row in listed))
-    for scene_id in ids[:SOME]:
-        rendered = sample_poses(settings, SEED, scene_id, 40 + HELD_OUT_VIEWS).world_from_camera
-        views = [row for row in listed if row["scene_id"] == scene_id]
-        assert cameras(views, "rototrans") == pytest.approx(rendered[[0, *range(40, 70)]], abs=1e-8)
+    for scene_id in list(dict.fromkeys(row["scene_id"] for row in listed))[:SOME]:
+        views = [row for row in listed if row["scene_id"] == scene_id and row["meshes"] == "10"]
+        numbers = [int(row["view"]) for row in views]
+        assert numbers == [0, *range(100, 130)]
+        rendered = sample_poses(settings, SEED, scene_id, 130).world_from_camera
+        assert cameras(views, "rototrans") == pytest.approx(rendered[numbers], abs=1e-8)
+
+
+def test_held_out_views_are_the_same_whatever_the_number_of_meshes_but_for_their_numbers():
+    seen: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in rows("chairs-held-out-views.csv"):
+        seen.setdefault((row["patch_size_deg"], row["scene_id"], row["meshes"]), []).append(row)
+    assert len(seen) == len(PATCH_SIZES_DEG) * sum(FEW_MESHES)
+    for (size_deg, scene_id, meshes), views in seen.items():
+        first = TRAINED_VIEWS // int(meshes)
+        assert [int(row["view"]) for row in views] == [0, *range(first, first + HELD_OUT_VIEWS)]
+        ten = seen[size_deg, scene_id, "10"]
+        assert [row["x"] for row in views] == [row["x"] for row in ten]
 
 
 @pytest.mark.parametrize("count", FEW_MESHES)
 def test_the_few_meshes_are_those_that_datagen_draws(count):
-    listed = {row["scene_id"] for row in rows("chairs-held-out-views.csv") if int(row["meshes"]) <= count}
+    listed = {row["scene_id"] for row in rows("chairs-held-out-views.csv") if int(row["meshes"]) == count}
     assert len(listed) == count
     assert listed == set(draw_ids(all_ids(), count))
