@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 
 import torch
 from pytorch_msssim import ssim
@@ -39,11 +39,11 @@ class LossWeights:
     scene: float = 0.0
 
     def __post_init__(self) -> None:
-        weights = astuple(self)
-        if min(weights) < 0 or not math.isfinite(sum(weights)):
-            raise EnrError(f"Loss weights are {weights}; they must not be negative.")
+        for name, weight in asdict(self).items():
+            if not (0 <= weight < math.inf):
+                raise EnrError(f"loss.{name} is {weight:g}; a loss weight must be finite and must not be negative.")
         if max(self.l1, self.l2, self.ssim, self.lpips) <= 0:
-            raise EnrError(f"Loss weights are {weights}; one of l1, l2, ssim and lpips must be positive.")
+            raise EnrError(f"Loss weights are {astuple(self)}; one of l1, l2, ssim and lpips must be positive.")
 
 
 def reconstruction_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,19 +94,28 @@ class Initial:
         return f"{self.path} ({', '.join(_groups(self.metadata))}{step})"
 
 
-def check_architecture(initial: Initial, wanted: RendererConfig) -> None:
+def check_architecture(initial: Initial, wanted: Preset) -> None:
     """Check that a configuration asks for the checkpoint's architecture.
 
     Raises:
         EnrError: an entry differs; the message names it.
     """
-    has, wants = initial.config.to_dict(), wanted.to_dict()
-    for name in initial.architecture():
-        if has[name] != wants[name]:
+    has = initial.architecture()
+    defaults = {entry.name: entry.default for entry in dataclasses.fields(RendererConfig)}
+    for name, value in has.items():
+        if wanted.any_size and name == "image_shape":
+            continue
+        wants = wanted.model.get(name, defaults[name])
+        if _plain(wants) != _plain(value):
             raise EnrError(
-                f"--init {initial.path} has {name} = {has[name]}, but {wants[name]} is asked for; its weights fit its "
+                f"--init {initial.path} has {name} = {value}, but {wants} is asked for; its weights fit its "
                 f"own architecture alone: leave out --preset and --set {name}, or train without --init."
             )
+
+
+def _plain(value: Any) -> Any:
+    """Lists and tuples alike."""
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
 
 
 def check_size(initial: Initial, view_set: ViewSet) -> None:

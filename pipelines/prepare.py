@@ -68,9 +68,10 @@ def resolve_config(
     if initial is not None:
         check_size(initial, view_set)
         preset, words = _preset_of(initial, preset, name)
-    config = resolve(override(preset, assignments), camera_of(view_set), size_px)
+    wished = override(preset, assignments)
     if initial is not None:
-        check_architecture(initial, config.model)
+        check_architecture(initial, wished)  # before entries that contradict each other are found
+    config = resolve(wished, camera_of(view_set), size_px)
     return dataclasses.replace(config, train=_on_this_machine(config.train)), words
 
 

@@ -123,8 +123,8 @@ def test_a_value_that_does_not_fit_is_refused_in_one_sentence(assignment):
 
 
 def test_a_negative_loss_weight_is_refused():
-    with pytest.raises(EnrError, match="must not be negative"):
-        config_of("small-64", "loss.l1=-1")
+    with pytest.raises(EnrError, match=r"loss.cycle is -1; .* must not be negative"):
+        config_of("small-64", "loss.cycle=-1")
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest():

@@ -154,6 +154,8 @@ def test_what_contradicts_the_checkpoint_is_refused_in_a_sentence_that_names_it(
     refused(
         "warp = frustum, but conditioned", assignments=["warp=conditioned", "projection=fold", "carry_colour=false"]
     )
+    for warp in ("conditioned", "rigid"):
+        refused(f"warp = frustum, but {warp} is asked for", assignments=[f"warp={warp}"])
     refused("depth_cells = 8, but 16", assignments=["depth_cells=16"])
     large = write_toy(tmp_path / "large.h5", Toy(size_px=24))
     refused("16x16 px, the shards hold 24x24", shards=large)
