@@ -12,7 +12,7 @@ does not exist is null.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -210,26 +210,28 @@ def definition(report: Report) -> str:
 
 def format_report(report: Report) -> str:
     """The tables and their definition, as text."""
-    sections = [_format_group(group, report.background) for group in report.groups]
+    is_model = not report.facts.get("predictions")
+    sections = [_format_group(group, report.background, is_model) for group in report.groups]
     notes = "\n".join(f"Note: {note}" for note in report.notes)
     return "\n\n".join(part for part in (*sections, notes, definition(report)) if part)
 
 
-def _format_group(group: GroupReport, background: Sequence[float]) -> str:
+def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
     scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
     views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
     title = (
         f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
         f"from {_source_views(scenes[0])}"
     )
+    names, lead = _names(background, is_model), "model's lead" if is_model else "their lead"
     table = tabulate(
-        [_row(group.scores, candidate, background) for candidate in group.scores],
-        headers=["", "PSNR dB", "model's lead", "foreground dB", "model's lead", *_extra_headers(group)],
+        [_row(group.scores, candidate, names) for candidate in group.scores],
+        headers=["", "PSNR dB", lead, "foreground dB", lead, *_extra_headers(group)],
         disable_numparse=True,
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
-    text = f"{title}\n\n{table}\n\n{verdict(group, background)}\n{extras}\n{format_unseen(group.unseen)}"
+    text = f"{title}\n\n{table}\n\n{verdict(group, background, is_model)}\n{extras}\n{format_unseen(group.unseen)}"
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
 
@@ -238,27 +240,28 @@ def _source_views(scene: SceneScores) -> str:
     return f"source view {first}" if first == last else f"source views {first} to {last}"
 
 
-def verdict(group: GroupReport, background: Sequence[float]) -> str:
+def verdict(group: GroupReport, background: Sequence[float], is_model: bool = True) -> str:
     """What the table says, in a sentence or two."""
-    names = _names(background)
+    names, subject = _names(background, is_model), "The model" if is_model else "The method"
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
     if gap >= POSE_IGNORED_DB:
-        return f"The model {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."
+        return f"{subject} {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."
     change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
-    return f"The model {beaten}; it hardly uses the pose: with another view's pose it {change}."
+    return f"{subject} {beaten}; it hardly uses the pose: with another view's pose it {change}."
 
 
 def _behind(lead_db: float) -> str:
     return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
 
 
-def _names(background: Sequence[float]) -> dict[str, str]:
+def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
+    """Of the rows; without a model the pictures of another method are measured."""
     return {
-        MODEL: "model",
+        MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "model told another view's pose",
+        SWAPPED_POSE: "model told another view's pose" if is_model else "predictions for another view",
         BACKGROUND: f"all {background_name(background)}",
         COPY_SOURCE: "copy of the source",
         UNTRAINED: "untrained model",
@@ -270,8 +273,8 @@ def _extra_headers(group: GroupReport) -> list[str]:
     return ["SSIM"] if SSIM in group.scenes[0].scores[MODEL] else []
 
 
-def _row(scores: Scores, candidate: str, background: Sequence[float]) -> list[str]:
-    row = [_names(background)[candidate]]
+def _row(scores: Scores, candidate: str, names: Mapping[str, str]) -> list[str]:
+    row = [names[candidate]]
     for metric in (PSNR, FOREGROUND):
         value = scores[candidate][metric]
         lead = "" if candidate == MODEL else _number(scores[MODEL][metric] - value, signed=True)

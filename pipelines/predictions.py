@@ -39,6 +39,10 @@ from enr.words import count_of
 
 FEWEST_TARGETS = 2
 UNKNOWN_TRAINING = "what these predictions were trained on is not known here."
+UNKNOWN_SOURCES = (
+    "what the method was given is not known here: --sources only says which views are no targets, and whose source is "
+    "copied."
+)
 NOT_OF_PREDICTIONS = {"checkpoint": "--checkpoint", "untrained": "--untrained", "equivariance": "--equivariance"}
 
 
@@ -76,7 +80,7 @@ def evaluate_predictions(settings: EvalSettings) -> Report:
     no_model: Any = None  # nothing asks for it: predictions are read, and every scene has several targets
     bench = Bench(no_model, view_set, settings, pick_device(settings.device), opaque=find_opaque(view_set))
     folder = PredictedFolder(settings.predictions, view_set)
-    notes = [UNKNOWN_TRAINING]
+    notes = [UNKNOWN_TRAINING, *([UNKNOWN_SOURCES] if settings.sources > 1 else [])]
     parts = plan_parts(bench, GROUPS, notes)
     _check_complete(folder, bench, parts)
     out = settings.out or Path(f"eval-{datetime.now():%Y%m%d-%H%M%S}")

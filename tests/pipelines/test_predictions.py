@@ -124,6 +124,16 @@ def refused(result, *words: str) -> None:
     assert not Path("out").exists()
 
 
+def test_the_table_speaks_of_predictions_and_of_what_is_not_known(there):
+    whole_folder(there)
+    one = enr("toy.h5", "--predictions", "mine", "--out", "one").output
+    two = enr("toy.h5", "--predictions", "mine", "--sources", "2", "--out", "two").output
+    assert "predictions for another view" in one and "The method " in one
+    assert "model" not in one.split("Silhouette IoU")[0]
+    assert "what the method was given is not known here" in two
+    assert "what the method was given" not in one
+
+
 def test_a_missing_prediction_is_named_and_nothing_is_written(there):
     whole_folder(there)
     (there / "mine/rototrans/box-002/00003.png").unlink()
