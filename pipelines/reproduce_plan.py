@@ -143,6 +143,8 @@ def describe_plan(plan: Plan) -> str:
     if plan.shapes:
         lines.append(shapes_line(plan))
     lines += [step.line for step in plan.steps]
+    if any(f"steps={ENDLESS_STEPS}" in step.arguments for step in plan.steps):
+        lines += ["", f"steps={ENDLESS_STEPS} is never reached: --max-minutes ends these trainings."]
     return "\n".join([*lines, "", _time_words(plan)])
 
 
@@ -172,15 +174,16 @@ def _shapes(experiment: Experiment, settings: ReproduceSettings) -> int:
             f"{settings.name} at scale paper needs the meshes that it is about; give their folder, such as "
             f"`enr reproduce {settings.name} --scale paper shapenet/chairs`."
         )
-    return experiment.shapes.count
+    return min(experiment.shapes.count, settings.max_meshes or experiment.shapes.count)
 
 
 def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ...]:
     notes = []
     if not settings.meshes:
         shapes = experiment.shapes
+        count = count_of(_shapes(experiment, settings), "built-in shape")
         stand = f" in place of {shapes.stand_for}" if shapes.stand_for else ""
-        notes.append(f"no MESHES are given: {shapes.count} built-in shapes ({', '.join(shapes.kinds)}){stand}.")
+        notes.append(f"no MESHES are given: {count} ({', '.join(shapes.kinds)}){stand}.")
     for name, evaluation in experiment.evaluations.items():
         if _needs_posed(experiment, evaluation.sets) and settings.posed is None:
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")
@@ -333,9 +336,9 @@ def _time_words(plan: Plan) -> str:
     training = [step.minutes for step in plan.steps if step.command == "train"]
     evaluations = sum(step.command == "eval" for step in plan.steps)
     timed = sum(minutes for minutes in training if not math.isnan(minutes))
-    words = [f"about {_duration(data)} of rendering"]
+    words = [f"{'about ' if data >= 1 else ''}{_duration(data)} of rendering"]
     if timed:
-        words.append(f"{_duration(timed)} of training ({len(training)} runs)")
+        words.append(f"{_duration(timed)} of training ({count_of(len(training), 'run')})")
     if any(math.isnan(minutes) for minutes in training):
         words.append(
             f"{count_of(sum(map(math.isnan, training)), 'training')} until the preset's last step, however long"
@@ -346,4 +349,4 @@ def _time_words(plan: Plan) -> str:
 def _duration(minutes: float) -> str:
     if minutes >= 90:
         return f"{minutes / 60:.1f} hours"
-    return f"{minutes:.1f} minutes" if minutes >= 1 else f"{60 * minutes:.0f} seconds"
+    return f"{minutes:.1f} minutes" if minutes >= 1 else "under a minute"

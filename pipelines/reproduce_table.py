@@ -19,6 +19,7 @@ from enr.pipelines.evaluate import JSON_NAME
 from enr.pipelines.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
 from enr.pipelines.reproduce_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.pipelines.reproduce_step import settings_of
+from enr.words import count_of
 
 REPORT_NAME = JSON_NAME
 DONE_NAME = "done.json"
@@ -188,7 +189,7 @@ def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> l
     if not fewer:
         return [replace(rows[0], label=label)]
     numbers = [*fewer.values(), first["per_scene"][0]["sources"]]
-    words = [f"{label}; given {number} source{'s' * (number > 1)}" for number in numbers]
+    words = [f"{label}; given {count_of(number, 'source')}" for number in numbers]
     return [replace(row, label=said) for row, said in zip(rows, words, strict=True)]
 
 
@@ -261,6 +262,7 @@ def _is_known(values: Sequence[float]) -> bool:
 
 def _cell(row: Row, column: Column) -> str:
     mean, deviation = spread(row.values[column.name])
+    column = _finer(column, mean)
     diverged = f"{len(row.diverged)} diverged" if column.name == PSNR and row.diverged else ""
     if math.isnan(mean):
         return diverged or NONE
@@ -268,6 +270,11 @@ def _cell(row: Row, column: Column) -> str:
     if not math.isnan(deviation):
         words += f" ± {deviation:.{column.digits}f}"
     return f"{words} ({diverged})" if diverged else words
+
+
+def _finer(column: Column, mean: float) -> Column:
+    """Minutes with two digits where there is less than one."""
+    return replace(column, digits=2) if column.name == "minutes" and mean < 1 else column
 
 
 def _floor_cells(section: Section, floor: str, used: Sequence[Column]) -> list[str]:
@@ -299,7 +306,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
         "made by": _distinct(entry["source"] for entry in done if entry.get("source")),
         "trained": _days(entry["time"] for entry in done if entry.get("time")),
         "seeds": f"{seeds}; ± is the standard deviation over seeds" if len(plan.experiment.seeds) > 1 else seeds,
-        "meshes": ", ".join(map(str, plan.settings.meshes)) or f"{plan.shapes} built-in shapes",
+        "meshes": ", ".join(map(str, plan.settings.meshes)) or count_of(plan.shapes, "built-in shape"),
         "views of each mesh": _views(plan),
         "trained and measured with": _distinct(_data(report) for report in measured),
         "minutes": f"{_clocks(measured)} time, validations and pictures included; minutes and steps are the whole "

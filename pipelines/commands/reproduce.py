@@ -68,7 +68,8 @@ def command(is_list: bool, dry_run: bool, **options: Any) -> None:
     command goes on after Ctrl-C.
     """
     if is_list:
-        click.echo(_listed(options["scale"]))
+        _check_alone()
+        click.echo(_listed())
         return
     settings = settings_of(options)
     if dry_run:
@@ -108,9 +109,22 @@ def _do(settings: ReproduceSettings) -> None:
         sys.exit(INTERRUPTED)
 
 
-def _listed(scale: Any) -> str:
+def _check_alone() -> None:
+    """Refuse what would be ignored: the list is of all experiments, which are the same at every scale."""
+    context = click.get_current_context()
+    typed = click.core.ParameterSource.COMMANDLINE
+    others = [
+        entry.opts[0] if isinstance(entry, click.Option) else entry.human_readable_name
+        for entry in context.command.params
+        if entry.name not in (None, "is_list") and context.get_parameter_source(str(entry.name)) is typed
+    ]
+    if others:
+        raise EnrError(f"--list names all experiments and ends; leave out {', '.join(others)}.")
+
+
+def _listed() -> str:
     from enr.pipelines.reproduce_config import experiment_names, read_experiment
 
     names = experiment_names()
     width = max(map(len, names))
-    return "\n".join(f"{name:{width}}  {read_experiment(name, scale).summary}" for name in names)
+    return "\n".join(f"{name:{width}}  {read_experiment(name, 'tiny').summary}" for name in names)

@@ -247,6 +247,21 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("limit", "said"), [(1, "1 built-in shape ("), (6, "6 built-in shapes ("), (99, "16 built-in")]
+)
+def test_no_more_shapes_are_made_than_are_wanted(limit, said):
+    plan = make_plan(ReproduceSettings("sources", max_meshes=limit))
+    assert plan.shapes == min(limit, 16)
+    assert said in describe_plan(plan)
+
+
+def test_a_dry_run_says_times_as_people_do():
+    text = describe_plan(make_plan(ReproduceSettings("apple", max_meshes=2)))
+    assert "Time here: under a minute of rendering, under a minute of training (1 run), and 1 evaluation." in text
+    assert f"steps={ENDLESS_STEPS} is never reached" in text
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["rotation"], "did you mean rotations?"),
@@ -255,6 +270,8 @@ def test_a_dry_run_writes_nothing(tmp_path, monkeypatch):
         (["ladder", "--posed", "x"], "no use for --posed"),
         (["ladder", "nowhere"], "nowhere does not exist"),
         (["mugs", "--background", "nowhere.png"], "nowhere.png"),
+        (["--list", "--scale", "paper"], "leave out --scale"),
+        (["--list", "ladder", "--seeds", "2"], "leave out NAME, --seeds"),
         (["apple", "--posed", "nowhere", "--dry-run"], "--posed nowhere is not a folder"),
         (["apple", "--posed", ".", "--dry-run"], "--posed . holds no render_params.json"),
         (["sources", "--set", "sources=3"], "one, four set sources; leave it out"),

@@ -112,6 +112,14 @@ def test_a_row_is_the_mean_over_its_seeds(tmp_path):
     assert (rows["tuned"]["minutes"], rows["tuned"]["steps"]) == ("1.5", "300")
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(0.04, "0.04"), (0.5, "0.50"), (1.0, "1.0"), (90.26, "90.3")])
+def test_minutes_below_one_have_two_digits(tmp_path, minutes, said):
+    write_report(tmp_path, "slow-seed0", Given(20.0).scores())
+    write_done(tmp_path, "slow-seed0", minutes=minutes)
+    (section,) = make_sections(plan_in(tmp_path))
+    assert cells(section)["slowly"]["minutes"] == said
+
+
 def test_the_better_blind_floor_counts(tmp_path):
     rows = cells(section_of(tmp_path, {"slow-seed0": Given(20.0, background=12.0, copy_source=17.5)}))
     assert rows["slowly"]["over the blind floors dB"] == "+2.50"
