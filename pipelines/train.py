@@ -27,7 +27,10 @@ from enr.pipelines.prepare import describe_data, metadata_of, resolve_config
 from enr.pipelines.runs import Run
 from enr.pipelines.session import Outcome, Session, SessionParts
 from enr.pipelines.trainer import Trainer
+from enr.words import count_of
 
+NEVER_REACHED = 100_000_000
+"""Steps that stand for no limit, beside one of minutes."""
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
 """What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
 
@@ -204,9 +207,10 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     views = sum(scene.count for scene in train_scenes)
     device = describe(choose_device(config.train.device), config.train.precision)
-    limits = f"{config.train.steps} steps"
+    limits = count_of(config.train.steps, "step")
     if config.train.max_minutes is not None:
-        limits += f" or {_in_words(config.train.max_minutes)} (--max-minutes)"
+        minutes = f"{_in_words(config.train.max_minutes)} (--max-minutes)"
+        limits = minutes if config.train.steps >= NEVER_REACHED else f"{limits} or {minutes}"
     say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
     say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
     single = sum(scene.count < 2 for scene in val_scenes)
