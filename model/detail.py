@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from enr.model.compositing import transmittance
 from enr.model.config import COLOUR_CHANNELS, RendererConfig
 from enr.model.layers import ResidualBlock, activation
 
@@ -89,13 +90,12 @@ def composite_levels(coarse: CoarseRays, detail: Tensor, background: Tensor) -> 
         the detail's own and its composited features.
     """
     coarse_fine = _enlarge(torch.cat([coarse.alpha, coarse.alpha * coarse.colour], dim=1), detail)
-    fine_alpha = detail[:, :1].clamp(0, 1)
-    left = 1 - fine_alpha
-    clear = torch.cumprod(left * (1 - coarse_fine[:, :1]), dim=2)
-    in_front = torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)
+    left = 1 - detail[:, :1].clamp(0, 1)
+    alpha = 1 - left * (1 - coarse_fine[:, :1])
+    in_front = transmittance(alpha)
     carried = (in_front * detail).sum(2)
     behind = (in_front * left * coarse_fine[:, 1:]).sum(2)
-    remaining = clear[:, :, -1]
+    remaining = 1 - (in_front * alpha).sum(2)
     picture = carried[:, 1 : 1 + COLOUR_CHANNELS] + behind + remaining * background
     maps = [1 - remaining, carried[:, :1], carried[:, 1 + COLOUR_CHANNELS :]]
     return picture, torch.cat(maps, dim=1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
 from enr.model.detail import CoarseRays, composite_levels, unpack
 from enr.model.layers import Pointwise, activation
@@ -157,32 +158,3 @@ class Composite(nn.Module):
             return None
         covered = (weights * parts.visibility).sum(2)
         return (weights * parts.colour).sum(2) + (1 - covered) * self.background
-
-
-def compositing_weights(alpha: Tensor, reverse: bool = False) -> Tensor:
-    """How much each cell contributes to its ray: alpha times the transmittance in front of it.
-
-    Args:
-        alpha: (b, 1, d, h, w) opacity of each cell in [0, 1].
-        reverse: the last depth index is the nearest, not the first.
-
-    Returns:
-        (b, 1, d, h, w); the sum over d is at most 1.
-    """
-    return alpha * transmittance(alpha, reverse)
-
-
-def transmittance(alpha: Tensor, reverse: bool = False) -> Tensor:
-    """How much light passes all cells in front of each cell.
-
-    Args:
-        alpha: (b, 1, d, h, w) opacity of each cell in [0, 1].
-        reverse: the last depth index is the nearest, not the first.
-
-    Returns:
-        (b, 1, d, h, w); 1 in the nearest cells.
-    """
-    if reverse:
-        return transmittance(alpha.flip(2)).flip(2)
-    clear = torch.cumprod(1 - alpha, dim=2)
-    return torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)

@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from enr import __version__
 from enr.camera import Group
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
@@ -28,6 +27,7 @@ from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data import Scene, ViewSet, composite
 from enr.pipelines.equivariance import Measures, PosedPictures, measure_equivariance
+from enr.pipelines.eval_facts import checkpoint_facts, common_facts
 from enr.pipelines.eval_inputs import (
     EvalSettings,
     Origin,
@@ -127,12 +127,19 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A scene that was measured: its pictures, what was predicted (n, 3, height, width), and how good that is."""
+class Painted:
+    """A scene's pictures, and what was predicted (n, 3, height, width) of its target views."""
 
     pictures: ScenePictures
     predictions: torch.Tensor
-    scores: SceneScores
+
+
+@dataclass(frozen=True)
+class Method:
+    """What is evaluated: how it paints a scene, and how good that is."""
+
+    paint: Callable[[Scene], Painted]
+    score: Callable[[Scene, Painted], SceneScores]
 
 
 def evaluate(settings: EvalSettings) -> Report:
@@ -162,7 +169,7 @@ def evaluate(settings: EvalSettings) -> Report:
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
     notes += left_out_note(settings, origin, view_set, parts)
     out = _choose_out(settings, origin)
-    groups = tuple(evaluate_part(part, out, lambda scene: _measure(bench, scene)) for part in parts)
+    groups = tuple(evaluate_part(part, out, _method(bench)) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, model.config)]
     report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
     write_json(report)
@@ -212,16 +219,16 @@ def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
     return (origin.run.folder if origin.run else Path()) / f"eval-{stamp}"
 
 
-def evaluate_part(part: Part, out: Path, measure: Callable[[Scene], Measured]) -> GroupReport:
+def evaluate_part(part: Part, out: Path, method: Method) -> GroupReport:
     """Measure the scenes of one group and split; draw the best, the median, the worst and some between in `out`."""
     group, split, scenes = part
     start = time.perf_counter()
     bar = tqdm(scenes, desc=f"{group} {split}", unit="scene", disable=None)
-    scores = [measure(scene).scores for scene in bar]
+    scores = [method.score(scene, method.paint(scene)) for scene in bar]
     seconds = time.perf_counter() - start
     samples = []
     for rank, index in choose_ranks([scene.scores[MODEL][PSNR] for scene in scores]):
-        again = measure(scenes[index])  # cheaper than to keep the pictures of thousands of scenes
+        again = method.paint(scenes[index])  # a few of them; the pictures of thousands would fill the memory
         shown = again.pictures
         pictures = (shown.targets, again.predictions)
         samples.append(take_sample((rank, scenes[index].scene_id), shown.target_views, shown.sources, pictures))
@@ -229,12 +236,18 @@ def evaluate_part(part: Part, out: Path, measure: Callable[[Scene], Measured]) -
     return GroupReport(group, split, tuple(scores), seconds, picture)
 
 
-def _measure(bench: Bench, scene: Scene) -> Measured:
+def _method(bench: Bench) -> Method:
+    return Method(lambda scene: _paint(bench, scene), lambda scene, painted: _score_painted(bench, scene, painted))
+
+
+def _paint(bench: Bench, scene: Scene) -> Painted:
     pictures = load_scene(bench, scene)
-    predictions = predict(bench, pictures)
-    scores = score_scene(pictures, predictions, bench)
-    scores = replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, pictures))
-    return Measured(pictures, predictions, scores)
+    return Painted(pictures, predict(bench, pictures))
+
+
+def _score_painted(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
+    scores = score_scene(painted.pictures, painted.predictions, bench)
+    return replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
 
 
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
@@ -361,28 +374,10 @@ def _scene_scores(pictures: ScenePictures, predictions: torch.Tensor, scores: Sc
 
 
 def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
-    settings = bench.settings
     return {
-        "enr_version": __version__,
-        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **common_facts(bench.settings, bench.view_set, bench.device),
         "checkpoint": str(origin.checkpoint),
-        "predictions": None,
-        "checkpoint_metadata": _short_metadata(read_metadata(origin.checkpoint)),
-        "shards": [str(path) for path in bench.view_set.paths],
-        "image_shape": list(bench.model.config.image_shape),
-        "protocol": settings.protocol,
-        "source_view": settings.source_view,
-        "sources": settings.sources,
-        "seed": settings.seed,
-        "max_scenes": settings.max_scenes,
-        "untrained": settings.untrained,
-        "equivariance": settings.equivariance,
-        "device": str(bench.device),
-        "psnr_cap_db": metrics.PSNR_CAP_DB,
+        "checkpoint_metadata": checkpoint_facts(read_metadata(origin.checkpoint)),
+        "untrained": bench.settings.untrained,
+        "equivariance": bench.settings.equivariance,
     }
-
-
-def _short_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Without the list of thousands of ids, which stays in the checkpoint."""
-    data = {name: value for name, value in metadata.get("data", {}).items() if name != "trained_scene_ids"}
-    return {**metadata, "data": data} if data else metadata

@@ -15,17 +15,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from enr import __version__
 from enr.camera import GROUPS
 from enr.errors import EnrError
-from enr.pipelines import metrics
 from enr.pipelines.data import Scene, ViewSet, composite
+from enr.pipelines.eval_facts import common_facts
 from enr.pipelines.eval_inputs import EvalSettings, Part, split_views
-from enr.pipelines.eval_report import Report, write_json
+from enr.pipelines.eval_report import Report, SceneScores, write_json
 from enr.pipelines.evaluate import (
     JSON_NAME,
     Bench,
-    Measured,
+    Method,
+    Painted,
     evaluate_part,
     load_scene,
     plan_parts,
@@ -84,9 +84,11 @@ def evaluate_predictions(settings: EvalSettings) -> Report:
     parts = plan_parts(bench, GROUPS, notes)
     _check_complete(folder, bench, parts)
     out = settings.out or Path(f"eval-{datetime.now():%Y%m%d-%H%M%S}")
-    groups = tuple(evaluate_part(part, out, lambda scene: _measure(bench, folder, scene)) for part in parts)
+    method = Method(lambda scene: _paint(bench, folder, scene), lambda scene, painted: _score(bench, scene, painted))
+    groups = tuple(evaluate_part(part, out, method) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, None)]
-    report = Report(groups, view_set.background, _facts(bench), tuple(notes), out / JSON_NAME)
+    facts = {**common_facts(settings, view_set, bench.device), "predictions": str(settings.predictions)}
+    report = Report(groups, view_set.background, facts, tuple(notes), out / JSON_NAME)
     write_json(report)
     return report
 
@@ -122,13 +124,17 @@ def _check_complete(folder: PredictedFolder, bench: Bench, parts: Sequence[Part]
         )
 
 
-def _measure(bench: Bench, folder: PredictedFolder, scene: Scene) -> Measured:
-    pictures = load_scene(bench, scene)
+def _paint(bench: Bench, folder: PredictedFolder, scene: Scene) -> Painted:
+    _, targets = split_views(bench.settings, bench.view_set, scene)
+    return Painted(load_scene(bench, scene), folder.read(scene, targets.tolist()).to(bench.device))
+
+
+def _score(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
     sources, targets = split_views(bench.settings, bench.view_set, scene)
-    predictions = folder.read(scene, targets.tolist()).to(bench.device)
-    scores = score_scene(pictures.from_first(1), predictions, bench)  # nobody predicted from fewer sources
+    pictures = painted.pictures
+    scores = score_scene(pictures.from_first(1), painted.predictions, bench)  # nobody predicted from fewer sources
     unseen = measure_unseen(bench.view_set, None, sources, targets)
-    return Measured(pictures, predictions, replace(scores, sources=len(pictures.sources), unseen=unseen))
+    return replace(scores, sources=len(pictures.sources), unseen=unseen)
 
 
 def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
@@ -143,22 +149,3 @@ def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
             "predict pictures of their size."
         )
     return pixels
-
-
-def _facts(bench: Bench) -> dict[str, Any]:
-    settings, view_set = bench.settings, bench.view_set
-    return {
-        "enr_version": __version__,
-        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "checkpoint": None,
-        "predictions": str(settings.predictions),
-        "shards": [str(path) for path in view_set.paths],
-        "image_shape": [3, view_set.height_px, view_set.width_px],
-        "protocol": settings.protocol,
-        "source_view": settings.source_view,
-        "sources": settings.sources,
-        "seed": settings.seed,
-        "max_scenes": settings.max_scenes,
-        "device": str(bench.device),
-        "psnr_cap_db": metrics.PSNR_CAP_DB,
-    }

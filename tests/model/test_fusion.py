@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enr.errors import EnrError
+from enr.model.compositing import compositing_weights
 from enr.model.config import RendererConfig
 from enr.model.fusion import fuse_scenes
-from enr.model.projection import compositing_weights
 from enr.model.renderer import Renderer
 
 CELLS = (2, 3, 2)

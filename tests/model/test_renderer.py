@@ -15,9 +15,9 @@ from torch import Tensor
 from enr.camera import orbit_camera, target_from_source, volume_rotation
 from enr.errors import EnrError
 from enr.model import Renderer, RendererConfig
+from enr.model.compositing import compositing_weights
 from enr.model.counting import count_macs, count_parameters
 from enr.model.losses import LossWeights, reconstruction_loss
-from enr.model.projection import compositing_weights
 from enr.model.renderer import orbit_motions
 
 PUBLISHED: dict[str, Any] = {
