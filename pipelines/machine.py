@@ -10,6 +10,7 @@ import torch
 
 from enr.errors import EnrError
 from enr.pipelines.config import Device, Precision
+from enr.words import count_of
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
@@ -58,7 +59,7 @@ def describe(device: torch.device, precision: Precision) -> str:
     """The device in words."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, {precision}"
-    return f"CPU with {torch.get_num_threads()} threads, {precision}"
+    return f"CPU with {count_of(torch.get_num_threads(), 'thread')}, {precision}"
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -19,11 +19,13 @@ def check_assignments(experiment: Experiment, assignments: Sequence[str]) -> Non
         assignments: `key=value`, as `--set` takes them.
 
     Raises:
-        EnrError: a variant sets that key itself, or there is no such key.
+        EnrError: a variant sets that key itself, it is the seed, or there is no such key.
     """
     for assignment in assignments:
         key = assignment.partition("=")[0].strip()
         place = find_key(key)
+        if place == find_key("seed"):
+            raise EnrError(f"--set {assignment} would give every training the same seed; say how many with --seeds.")
         variants = [name for name, variant in experiment.variants.items() if place in map(find_key, variant.set)]
         if variants:
             raise EnrError(

@@ -211,7 +211,8 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     if config.train.max_minutes is not None:
         minutes = f"{_in_words(config.train.max_minutes)} (--max-minutes)"
         limits = minutes if config.train.steps >= NEVER_REACHED else f"{limits} or {minutes}"
-    say(f"Training on {len(train_scenes)} scenes ({views} views, {groups}), validating on {len(val_scenes)}; {device}.")
+    seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(views, 'view')}, {groups})"
+    say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
     say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
     single = sum(scene.count < 2 for scene in val_scenes)
     if single:

@@ -60,7 +60,7 @@ class Trainer:
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
 
     @property
     def best_estimate(self) -> Renderer:

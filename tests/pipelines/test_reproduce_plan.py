@@ -272,6 +272,7 @@ def test_a_dry_run_says_times_as_people_do():
         (["mugs", "--background", "nowhere.png"], "nowhere.png"),
         (["--list", "--scale", "paper"], "leave out --scale"),
         (["--list", "ladder", "--seeds", "2"], "leave out NAME, --seeds"),
+        (["ladder", "--set", "train.seed=3", "--dry-run"], "--seeds"),
         (["apple", "--posed", "nowhere", "--dry-run"], "--posed nowhere is not a folder"),
         (["apple", "--posed", ".", "--dry-run"], "--posed . holds no render_params.json"),
         (["sources", "--set", "sources=3"], "one, four set sources; leave it out"),
