@@ -17,7 +17,7 @@ POSE_WIDTH = 64
 class PoseConditioning(nn.Module):
     """A scene code and a relative pose, each through its own layers, concatenated, to the code of the moved scene.
 
-    After Tatarchenko et al. 2016, whom the paper compares with (Dupont et al. 2020, section 5). A picture's code is
+    After Tatarchenko et al. 2016, whom the paper compares with (Dupont et al. 2020). A picture's code is
     one vector, so that any place can influence any other: a turn moves everything.
     """
 

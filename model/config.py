@@ -37,7 +37,7 @@ _LISTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class RendererConfig:
-    """The architecture (Dupont et al. 2020, appendix A, and the published implementation's config) and its camera.
+    """The architecture (Dupont et al. 2020, and the published implementation's config) and its camera.
 
     Attributes:
         image_shape: (3, height, width) in pixels.

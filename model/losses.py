@@ -20,7 +20,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the loss's parts; the defaults are the published implementation's (Dupont et al. 2020, section 4).
+    """Weights of the loss's parts; the defaults are the published implementation's (Dupont et al. 2020).
 
     Attributes:
         l1: of the mean absolute difference.

@@ -24,7 +24,7 @@ HEAD_SCALE = 0.1
 
 
 class Renderer(nn.Module):
-    """The paper's renderer (Dupont et al. 2020, section 3), with either warp, or conditioned on the pose instead.
+    """The paper's renderer (Dupont et al. 2020), with either warp, or conditioned on the pose instead.
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the source's colours (3, if
     `carry_colour`), then visibility (1, if the warp is `frustum`). All pictures are (b, 3, height, width) in [0, 1].

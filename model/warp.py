@@ -69,7 +69,7 @@ def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
     """The scene as the target camera has it.
 
     The voxel p of the target (in the camera's frame, cube centre c = (0, 0, radius), half side h) reads the source at
-    T^-1 (c + h p). Rotations about the centre reduce to the published warp (Dupont et al. 2020, section 3.2).
+    T^-1 (c + h p). Rotations about the centre reduce to the published warp (Dupont et al. 2020).
 
     Args:
         scene: (b, c, d, h, w), a cube of cells.

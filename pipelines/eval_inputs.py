@@ -42,7 +42,7 @@ class EvalSettings:
         any_group: measure groups that the checkpoint never learned, too.
         source: the view that the model is given; 0, or the protocol's, if None.
         sources: how many views it is given: `source` and the following ones.
-        protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020, section 5).
+        protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
         equivariance: measure how far moved scenes are from the scenes of the pictures there; takes a few times as long.

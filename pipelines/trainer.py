@@ -37,7 +37,7 @@ class StepResult:
 
 
 class Trainer:
-    """Trains a renderer on pairs of views (Dupont et al. 2020, section 3.3: each view is its partner's target).
+    """Trains a renderer on pairs of views (Dupont et al. 2020: each view is its partner's target).
 
     With `targets` above 1 every view of a scene is the target of several others; with `sources` above 1 it is predicted
     from several at once in some steps.
