@@ -39,7 +39,7 @@ def unpack(packed: Tensor, factor: int) -> Tensor:
 
 
 class LiftDetail(nn.Module):
-    """A picture (b, 3, h, w) and its coarse map (b, c, ...) to the packed level (b, packed_channels, depth, ...)."""
+    """A picture (b, 3, h, w) and its coarse map (b, c, ...) to the level (b, 1 + channels, depth, fine h, fine w)."""
 
     def __init__(self, map_channels: int, config: RendererConfig) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class LiftDetail(nn.Module):
         alpha = torch.sigmoid(self.alpha(hidden))[:, None]
         parts = [picture] if self.features is None else [picture, self.features(hidden)]
         carried = torch.cat(parts, dim=1)[:, :, None]
-        return pack(torch.cat([alpha, carried * alpha], dim=1), self._config.detail_factor)
+        return torch.cat([alpha, carried * alpha], dim=1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
-from enr.model.detail import CoarseRays, composite_levels, unpack
+from enr.model.detail import CoarseRays, composite_levels, pack, unpack
 from enr.model.layers import Pointwise, activation
 from enr.model.warp import at_least_float32
 
@@ -36,20 +36,27 @@ class SceneParts:
 
     @classmethod
     def split(cls, scene: Tensor, config: RendererConfig) -> SceneParts:
-        """The parts of a scene made by a renderer of that config."""
+        """The parts of a scene made by a renderer of that config, with or without its detail level."""
         sizes = [
             config.feature_channels,
-            config.packed_channels,
+            0,
             COLOUR_CHANNELS * config.carry_colour,
             VISIBILITY_CHANNELS * config.has_visibility,
         ]
+        sizes[1] = scene.shape[1] - sum(sizes)
         features, packed, colour, visibility = scene.split(sizes, dim=1)
         return cls(
             features=features,
-            detail=unpack(packed, config.detail_factor) if config.detail_stride else None,
+            detail=unpack(packed, config.detail_factor) if packed.shape[1] else None,
             colour=colour if config.carry_colour else None,
             visibility=visibility if config.has_visibility else None,
         )
+
+    def join(self, config: RendererConfig) -> Tensor:
+        """The scene of one tensor, (b, *config.scene_shape); the inverse of `split`."""
+        detail = None if self.detail is None else pack(self.detail, config.detail_factor).to(self.features)
+        parts = [part for part in (self.features, detail, self.colour, self.visibility) if part is not None]
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
 @dataclass(frozen=True)

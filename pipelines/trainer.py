@@ -137,19 +137,18 @@ class Trainer:
 
         With it come the losses by name that compare the renderer with itself.
         """
-        encoded = self.model.inverse_render(images)
-        if self._loader.views_per_scene == MIN_VIEWS:
-            scenes = encoded[:, None]  # every view is one source, in its order
-        else:
-            scenes = encoded[torch.from_numpy(batch.sources).to(self.device)]
-        moved = self.model.fuse(scenes, motion)
-        predicted = self.model.render(moved)
         losses: dict[str, Tensor] = {}
-        if self._config.loss.cycle:
-            losses["cycle"] = self._cycle(images, batch, motion, predicted)
+        if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
+            predicted: Tensor = self.model(images, motion[:, 0])  # every view is one source, in its order
+        else:
+            encoded = self.model.inverse_render(images)
+            moved = self.model.fuse(encoded[torch.from_numpy(batch.sources).to(self.device)], motion)
+            predicted = self.model.render(moved)
         if self._config.loss.scene:
             there = encoded[torch.from_numpy(batch.target).to(self.device)]
             losses["scene"] = scene_loss(moved, there, self.model.config)
+        if self._config.loss.cycle:
+            losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
     def _cycle(self, images: Tensor, batch: Batch, motion: Tensor, predicted: Tensor) -> Tensor:

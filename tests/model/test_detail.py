@@ -123,6 +123,16 @@ def test_both_levels_move_as_they_would_alone():
     assert torch.equal(moved_coarse, without.transform(coarse, motion))
 
 
+@pytest.mark.parametrize("changes", [{}, {"detail_stride": 2, "detail_channels": 3}, {"detail_stride": 0}])
+def test_a_scene_of_one_tensor_holds_all_parts(changes):
+    model = Renderer(config(**changes)).eval()
+    images, motion = torch.rand(2, 3, SIZE_PX, SIZE_PX), torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)
+    motion[:, :3, 3] = torch.tensor([0.1, -0.2, 0.3])
+    scene = model.inverse_render(images)
+    assert torch.equal(SceneParts.split(scene, model.config).join(model.config), scene)
+    torch.testing.assert_close(model(images, motion), model.render(model.transform(scene, motion)))
+
+
 def test_learned_features_ride_along():
     model = Renderer(config(detail_stride=2, detail_channels=3)).train()
     images, motion = torch.rand(2, 3, SIZE_PX, SIZE_PX), torch.eye(4, dtype=torch.float64).repeat(2, 1, 1)

@@ -65,6 +65,13 @@ def test_shapes_and_gradients_everywhere(config: RendererConfig, motions: Motion
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
+def test_the_whole_way_is_its_three_steps(config: RendererConfig, motions: Motions) -> None:
+    model = Renderer(config).eval()
+    images = torch.rand(2, *config.image_shape)
+    step_by_step = model.render(model.transform(model.inverse_render(images), motions(2)))
+    torch.testing.assert_close(model(images, motions(2)), step_by_step)
+
+
 def test_bfloat16_training_computes_the_same_up_to_its_rounding(config: RendererConfig, motions: Motions) -> None:
     model = Renderer(config).train()
     images = torch.rand(2, *config.image_shape)
