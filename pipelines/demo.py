@@ -15,11 +15,11 @@ from enr.datagen.poses import PoseSettings
 from enr.datagen.shapes import write_shapes
 from enr.datagen.workers.pool import PoolSettings, default_workers
 from enr.errors import EnrError
-from enr.pipelines.eval_inputs import EvalSettings
-from enr.pipelines.eval_report import GroupReport, Report, format_report
-from enr.pipelines.evaluate import evaluate
-from enr.pipelines.runs import Run, check_folder
-from enr.pipelines.train import TrainSettings, train
+from enr.pipelines.evaluation.evaluate import evaluate
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.report import GroupReport, Report, format_report
+from enr.pipelines.training.runs import Run, check_folder
+from enr.pipelines.training.train import TrainSettings, train
 
 Say = Callable[[str], None]
 SPLIT_SHARES = (0.8, 0.05, 0.15)

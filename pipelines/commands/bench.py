@@ -35,7 +35,7 @@ def command(part: str, as_json: bool, **options: Any) -> None:
     train: images/s of whole training steps. render: frames/s of one scene seen from moving cameras.
     """
     from enr.datagen.workers.pool import default_workers
-    from enr.pipelines.benchmark import BenchSettings, run_benchmark
+    from enr.pipelines.benchmarking.benchmark import BenchSettings, run_benchmark
 
     settings = BenchSettings(
         meshes=options["meshes"],

@@ -74,7 +74,7 @@ def settings_of(options: dict[str, Any]) -> ConvertSettings:
         EnrError: the resolution is not one.
     """
     from enr.datagen.convert.conversion import ConvertSettings
-    from enr.pipelines.datagen_options.pictures import picture_size
+    from enr.pipelines.generating.options.pictures import picture_size
 
     resolution = options["resolution"]
     return ConvertSettings(**{**options, "resolution": None if resolution is None else picture_size(resolution)})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr.pipelines.datagen_options import add_options, bad, lens, meshes, pictures, poses, running, scale
+from enr.pipelines.generating.options import add_options, bad, lens, meshes, pictures, poses, running, scale
 from enr.words import count_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def command(**options: Any) -> None:
 def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
     """Make the shards, here or on a cluster."""
     if options["scheduler"]:
-        from enr.pipelines.cluster import generate_on_cluster
+        from enr.pipelines.generating.cluster import generate_on_cluster
 
         return generate_on_cluster(settings, options["scheduler"], options["workers"], progress=True)
     from enr.datagen.generate import generate
@@ -54,7 +54,7 @@ def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
 
 
 def _forecast(settings: GenerateSettings) -> str:
-    from enr.pipelines.dry_run import describe, estimate
+    from enr.pipelines.generating.dry_run import describe, estimate
 
     return describe(estimate(settings))
 

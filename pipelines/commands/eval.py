@@ -10,7 +10,7 @@ import click
 from enr.camera import GROUPS
 
 if TYPE_CHECKING:
-    from enr.pipelines.eval_inputs import EvalSettings
+    from enr.pipelines.evaluation.inputs import EvalSettings
 
 SPLITS = ("train", "val", "test")
 
@@ -68,16 +68,16 @@ def command(**options: Any) -> None:
     background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
     and a picture of sources, predictions and truths, from the best scene to the worst.
     """
-    from enr.pipelines.eval_report import format_report
+    from enr.pipelines.evaluation.report import format_report
 
     settings = settings_of(options)
     if settings.predictions is not None:
-        from enr.pipelines.predictions import evaluate_predictions
+        from enr.pipelines.evaluation.predictions import evaluate_predictions
 
         report = evaluate_predictions(settings)
         click.echo(f"Predictions: {settings.predictions}\n")
     else:
-        from enr.pipelines.evaluate import evaluate
+        from enr.pipelines.evaluation.evaluate import evaluate
 
         report = evaluate(settings)
         click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
@@ -90,7 +90,7 @@ def command(**options: Any) -> None:
 
 def settings_of(options: dict[str, Any]) -> EvalSettings:
     """The settings that the command line's options name."""
-    from enr.pipelines.eval_inputs import EvalSettings
+    from enr.pipelines.evaluation.inputs import EvalSettings
 
     # --psnr says what is measured anyway; it stands for the reader of the command.
     return EvalSettings(**{name: value for name, value in options.items() if name != "psnr"})

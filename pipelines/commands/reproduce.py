@@ -12,7 +12,7 @@ import click
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
-    from enr.pipelines.reproduce_plan import ReproduceSettings
+    from enr.pipelines.reproducing.plan import ReproduceSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -73,7 +73,7 @@ def command(is_list: bool, dry_run: bool, **options: Any) -> None:
         return
     settings = settings_of(options)
     if dry_run:
-        from enr.pipelines.reproduce_plan import describe_plan, make_plan
+        from enr.pipelines.reproducing.plan import describe_plan, make_plan
 
         click.echo(describe_plan(make_plan(settings)))
         return
@@ -86,7 +86,7 @@ def settings_of(options: dict[str, Any]) -> ReproduceSettings:
     Raises:
         EnrError: no experiment is named.
     """
-    from enr.pipelines.reproduce_plan import ReproduceSettings
+    from enr.pipelines.reproducing.plan import ReproduceSettings
 
     if options["name"] is None:
         raise EnrError("No experiment is named; `enr reproduce --list` names all.")
@@ -94,7 +94,7 @@ def settings_of(options: dict[str, Any]) -> ReproduceSettings:
 
 
 def _do(settings: ReproduceSettings) -> None:
-    from enr.pipelines.reproduce import reproduce
+    from enr.pipelines.reproducing.reproduce import reproduce
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
     try:
@@ -123,7 +123,7 @@ def _check_alone() -> None:
 
 
 def _listed() -> str:
-    from enr.pipelines.reproduce_config import experiment_names, read_experiment
+    from enr.pipelines.reproducing.config import experiment_names, read_experiment
 
     names = experiment_names()
     width = max(map(len, names))

@@ -11,8 +11,8 @@ import click
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
-    from enr.pipelines.session import Outcome
-    from enr.pipelines.train import TrainSettings
+    from enr.pipelines.training.session import Outcome
+    from enr.pipelines.training.train import TrainSettings
 
 LATEST = "latest"
 SHARDS = Path("shards")
@@ -57,7 +57,7 @@ def command(**options: Any) -> None:
     Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
     ends; go on with --resume. Validation is on scenes that are not trained on.
     """
-    from enr.pipelines.train import train
+    from enr.pipelines.training.train import train
 
     _say_outcome(train(settings_of(options), say=click.echo))
 
@@ -68,8 +68,8 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     Raises:
         EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
     """
-    from enr.pipelines.runs import latest_run
-    from enr.pipelines.train import TrainSettings
+    from enr.pipelines.training.runs import latest_run
+    from enr.pipelines.training.train import TrainSettings
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))

@@ -15,8 +15,8 @@ from enr.errors import EnrError
 from enr.pipelines import machine
 from enr.pipelines.config import Config, known_keys, override, preset_names, read_preset, resolve, validated_train
 from enr.pipelines.data import ViewSet
-from enr.pipelines.prepare import camera_of, choose_preset, resolve_config
-from enr.pipelines.schedule import Moment, Ticker, learning_rate, progress
+from enr.pipelines.training.prepare import camera_of, choose_preset, resolve_config
+from enr.pipelines.training.schedule import Moment, Ticker, learning_rate, progress
 
 CAMERA = {"focal_px": 88.9, "radius": 2.0, "near": 0.7, "far": 3.3, "background": [1, 1, 1]}
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

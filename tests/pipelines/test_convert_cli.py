@@ -13,7 +13,7 @@ from tests.datagen.posed_folders import apple_entries, uva_entries, write_scene
 
 from enr.pipelines.cli import main
 from enr.pipelines.data import ViewSet, composite
-from enr.pipelines.runs import latest_run
+from enr.pipelines.training.runs import latest_run
 
 torch.set_num_threads(1)
 VIEWS = 4

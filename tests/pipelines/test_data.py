@@ -17,7 +17,7 @@ from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
 from enr.pipelines import data
 from enr.pipelines.data import ViewSet, composite, find_shards
-from enr.pipelines.loader import PairLoader
+from enr.pipelines.training.loader import PairLoader
 from enr.shards import write_shard
 
 PAIRS_PER_S = 20_000

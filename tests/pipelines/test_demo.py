@@ -22,8 +22,8 @@ from enr.errors import EnrError
 from enr.pipelines import demo
 from enr.pipelines.cli import main
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
-from enr.pipelines.eval_report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
-from enr.pipelines.floors import FLOORS
+from enr.pipelines.evaluation.floors import FLOORS
+from enr.pipelines.evaluation.report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
 
 TINY = DemoSettings(
     chairs=5,

@@ -1,0 +1,1 @@
+"""`enr bench`: how fast each part is on this machine."""

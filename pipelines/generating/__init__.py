@@ -1,0 +1,1 @@
+"""What `enr datagen` adds to `enr.datagen`: its options, its forecast, and a cluster to render on."""

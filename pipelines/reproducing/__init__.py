@@ -1,0 +1,1 @@
+"""`enr reproduce`: the experiments of `experiments/`, planned, done step by step, and put into tables."""

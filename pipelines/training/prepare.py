@@ -1,0 +1,175 @@
+"""From shards and wishes to a resolved configuration, before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from enr import __version__
+from enr.camera import near_far
+from enr.errors import EnrError
+from enr.pipelines.config import Config, Preset, TrainConfig, override, read_preset, resolve
+from enr.pipelines.data import ViewSet
+from enr.pipelines.machine import choose_device, choose_precision
+from enr.pipelines.training.initial import Initial, check_architecture, check_size
+from enr.pipelines.training.loader import check_pairs
+from enr.shards import SPLITS
+
+WAYS = ("render", "poses", "converted")
+"""Entries of a shard's `config` that say how its pictures were made, and nothing of single meshes."""
+
+CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
+GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
+
+
+def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Preset, str]:
+    """The preset that fits pictures of (height, width) and the device, and a line that says why."""
+    height, width = size_px
+    where = "a GPU" if device.type == "cuda" else "a CPU"
+    fitting = GPU_PRESETS if device.type == "cuda" else CPU_PRESETS
+    name = fitting.get(size_px, CPU_PRESET)
+    preset = read_preset(name)
+    words = f"Preset {name}: it fits {width}x{height} px and {where}."
+    if preset.size_px != size_px:
+        preset = dataclasses.replace(preset, model={**preset.model, "image_shape": [3, height, width]})
+        words = f"Preset {name}, adapted to {width}x{height} px: the nearest one for {where}."
+    return preset, words + " Choose another with --preset."
+
+
+def resolve_config(
+    view_set: ViewSet, name: str | None, assignments: Sequence[str], initial: Initial | None = None
+) -> tuple[Config, str]:
+    """The configuration for these shards on this machine, and a line about the preset.
+
+    Args:
+        view_set: the data.
+        name: of a preset; chosen if None.
+        assignments: `key=value` overrides.
+        initial: the checkpoint to start from, whose architecture it must be.
+
+    Raises:
+        EnrError: an unknown preset or key, a preset for another picture size or architecture, a value that does not
+            fit, or data that cannot be trained on.
+    """
+    check_pairs(view_set.scenes("train"), "train")
+    held_out = view_set.scenes("val")
+    if held_out and all(scene.count < 2 for scene in held_out):
+        check_pairs(held_out, "val")  # a few single views are left out, but nothing could be measured here
+    size_px = (view_set.height_px, view_set.width_px)
+    # The device may be set by an override, and the preset depends on the device: look at the overrides first.
+    wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")
+    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, choose_device(wanted))
+    if initial is not None:
+        check_size(initial, view_set)
+        preset, words = _preset_of(initial, preset, name)
+    wished = override(preset, assignments)
+    if initial is not None:
+        check_architecture(initial, wished)  # before entries that contradict each other are found
+    config = resolve(wished, camera_of(view_set), size_px)
+    return dataclasses.replace(config, train=_on_this_machine(config.train)), words
+
+
+def _on_this_machine(train: TrainConfig) -> TrainConfig:
+    """With the precision that suits the device, and a path that holds from any folder."""
+    precision = choose_precision(train.precision, choose_device(train.device))
+    weights = str(Path(train.lpips_weights).resolve()) if train.lpips_weights else None
+    return dataclasses.replace(train, precision=precision, lpips_weights=weights)
+
+
+def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Preset, str]:
+    """The starting point of a training that starts from a checkpoint: the preset asked for, or the checkpoint's own."""
+    start = f"The weights start from {initial.describe()}"
+    if name:
+        return preset, f"Preset {name}. {start}."
+    own = initial.preset()
+    if own is not None:
+        return own, f"{start}; the training goes by its settings (preset {own.name})."
+    adapted = dataclasses.replace(preset, any_size=False, model=initial.architecture())
+    return adapted, f"{start}, which says no settings; the training goes by those of the preset {preset.name}."
+
+
+def camera_of(view_set: ViewSet) -> dict[str, Any]:
+    """Entries of `RendererConfig` that the data decides: lens, distance, depth range, background.
+
+    Raises:
+        EnrError: the views' lenses differ, or a lens is not the centred one with square pixels that models have.
+    """
+    lenses = view_set.views["K"]
+    lens = lenses[0]
+    if not np.allclose(lenses, lens, rtol=1e-6, atol=1e-6):
+        raise EnrError("The shards' lenses differ (data set K); give shards of one focal length.")
+    expected = [[lens[0, 0], 0, view_set.width_px / 2], [0, lens[0, 0], view_set.height_px / 2], [0, 0, 1]]
+    if not np.allclose(lens, expected, rtol=1e-6, atol=1e-6):
+        raise EnrError(
+            f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
+        )
+    radius = _radius(view_set)
+    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
+    return {
+        "focal_px": float(lens[0, 0]),
+        "radius": radius,
+        "near": near,
+        "far": far,
+        "background": list(view_set.background),
+    }
+
+
+def _object_radius(view_set: ViewSet) -> float:
+    """Half the diagonal of the largest box that the normalisation allows: a cube, where the longest side is 1.
+
+    The published chairs, normalised so, reach 0.57 to 0.78 from their centres; 0.5 would cut all of them off in depth.
+    """
+    configs = [meta.config for meta in view_set.metas]
+    longest = any(config.get("render", {}).get("normalise") == "longest" for config in configs)
+    published = any(config.get("converted", {}).get("from") == "apple" for config in configs)
+    return float(np.sqrt(3) / 2) if longest or published else 0.5
+
+
+def _radius(view_set: ViewSet) -> float:
+    """The orbit's radius; of cameras that came from a file and are on no orbit, their distance from the origin."""
+    radius, cameras = view_set.views["radius"], view_set.views["world_from_camera"]
+    return float(np.median(np.where(np.isnan(radius), np.linalg.norm(cameras[:, :3, 3], axis=1), radius)))
+
+
+def describe_data(view_set: ViewSet) -> dict[str, Any]:
+    """What a model was trained on, as JSON values for its checkpoint."""
+    shards = [
+        {
+            "path": str(path),
+            "group": meta.group,
+            "seed": meta.seed,
+            "views": int((view_set.views["shard"] == number).sum()),
+        }
+        for number, (path, meta) in enumerate(zip(view_set.paths, view_set.metas, strict=True))
+    ]
+    counts = Counter((scene.group, scene.split) for scene in view_set.all_scenes)
+    return {
+        "groups": sorted({scene.group for scene in view_set.scenes("train")}),
+        "shards": shards,
+        "made_with": _made_with(view_set),
+        "scenes": {group: {split: counts[group, split] for split in SPLITS} for group in view_set.groups},
+        "trained_scene_ids": sorted({scene.scene_id for scene in view_set.scenes("train")}),
+    }
+
+
+def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
+    """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
+    ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
+    return [way for number, way in enumerate(ways) if way not in ways[:number]]
+
+
+def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says about its making, whatever its step."""
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }

@@ -1,0 +1,229 @@
+"""`enr train` as a function: shards to a run folder with checkpoints, measurements and pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from enr import __version__
+from enr.errors import EnrError
+from enr.model.checkpoint import load_model, read_metadata
+from enr.model.renderer import Renderer
+from enr.pipelines.config import Config, Preset, find_key, override, validated_train
+from enr.pipelines.data import ViewSet
+from enr.pipelines.machine import choose_device, describe, prepare_cpu
+from enr.pipelines.training import runs
+from enr.pipelines.training.checkpoints import load_state
+from enr.pipelines.training.initial import RECORD, Initial, inherit, said_of_start
+from enr.pipelines.training.interrupt import StopWish
+from enr.pipelines.training.loader import PairLoader
+from enr.pipelines.training.memory import check_batch, is_out_of_memory
+from enr.pipelines.training.prepare import describe_data, metadata_of, resolve_config
+from enr.pipelines.training.runs import Run
+from enr.pipelines.training.session import Outcome, Session, SessionParts
+from enr.pipelines.training.trainer import Trainer
+from enr.words import count_of
+
+NEVER_REACHED = 100_000_000
+"""Steps that stand for no limit, beside one of minutes."""
+RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
+"""What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What `enr train` is asked for.
+
+    Attributes:
+        shards: .h5 files or folders of them.
+        preset: name of a preset; None chooses one.
+        assignments: `key=value` overrides.
+        max_minutes: minutes of training; when a run is resumed, further ones.
+        resume: the run to go on with.
+        init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
+        runs: the folder of all runs.
+        name: last part of the run folder's name; None takes the preset's.
+        show_progress: whether to draw a progress bar.
+    """
+
+    shards: tuple[Path, ...] = ()
+    preset: str | None = None
+    assignments: tuple[str, ...] = ()
+    max_minutes: float | None = None
+    resume: Path | None = None
+    init: Path | None = None
+    runs: Path = runs.RUNS
+    name: str | None = None
+    show_progress: bool = True
+
+
+def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool] | None = None) -> Outcome:
+    """Train a model, or go on with a run.
+
+    Args:
+        settings: what is asked for.
+        say: takes the lines for the user.
+        stop: asked after each step, with its number, whether to save and end there; Ctrl-C and SIGTERM do so too.
+
+    Returns:
+        The run, how far it came and its last scores.
+
+    Raises:
+        EnrError: the input does not fit (nothing was written then), the training diverged, or memory ran out.
+    """
+    try:
+        parts = _resume(settings, say) if settings.resume else _begin(settings, say)
+        with StopWish(say) as wish:
+            return Session(parts, say).run(lambda step: wish.is_wished or (stop is not None and stop(step)))
+    except OSError as error:
+        raise EnrError(
+            f"The run could not be written ({error}); free space or choose --runs, then --resume."
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no more could be allocated"
+        raise EnrError(
+            f"There is not enough memory for this training ({reason}); start it with a smaller batch, such as "
+            "--set batch_size=2, or a smaller model."
+        ) from error
+
+
+def _begin(settings: TrainSettings, say: Say) -> SessionParts:
+    runs.check_folder(settings.runs, "--runs")
+    runs.check_name(settings.name or "")
+    view_set = ViewSet.open(settings.shards)
+    assignments = list(settings.assignments)
+    if settings.max_minutes is not None:
+        assignments.append(f"max_minutes={settings.max_minutes}")
+    initial = Initial.open(settings.init) if settings.init else None
+    config, words = resolve_config(view_set, settings.preset, assignments, initial)
+    check_batch(config.train, view_set, choose_device(config.train.device))
+    for line in (words, *(said_of_start(initial, config.model, view_set) if initial else ())):
+        say(line)
+    trainer = _build(config, view_set, _new_model(config, initial))
+    metadata = metadata_of(config, describe_data(view_set))
+    described = {"enr_version": __version__, **_shards_of(view_set), **config.to_dict()}
+    if initial:
+        described[RECORD] = initial.record()
+        metadata = inherit(metadata, described[RECORD], initial.scene_ids)
+    run = runs.create_run(settings.runs, settings.name or config.preset, described)
+    _say_data(view_set, config, say)
+    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress)
+
+
+def _new_model(config: Config, initial: Initial | None) -> Renderer:
+    """A renderer with random weights, or with the checkpoint's."""
+    torch.manual_seed(config.train.seed)
+    model = Renderer(config.model)
+    if initial:
+        model.load_state_dict(initial.model.state_dict())
+    return model
+
+
+def _shards_of(view_set: ViewSet) -> dict[str, Any]:
+    return {"shards": [str(path) for path in view_set.paths], "data_fingerprint": view_set.fingerprint()}
+
+
+def _resume(settings: TrainSettings, say: Say) -> SessionParts:
+    assert settings.resume is not None
+    if settings.init:
+        raise EnrError(
+            f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
+        )
+    run = runs.open_run(settings.resume)
+    if settings.preset:
+        raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
+    state = load_state(run.last)
+    config = _extended(Config.from_dict(run.config), settings, state["elapsed_s"])
+    view_set = ViewSet.open(settings.shards or run.shards)
+    _check_same_data(run, view_set)
+    if state["step"] >= config.train.steps or _is_over(config, state["elapsed_s"]):
+        raise EnrError(f"{run.folder} is finished; go on with --max-minutes M, or with --set steps=N of more steps.")
+    trainer = _build(config, view_set, load_model(run.last))
+    _restore(trainer, state, run)
+    paths = [str(path) for path in view_set.paths]
+    run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
+    runs.write_config(run)
+    say(f"Going on with {run.folder} after step {trainer.step}.")
+    metadata, before = metadata_of(config, describe_data(view_set)), read_metadata(run.last)
+    if before.get(RECORD):
+        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
+    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress, state)
+
+
+def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
+    prepare_cpu(config.train.threads)
+    how = config.train
+    loader = PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources)
+    return Trainer(model, loader, how, choose_device(how.device))
+
+
+def _restore(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
+    try:
+        trainer.load_state_dict(state)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise EnrError(f"The trainer's state in {run.last} does not fit its model; start a new training.") from error
+
+
+def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Config:
+    """The run's configuration with a later end."""
+    for assignment in settings.assignments:
+        key = assignment.partition("=")[0].strip()
+        if find_key(key)[-1] not in RESUMABLE_KEYS:
+            raise EnrError(
+                f"--set {key} does not go with --resume, which would no longer be the same training; "
+                f"only {', '.join(RESUMABLE_KEYS)} may change."
+            )
+    changed = override(Preset(config.preset, False, {}, dataclasses.asdict(config.train)), settings.assignments).train
+    if settings.max_minutes is not None:
+        changed["max_minutes"] = elapsed_s / 60 + settings.max_minutes
+    return dataclasses.replace(config, train=validated_train(changed))
+
+
+def _is_over(config: Config, elapsed_s: float) -> bool:
+    return config.train.max_minutes is not None and elapsed_s >= 60 * config.train.max_minutes
+
+
+def _check_same_data(run: Run, view_set: ViewSet) -> None:
+    """Shards may have moved, but pairs are drawn by number: they must hold the same scenes in the same order."""
+    recorded = run.config.get("data_fingerprint")
+    if recorded is not None and recorded != view_set.fingerprint():
+        raise EnrError(
+            f"The shards are not those that {run.folder} was trained on (other scenes, views, cameras or pictures); "
+            "give the same ones, or start a new training."
+        )
+
+
+def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
+    train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
+    groups = ", ".join(sorted({scene.group for scene in train_scenes}))
+    views = sum(scene.count for scene in train_scenes)
+    device = describe(choose_device(config.train.device), config.train.precision)
+    limits = count_of(config.train.steps, "step")
+    if config.train.max_minutes is not None:
+        minutes = f"{_in_words(config.train.max_minutes)} (--max-minutes)"
+        limits = minutes if config.train.steps >= NEVER_REACHED else f"{limits} or {minutes}"
+    seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(views, 'view')}, {groups})"
+    say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
+    say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
+    single = sum(scene.count < 2 for scene in val_scenes)
+    if single:
+        say(
+            f"{single} {'scene' if single == 1 else 'scenes'} held out for validation "
+            f"{'has' if single == 1 else 'have'} a single view: left out."
+        )
+    if not val_scenes:
+        say("No scene is held out for validation: the best checkpoint is the last one.")
+
+
+def _in_words(minutes: float) -> str:
+    """Such as `90 minutes`, `2.9 minutes` or `3 seconds`."""
+    return f"{round(minutes, 1):g} minutes" if minutes >= 1 else f"{60 * minutes:.2g} seconds"

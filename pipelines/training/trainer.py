@@ -1,0 +1,189 @@
+"""One model, its optimiser and its loader: a training step, and a state that can be put away and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from enr.model.losses import cycle_loss, reconstruction_loss, scene_loss
+from enr.model.lpips import Lpips, load_lpips
+from enr.model.renderer import Renderer
+from enr.pipelines.config import TrainConfig
+from enr.pipelines.data import composite
+from enr.pipelines.machine import autocast
+from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step measured, left on the device so that nothing waits for it.
+
+    Attributes:
+        loss: scalar.
+        psnr_db: scalar, mean over the batch's pictures.
+        parts: the loss's parts, unweighted.
+    """
+
+    loss: Tensor
+    psnr_db: Tensor
+    parts: dict[str, Tensor]
+
+
+class Trainer:
+    """Trains a renderer on pairs of views (Dupont et al. 2020: each view is its partner's target).
+
+    With `targets` above 1 every view of a scene is the target of several others; with `sources` above 1 it is predicted
+    from several at once in some steps.
+
+    Attributes:
+        model: in training mode, on `device`.
+        step: steps done.
+        device: where it is trained.
+    """
+
+    def __init__(self, model: Renderer, loader: PairLoader, config: TrainConfig, device: torch.device) -> None:
+        """Bring the model to the device; `config.precision` must be resolved.
+
+        Raises:
+            EnrError: there are no LPIPS weights where the configuration says, or the pictures are too small for them.
+        """
+        self.model = _channels_last(model.to(device)).train()
+        self.step = 0
+        self.device = device
+        self._loader, self._config = loader, config
+        self._averaged = _average_of(self.model, config.ema) if config.ema else None
+        self._lpips = self._open_lpips()
+        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+
+    @property
+    def best_estimate(self) -> Renderer:
+        """The model to measure, show and keep: the moving average of the weights, or the weights themselves."""
+        if self._averaged is None:
+            return self.model
+        averaged = self._averaged.module
+        assert isinstance(averaged, Renderer)
+        return averaged
+
+    @property
+    def pictures_per_step(self) -> int:
+        """Pictures that a step renders."""
+        return self._loader.pairs_per_batch
+
+    def train_step(self, learning_rate: float) -> StepResult:
+        """Take the loader's next batch and make one step with it."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        batch = next(self._loader)
+        images, motion, targets = self._to_device(batch)
+        with autocast(self.device, self._config.precision):
+            predicted, consistency = self._predict(images, batch, motion)
+        loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss, self._lpips)
+        for name, value in consistency.items():
+            loss = loss + getattr(self._config.loss, name) * value
+            parts[name] = value.detach()
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self._config.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip_norm)
+        self._optimizer.step()
+        if self._averaged is not None:
+            self._averaged.update_parameters(self.model)
+        self.step += 1
+        return StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the weights: optimiser, loader, random number generators, step."""
+        cuda = torch.cuda.get_rng_state_all() if self.device.type == "cuda" else []
+        averaged: dict[str, Any] = {}
+        if self._averaged is not None:
+            averaged = {"raw_weights": self.model.state_dict(), "n_averaged": self._averaged.n_averaged}
+        return {
+            **averaged,
+            "step": self.step,
+            "optimizer": self._optimizer.state_dict(),
+            "loader": self._loader.state_dict(),
+            "rng": torch.get_rng_state(),
+            "rng_cuda": cuda,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where `state_dict` was taken; the model must hold the `best_estimate` of that time."""
+        if self._averaged is not None:
+            self._averaged.n_averaged.copy_(state["n_averaged"])
+            self.model.load_state_dict(state["raw_weights"])
+        self.step = int(state["step"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._loader.load_state_dict(state["loader"])
+        torch.set_rng_state(state["rng"])
+        if self.device.type == "cuda" and state["rng_cuda"]:
+            torch.cuda.set_rng_state_all(state["rng_cuda"])
+
+    def _open_lpips(self) -> Lpips | None:
+        if self._config.lpips_weights is None:
+            return None
+        lpips = load_lpips(Path(self._config.lpips_weights))
+        lpips.check_size(*self.model.config.image_shape[1:])
+        return lpips.to(self.device)
+
+    def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.
+
+        With it come the losses by name that compare the renderer with itself.
+        """
+        losses: dict[str, Tensor] = {}
+        if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
+            predicted: Tensor = self.model(images, motion[:, 0])  # every view is one source, in its order
+        else:
+            encoded = self.model.inverse_render(images)
+            moved = self.model.fuse(encoded[torch.from_numpy(batch.sources).to(self.device)], motion)
+            predicted = self.model.render(moved)
+        if self._config.loss.scene:
+            there = encoded[torch.from_numpy(batch.target).to(self.device)]
+            losses["scene"] = scene_loss(moved, there, self.model.config)
+        if self._config.loss.cycle:
+            losses["cycle"] = self._cycle(images, batch, motion, predicted)
+        return predicted, losses
+
+    def _cycle(self, images: Tensor, batch: Batch, motion: Tensor, predicted: Tensor) -> Tensor:
+        """The way back from one prediction of each scene to its first source; all of them would double a step."""
+        _, first = np.unique(batch.target % self._loader.batch_size, return_index=True)
+        source = images[torch.from_numpy(batch.sources[first, 0]).to(self.device)]
+        pairs = torch.from_numpy(first).to(self.device)
+        return cycle_loss(self.model, predicted[pairs], source, motion[pairs, 0])
+
+    def _to_device(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Views (n, 3, h, w), motions (pairs, sources, 4, 4) and the pairs' targets (pairs, 3, h, w)."""
+        rgba = torch.from_numpy(batch.rgba).to(self.device)
+        images = composite(rgba, self._loader.view_set.background)
+        motion = torch.from_numpy(batch.target_from_sources).to(self.device)
+        return images, motion, images[torch.from_numpy(batch.target).to(self.device)]
+
+
+def _average_of(model: Renderer, decay: float) -> AveragedModel:
+    """An exponential moving average of the weights; young averages forget faster, or they would keep the start."""
+
+    def blend(averaged: Any, current: Any, count: Tensor | int) -> None:
+        share = min(decay, (1 + int(count)) / (10 + int(count)))
+        torch._foreach_lerp_(averaged, current, 1 - share)
+
+    return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend))
+
+
+def _channels_last(model: Renderer) -> Renderer:
+    """Lay the 2D convolutions' weights out with channels last: a tenth quicker on a CPU, more on a GPU in bfloat16."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _mean_psnr(predicted: Tensor, targets: Tensor) -> Tensor:
+    error = (predicted.float().clamp(0, 1) - targets).square().mean(dim=(1, 2, 3))
+    return (-10 * torch.log10(error.clamp_min(1e-10))).mean()

@@ -1,0 +1,39 @@
+"""The benchmark's page: its code writes the pictures that `enr eval` takes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("torch", reason="needs enr[train]")
+
+from tests.pipelines.toy_shards import Toy, write_toy
+
+from enr.pipelines.cli import main
+
+PAGE = Path(__file__).parents[3] / "docs" / "benchmark.md"
+
+
+def test_the_page_s_code_writes_what_is_measured(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shards").mkdir()
+    write_toy(Path("shards/trans-00000-of-00001.h5"), Toy(group="trans"))
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    motions = []
+
+    def copy_of_source(rgba, target_from_source):
+        motions.append(target_from_source)
+        return rgba
+
+    exec(code, {"predict": copy_of_source})
+    assert len(motions) == 3 and all(motion.shape == (4, 4) for motion in motions)
+    Path("mine/trans/unasked.png").write_text("Nobody looks at this.")
+    words = ["eval", "shards/trans-00000-of-00001.h5", "--predictions", "mine", "--ssim", "--out", "result"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    scores = json.loads(Path("result/report.json").read_text())["results"][0]["scores"]
+    assert scores["model"]["psnr_db"] == pytest.approx(scores["copy_source"]["psnr_db"], abs=0.05)

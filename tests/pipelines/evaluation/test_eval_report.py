@@ -1,0 +1,106 @@
+"""Means over scenes, the verdict, the table and the JSON file, from scores made by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET
+from enr.pipelines.evaluation.report import (
+    FOREGROUND,
+    MODEL,
+    PSNR,
+    SWAPPED_POSE,
+    GroupReport,
+    Report,
+    SceneScores,
+    format_report,
+    mean,
+    verdict,
+    write_json,
+)
+
+WHITE = (1.0, 1.0, 1.0)
+
+
+def scored(psnr: float, swapped: float, scene_id: str = "a", chroma=((0.1, 0.1), (0.1, 0.1)), floor=10.0):
+    """A scene's scores made by hand."""
+    values = {MODEL: psnr, SWAPPED_POSE: swapped, BACKGROUND: floor, COPY_SOURCE: floor - 1, MEAN_TARGET: floor + 5}
+    scores = {name: {PSNR: value, FOREGROUND: value - 5} for name, value in values.items()}
+    return SceneScores(scene_id, 0, 4, scores, 0.5, chroma)
+
+
+def test_a_group_is_the_mean_of_its_scenes_however_many_views_they_have():
+    scenes = (scored(20, 15), replace(scored(30, 16), targets=400))
+    group = GroupReport("rot", "test", scenes, 0.0)
+    assert group.scores[MODEL][PSNR] == 25
+    assert group.pose_gap_db == 9.5
+    assert group.lead_db == 15, "above the better of the floors that see no target"
+
+
+def test_numbers_that_do_not_exist_are_left_out_of_a_mean():
+    assert mean([1.0, math.nan, 3.0]) == 2
+    assert math.isnan(mean([math.nan])) and math.isnan(mean([]))
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)), min_size=3, max_size=9, unique=True))
+def test_chroma_correlation_is_one_for_scaled_and_minus_one_for_inverted_colours(colours):
+    spread = np.ptp(np.array(colours), axis=0).min()
+    for factor, expected in ((0.3, 1), (-1.0, -1)):
+        scenes = tuple(scored(20, 15, str(i), ((factor * a, factor * b), (a, b))) for i, (a, b) in enumerate(colours))
+        found = GroupReport("rot", "test", scenes, 0.0).chroma_correlation
+        assert found == pytest.approx(expected, abs=1e-3) if spread > 1e-3 else True
+
+
+@pytest.mark.parametrize(
+    ("psnr", "swapped", "words"),
+    [
+        (14, 11, ["beats all white by 4.00 dB", "it uses the pose", "it loses 3.00 dB."]),
+        (14, 13.9, ["beats all white", "hardly uses the pose", "it loses only 0.10 dB."]),
+        (14, 14.46, ["hardly uses the pose", "with another view's pose it even gains 0.46 dB."]),
+        (9, 5, ["does NOT beat all white: it is 1.00 dB worse", "loses 4.00 dB"]),
+        (10, 10.001, ["hardly uses the pose", "loses only 0.00 dB"]),
+        (10, 10, ["does NOT beat all white: they score the same", "loses only 0.00 dB"]),
+    ],
+)
+def test_the_verdict_says_what_the_table_says(psnr, swapped, words):
+    text = verdict(GroupReport("rot", "test", (scored(psnr, swapped),), 0.0), WHITE)
+    assert all(word in text for word in words)
+
+
+def hand_report(path: Path, background=WHITE) -> Report:
+    nothing = replace(scored(20, 15), silhouette_iou=math.nan)
+    return Report((GroupReport("rot", "val", (nothing,), 1.0),), background, {"seed": 7}, ("a word",), path)
+
+
+def test_the_json_holds_every_number_and_null_for_none(tmp_path):
+    report = hand_report(tmp_path / "new" / "report.json")
+    write_json(report)
+    read = json.loads(report.json_path.read_text())
+    assert read["seed"] == 7 and read["notes"] == ["a word"]
+    (group,) = read["results"]
+    assert group["scores"][MODEL] == group["per_scene"][0]["scores"][MODEL] == {PSNR: 20, FOREGROUND: 15}
+    assert group["silhouette_iou"] is None
+    assert list(report.json_path.parent.iterdir()) == [report.json_path]
+
+
+def test_the_oracle_is_called_one(tmp_path):
+    text = format_report(hand_report(tmp_path / "a.json"))
+    assert "oracle: mean of the targets" in text and "shown to no model" in text
+    assert "ntrained" not in text
+
+
+def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
+    text = format_report(hand_report(tmp_path / "a.json", background=(0.0, 0.5, 1.0)))
+    assert "all background (0, 0.5, 1)" in text and "white" not in text
+    for words in ("per picture", "mean over scenes", "true alpha is above 0", "another view's pose", "Note: a word"):
+        assert words in text
+    assert "all white" in format_report(hand_report(tmp_path / "a.json"))

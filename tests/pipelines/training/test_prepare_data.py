@@ -1,0 +1,45 @@
+"""What a checkpoint learns about its data from the shards' own description."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.pipelines.toy_shards import Toy, make_toy
+
+from enr.pipelines.data import ViewSet
+from enr.pipelines.training.prepare import camera_of, describe_data
+from enr.shards import write_shard
+
+CUBE = float(np.sqrt(3) / 2)
+
+
+def view_set(folder: Path, *configs: dict) -> ViewSet:
+    for number, config in enumerate(configs):
+        shard = make_toy(Toy(group="rot", prefix=f"box{number}", splits=("train", "val")))
+        write_shard(folder / f"{number}.h5", replace(shard, meta=replace(shard.meta, config=config)))
+    return ViewSet.open([folder])
+
+
+@pytest.mark.parametrize(
+    ("config", "reach"),
+    [
+        ({}, 0.5),
+        ({"render": {"normalise": "diagonal"}}, 0.5),
+        ({"render": {"normalise": "longest"}}, CUBE),
+        ({"converted": {"from": "apple"}}, CUBE),
+        ({"converted": {"from": "uva"}}, 0.5),
+    ],
+)
+def test_the_depth_range_holds_objects_of_either_normalisation(tmp_path, config, reach):
+    camera = camera_of(view_set(tmp_path, config))
+    assert (camera["near"], camera["far"]) == pytest.approx((2 - reach, 2 + reach))
+
+
+def test_how_the_pictures_were_made_is_told_once_and_without_the_meshes(tmp_path):
+    one = {"render": {"normalise": "longest"}, "poses": {"group": "rot"}}
+    other = {"converted": {"from": "uva"}}
+    told = describe_data(view_set(tmp_path, {**one, "meshes": ["a"]}, {**one, "meshes": ["b"]}, other))
+    assert told["made_with"] == [one, other]

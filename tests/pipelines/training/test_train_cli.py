@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+from click.testing import CliRunner
+from tests.pipelines.toy_shards import Toy, make_toy, write_toy
+
+from enr.pipelines.cli import main
+from enr.pipelines.training.checkpoints import load_state
+from enr.pipelines.training.runs import latest_run
+from enr.shards import Shard, write_shard
+
+MAIN = "from enr.pipelines.cli import main; main()"
+QUICK = [
+    part
+    for value in ("batch_size=2", "validation_pictures=4", "frames=2", "frame_scenes=2", "validations=1", "threads=1")
+    for part in ("--set", value)
+]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working folder with `shards/`."""
+    monkeypatch.chdir(tmp_path)
+    write_toy(Path("shards/rot-00000-of-00001.h5"), Toy(group="rot"))
+    return tmp_path
+
+
+def enr(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def refused(*arguments, words=()):
+    result = enr("train", *arguments)
+    assert result.exit_code == 2, result.output
+    (line,) = [text for text in result.output.splitlines() if text.startswith("Error:")]
+    assert all(word in line for word in words), line
+    assert not Path("runs").exists()
+
+
+def test_it_trains_and_names_the_run(here):
+    result = enr("train", "shards/rot-00000-of-00001.h5", "--preset", "smoke", "--set", "steps=2", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert str(latest_run()) in result.output
+
+
+def test_without_arguments_it_takes_the_shards_folder_and_chooses_a_preset(here):
+    result = enr("train", "--set", "steps=2", *QUICK, "--set", "device=cpu")
+    assert result.exit_code == 0, result.output
+    assert "Preset small-64, adapted to 16x16 px" in result.output
+
+
+def write_single_val(path, splits, group="rototrans"):
+    """A shard whose last scene has lost all views but its first."""
+    toy = Toy(splits=splits, group=group)
+    shard, kept = make_toy(toy), (len(splits) - 1) * toy.views + 1
+    views = {name: rows[:kept] for name, rows in shard.views.items()}
+    write_shard(path, Shard(shard.meta, shard.images[:kept], views, shard.scenes), compression="none")
+
+
+def test_held_out_scenes_of_a_single_view_are_left_out_with_a_word(here):
+    write_single_val(Path("mixed.h5"), ("train", "val", "val"))
+    result = enr("train", "mixed.h5", "--preset", "smoke", "--set", "steps=1", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "1 scene held out for validation has a single view" in result.output
+
+
+def test_bad_input_ends_in_one_sentence_and_leaves_nothing(here):
+    write_toy(Path("single.h5"), Toy(views=1))
+    write_toy(Path("large.h5"), Toy(size_px=24))
+    write_single_val(Path("single-val.h5"), ("train", "train", "val"))
+    write_toy(Path("untrained.h5"), Toy(splits=("val", "test")))
+    write_toy(Path("newer.h5"), Toy())
+    with h5py.File("newer.h5", "a") as file:
+        file.attrs["schema_version"] = 99
+    content = Path("single.h5").read_bytes()
+    Path("cut.h5").write_bytes(content[: len(content) // 2])
+    Path("text.h5").write_text("hello")
+    good = "shards/rot-00000-of-00001.h5"
+    refused("text.h5", words=["text.h5", "HDF5"])
+    refused("cut.h5", words=["cut.h5", "truncated"])
+    refused("missing.h5", words=["missing.h5"])
+    refused(good, "large.h5", words=["resolution", "16x16", "24x24"])
+    refused(good, "newer.h5", words=["schema 99"])
+    refused("single.h5", words=["single view", "--views 2"])
+    refused("single-val.h5", words=["single view", "val"])
+    refused(good, "--name", "a/b", words=["a/b", "slash"])
+    refused(good, "--runs", "text.h5", words=["text.h5", "--runs"])
+    refused(good, "--runs", "text.h5/deeper", words=["text.h5", "--runs"])
+    refused("--resume", "--runs", "text.h5", words=["text.h5", "--runs"])
+    refused("untrained.h5", words=["no scene", "train"])
+    refused(good, "--set", "leaning_rate=1", words=["did you mean learning_rate?"])
+    refused(good, "--set", "batch_size=x", words=["batch_size"])
+    refused(good, "--set", "batch_size=1000000000", words=["batch_size=1000000000", "GiB of memory are free"])
+    refused(good, "--set", "seed=99999999999999999999", words=["seed", "2**63"])
+    for shape in ("64", "[3,16]", "[3,x,16]"):
+        refused(good, "--preset", "chairs-64", "--set", f"image_shape={shape}", words=["image_shape", "[3,64,64]"])
+    refused(good, "--preset", "smoke", "--set", "image_shape=[3,64,64]", words=["image_shape=[3,16,16]", "shards"])
+    refused(good, "--preset", "chairs-128", words=["128x128", "16x16"])
+    refused(good, "--preset", "smal-64", words=["did you mean small-64?"])
+    refused("--resume", words=["No earlier run"])
+    refused("--resume", "shards", words=["not a run"])
+    refused("--resume", good, words=["not a run"])
+
+
+def test_without_shards_it_says_what_to_give(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused(words=["enr datagen"])
+
+
+def test_a_failed_resume_leaves_the_run_as_it_was(here):
+    assert enr("train", "--preset", "smoke", "--set", "steps=2", *QUICK).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}
+    result = enr("train", "--resume", "--set", "learning_rate=3")
+    assert result.exit_code == 2
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_goes_on(here, number):
+    command = [sys.executable, "-c", MAIN, "train", "--preset", "smoke", "--set", "steps=5000", *QUICK]
+    process = subprocess.Popen(
+        [*command, "--set", "log_every=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
+    )
+    _wait_for_step(process, 3)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "Traceback" not in output
+    assert "Stopped and saved" in output
+    run = latest_run()
+    step = load_state(run / "checkpoints" / "last")["step"]
+    assert (run / "progress.gif").is_file()
+    result = enr("train", "--resume", "--set", f"steps={step + 2}")
+    assert result.exit_code == 0, result.output
+    assert load_state(run / "checkpoints" / "last")["step"] == step + 2
+
+
+def _wait_for_step(process, step):
+    """Until the run's metrics tell of `step`."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(path.read_text().count("\n") >= step for path in Path("runs").glob("*/metrics.jsonl")):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step} in a minute")
