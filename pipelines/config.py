@@ -30,8 +30,8 @@ class TrainConfig:
     """How a renderer is trained. Numbers that a run needs to be made again; nothing about its data or its model.
 
     Attributes:
-        steps: training ends after so many steps...
-        max_minutes: ...or after so many minutes of training, whichever comes first (None: no limit).
+        steps: training ends after so many steps (None: by minutes alone)...
+        max_minutes: ...or after so many minutes of training, whichever comes first (None: by steps alone).
         clock: what minutes are: `wall`, or `process`, the processor time of this process, which compares models fairly
             on a busy machine (CPU alone, the same number of threads).
         batch_size: scenes a step.
@@ -59,7 +59,7 @@ class TrainConfig:
         log_every: steps between two lines of measurements.
     """
 
-    steps: int = 100_000
+    steps: int | None = 100_000
     max_minutes: float | None = None
     clock: Clock = "wall"
     batch_size: int = 16
@@ -84,8 +84,11 @@ class TrainConfig:
     log_every: int = 20
 
     def __post_init__(self) -> None:
+        if self.steps is None and self.max_minutes is None:
+            raise EnrError("train.steps is null and no minutes are given; give --max-minutes M, or a number of steps.")
+        if self.steps is not None:
+            _check_bound("steps", self.steps, self.steps >= 1, "at least 1")
         for name in (
-            "steps",
             "batch_size",
             "targets",
             "sources",

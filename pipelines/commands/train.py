@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from enr.errors import EnrError
+from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.pipelines.training.session import Outcome
@@ -92,6 +93,6 @@ def _default_shards(run: Path | None) -> tuple[Path, ...]:
 def _say_outcome(outcome: Outcome) -> None:
     folder = outcome.run.folder
     if outcome.is_finished:
-        click.echo(f"Trained for {outcome.step} steps ({outcome.images_per_s:.0f} images/s): {folder}")
+        click.echo(f"Trained for {count_of(outcome.step, 'step')} ({outcome.images_per_s:.0f} images/s): {folder}")
     else:
         click.echo(f"Stopped and saved at step {outcome.step}; go on with `enr train --resume {folder}`.")

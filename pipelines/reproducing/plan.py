@@ -19,8 +19,6 @@ from enr.pipelines.reproducing.step import Step, as_arguments, settings_of
 from enr.words import count_of
 
 SHAPES_SEED = 0
-ENDLESS_STEPS = 100_000_000
-"""Steps of a training that minutes end."""
 SECONDS_A_PICTURE, SECONDS_A_PATH = 2.8e-3, 1.0e-7
 """Of one Blender worker on one core of 2.5 GHz; meshes of 1,000 triangles."""
 SIZE_SAMPLE_CAMERA = {"radius": 2.0, "near": 1.0, "far": 3.0}
@@ -143,8 +141,6 @@ def describe_plan(plan: Plan) -> str:
     if plan.shapes:
         lines.append(shapes_line(plan))
     lines += [step.line for step in plan.steps]
-    if any(f"steps={ENDLESS_STEPS}" in step.arguments for step in plan.steps):
-        lines += ["", f"steps={ENDLESS_STEPS} is never reached: --max-minutes ends these trainings."]
     return "\n".join([*lines, "", _time_words(plan)])
 
 
@@ -262,7 +258,7 @@ def _train_step(plan: Plan, trained: Trained) -> Step:
 def _assignments(plan: Plan, variant: Variant, seed: int) -> list[str]:
     wanted = {**plan.experiment.set, **variant.set, "seed": seed}
     if plan.experiment.minutes is not None:
-        wanted.setdefault("steps", ENDLESS_STEPS)
+        wanted.setdefault("steps", None)  # the preset's would end a quick machine's training early
     return [f"{key}={_value(value)}" for key, value in wanted.items()]
 
 
@@ -278,12 +274,17 @@ def _check_training(plan: Plan, variant: Variant, step: Step) -> None:
         EnrError: it does not fit.
     """
     asked = settings_of(step)
+    minutes = [] if asked.max_minutes is None else [f"max_minutes={asked.max_minutes}"]
     for name in variant.sets:
         if plan.experiment.sets[name].convert:
             continue
         render = settings_of(_datagen_step(plan, name)).render
         camera = {"focal_px": render.focal_px, **SIZE_SAMPLE_CAMERA}
-        resolve(override(read_preset(asked.preset), asked.assignments), camera, (render.height_px, render.width_px))
+        resolve(
+            override(read_preset(asked.preset), [*asked.assignments, *minutes]),
+            camera,
+            (render.height_px, render.width_px),
+        )
 
 
 def _eval_steps(plan: Plan) -> list[Step]:

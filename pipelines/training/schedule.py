@@ -29,7 +29,7 @@ class Moment:
 
 def progress(config: TrainConfig, moment: Moment) -> float:
     """How much of the training is done, from 0 to 1, by the limit that is nearest."""
-    share = moment.step / config.steps
+    share = 0.0 if config.steps is None else moment.step / config.steps
     if config.max_minutes is not None:
         share = max(share, moment.elapsed_s / (60 * config.max_minutes))
     return min(share, 1.0)

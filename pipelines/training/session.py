@@ -149,7 +149,7 @@ class Session:
 
     def _warn_of_few_steps(self) -> None:
         steps, minutes = self._trainer.step, self._config.max_minutes
-        if minutes is not None and steps < min(FEW_STEPS, self._config.steps) and self._progress() >= 1:
+        if minutes is not None and steps < min(FEW_STEPS, self._config.steps or FEW_STEPS) and self._progress() >= 1:
             self._say(
                 f"Warning: only {count_of(steps, 'step')} fitted into {minutes:g} minutes (--max-minutes); the "
                 "weights are nearly untrained."

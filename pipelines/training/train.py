@@ -29,8 +29,6 @@ from enr.pipelines.training.session import Outcome, Session, SessionParts
 from enr.pipelines.training.trainer import Trainer
 from enr.words import count_of
 
-NEVER_REACHED = 100_000_000
-"""Steps that stand for no limit, beside one of minutes."""
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
 """What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
 
@@ -145,7 +143,8 @@ def _resume(settings: TrainSettings, say: Say) -> SessionParts:
     config = _extended(Config.from_dict(run.config), settings, state["elapsed_s"])
     view_set = ViewSet.open(settings.shards or run.shards)
     _check_same_data(run, view_set)
-    if state["step"] >= config.train.steps or _is_over(config, state["elapsed_s"]):
+    is_last = config.train.steps is not None and state["step"] >= config.train.steps
+    if is_last or _is_over(config, state["elapsed_s"]):
         raise EnrError(f"{run.folder} is finished; go on with --max-minutes M, or with --set steps=N of more steps.")
     trainer = _build(config, view_set, load_model(run.last))
     _restore(trainer, state, run)
@@ -207,13 +206,14 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     views = sum(scene.count for scene in train_scenes)
     device = describe(choose_device(config.train.device), config.train.precision)
-    limits = count_of(config.train.steps, "step")
+    limits = []
+    if config.train.steps is not None:
+        limits.append(count_of(config.train.steps, "step"))
     if config.train.max_minutes is not None:
-        minutes = f"{_in_words(config.train.max_minutes)} (--max-minutes)"
-        limits = minutes if config.train.steps >= NEVER_REACHED else f"{limits} or {minutes}"
+        limits.append(f"{_in_words(config.train.max_minutes)} (--max-minutes)")
     seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(views, 'view')}, {groups})"
     say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
-    say(f"It ends after {limits}; Ctrl-C saves and ends it earlier.")
+    say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
     single = sum(scene.count < 2 for scene in val_scenes)
     if single:
         say(

@@ -122,6 +122,12 @@ def test_a_value_that_does_not_fit_is_refused_in_one_sentence(assignment):
     assert assignment.split("=")[0] in str(caught.value)
 
 
+def test_a_training_has_some_end():
+    assert config_of("small-64", "steps=null").train.max_minutes
+    with pytest.raises(EnrError, match="--max-minutes M, or a number of steps"):
+        config_of("small-64", "steps=null", "max_minutes=null")
+
+
 def test_a_negative_loss_weight_is_refused():
     with pytest.raises(EnrError, match=r"loss.cycle is -1; .* must not be negative"):
         config_of("small-64", "loss.cycle=-1")
