@@ -34,7 +34,8 @@ TORCH_PROBE = """
 import json, torch
 cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 mps = ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
-cpu = [f"CPU ({torch.get_num_threads()} threads)"]
+threads = torch.get_num_threads()
+cpu = [f"CPU ({threads} thread{'s' * (threads != 1)})"]
 print(json.dumps({"version": torch.__version__, "devices": cuda + mps + cpu}))
 """
 

@@ -12,6 +12,8 @@ import click
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from enr.pipelines.reproducing.plan import ReproduceSettings
 
 INTERRUPTED = 130
@@ -96,9 +98,17 @@ def settings_of(options: dict[str, Any]) -> ReproduceSettings:
 def _do(settings: ReproduceSettings) -> None:
     from enr.pipelines.reproducing.reproduce import reproduce
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
+    stops: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # Python drops what is raised while it collects garbage: then the wish is heard before the next step.
+        stops.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # a cluster's notice ends as cleanly as Ctrl-C
+        signal.signal(number, stop)
     try:
-        result = reproduce(settings, say=click.echo)
+        result = reproduce(settings, say=click.echo, should_stop=lambda: bool(stops))
     except KeyboardInterrupt:
         click.echo(STOPPED, err=True)
         sys.exit(INTERRUPTED)

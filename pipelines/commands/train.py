@@ -53,7 +53,7 @@ SHARDS = Path("shards")
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(**options: Any) -> None:
-    """Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them).
+    """Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them; default: the folder shards).
 
     Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
     ends; go on with --resume. Validation is on scenes that are not trained on.

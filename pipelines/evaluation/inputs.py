@@ -173,9 +173,11 @@ def choose_groups(settings: EvalSettings, view_set: ViewSet, learned: Sequence[G
         if group not in view_set.groups:
             raise EnrError(f"The shards hold {', '.join(view_set.groups)} and no {group}; give shards of that group.")
         if group not in learned and not settings.any_group:
+            here = [name for name in learned if name in view_set.groups]
+            choice = f"choose --groups {' --groups '.join(here)}" if here else "give shards of what it learned"
             raise EnrError(
-                f"The checkpoint learned {', '.join(learned)} and never saw {group}; choose --groups "
-                f"{' --groups '.join(learned)}, or give --any-group to measure it all the same."
+                f"The checkpoint learned {', '.join(learned)} and never saw {group}; {choice}, or give --any-group to "
+                "measure it all the same."
             )
     return tuple(dict.fromkeys(wanted))
 
@@ -255,7 +257,7 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
     if len(missing):
         raise EnrError(
             f"Scene {scene.scene_id} has no view {missing[0]} (its views are {numbers.min()} to {numbers.max()}); "
-            f"{_way_out(settings, int(missing[0]))}."
+            f"{_way_out(settings, int(missing[0]), len(numbers))}."
         )
     given = sources[[np.flatnonzero(numbers == number)[0] for number in wanted]]
     targets = views[~np.isin(views, given)]
@@ -267,10 +269,10 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
     return given, targets
 
 
-def _way_out(settings: EvalSettings, missing: int) -> str:
+def _way_out(settings: EvalSettings, missing: int, views: int) -> str:
     """What to ask for instead of a view that is missing: another first source, or fewer from there on."""
     if missing > settings.source_view:
-        return f"give --sources {missing - settings.source_view} at most"
+        return f"give --sources {min(missing - settings.source_view, views - 1)} at most"
     return "choose --source among them"
 
 

@@ -88,7 +88,7 @@ def draw_samples(samples: Sequence[Sample]) -> Image.Image:
 def column_heads(samples: Sequence[Sample]) -> list[str]:
     """Over each column what it holds: the view's number where it is the same for all scenes."""
     sources = len(samples[0].sources)
-    heads = ["source"] if sources == 1 else [f"source {number}" for number in range(1, sources + 1)]
+    heads = ["source", "2nd source"][:sources]
     if len({sample.views for sample in samples}) == 1:
         return heads + [f"view {number}" for number in samples[0].views]
     targets = max(len(sample.truths) for sample in samples)

@@ -231,13 +231,24 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
-    text = f"{title}\n\n{table}\n\n{verdict(group, background, is_model)}\n{extras}\n{format_unseen(group.unseen)}"
+    said = [verdict(group, background, is_model), *_worth_of_sources(group)]
+    text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen)])
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
 
 def _source_views(scene: SceneScores) -> str:
     first, last = scene.source_view, scene.source_view + scene.sources - 1
     return f"source view {first}" if first == last else f"source views {first} to {last}"
+
+
+def _worth_of_sources(group: GroupReport) -> list[str]:
+    """What the further source pictures gain over the first one, in a sentence; nothing where there is one."""
+    alone = group.scores.get(FEWER_SOURCES[1])
+    if alone is None:
+        return []
+    gain = round(group.scores[MODEL][PSNR] - alone[PSNR], 2) + 0.0
+    worth = f"gains {gain:.2f} dB over" if gain >= 0 else f"loses {-gain:.2f} dB to"
+    return [f"Given {group.scenes[0].sources} sources it {worth} the first one alone."]
 
 
 def verdict(group: GroupReport, background: Sequence[float], is_model: bool = True) -> str:

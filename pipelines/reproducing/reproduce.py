@@ -63,12 +63,15 @@ class Reproduced:
     is_finished: bool
 
 
-def reproduce(settings: ReproduceSettings, say: Say = print) -> Reproduced:
+def reproduce(
+    settings: ReproduceSettings, say: Say = print, should_stop: Callable[[], bool] = lambda: False
+) -> Reproduced:
     """Do an experiment, or go on with it.
 
     Args:
         settings: what is asked for.
         say: takes the lines for the user.
+        should_stop: asked before each step whether to end there.
 
     Raises:
         EnrError: the experiment, the meshes or the folder do not fit; or what the commands say. What is finished stays.
@@ -83,14 +86,14 @@ def reproduce(settings: ReproduceSettings, say: Say = print) -> Reproduced:
     with closing(lock):
         try:
             keep_record(plan)
-            return _work(plan, say)
+            return _work(plan, say, should_stop)
         except OSError as error:
             raise EnrError(
                 f"{plan.folder} could not be written ({error}); free space or mend it, and the same command goes on."
             ) from error
 
 
-def _work(plan: Plan, say: Say) -> Reproduced:
+def _work(plan: Plan, say: Say, should_stop: Callable[[], bool]) -> Reproduced:
     for note in plan.notes:
         say(f"Note: {note}")
     if plan.shapes:
@@ -98,6 +101,8 @@ def _work(plan: Plan, say: Say) -> Reproduced:
         write_shapes(plan.meshes[0], plan.shapes, SHAPES_SEED, plan.experiment.shapes.kinds)
     table = write_table(plan)
     for number, step in enumerate(plan.steps, start=1):
+        if should_stop():
+            return Reproduced(table, is_finished=False)
         say(f"[{number}/{len(plan.steps)}] {step.line}")
         if not _DO[step.command](plan, step, lambda line: say(f"    {line}")):
             return Reproduced(table, is_finished=False)

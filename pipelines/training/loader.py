@@ -13,6 +13,7 @@ from enr.errors import EnrError
 from enr.pipelines.data import Indices, Scene, ViewSet
 from enr.pipelines.images import Images
 from enr.shards import Split
+from enr.words import count_of
 
 MIN_VIEWS = 2
 """A source and a target."""
@@ -171,7 +172,7 @@ def check_pairs(scenes: Sequence[Scene], split: Split, views_per_scene: int = MI
             "make the shards with `enr datagen --views 2` or more."
         )
     raise EnrError(
-        f"{where} has {poor.count} views, but {views_per_scene - sources} targets from {sources} "
-        f"{'source' if sources == 1 else 'sources'} need {views_per_scene}; "
+        f"{where} has {poor.count} views, but {count_of(views_per_scene - sources, 'target')} from "
+        f"{count_of(sources, 'source')} need {views_per_scene}; "
         f"lower `targets`{' or `sources`' * (sources > 1)}, or make the shards with more `--views`."
     )

@@ -17,6 +17,7 @@ from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data import ViewSet
 from enr.pipelines.training.checkpoints import save_checkpoint
+from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Journal
 from enr.pipelines.training.runs import Run
 from enr.pipelines.training.schedule import EARLY_POWER, Moment, Ticker, learning_rate, progress
@@ -149,6 +150,8 @@ class Session:
 
     def _warn_of_few_steps(self) -> None:
         steps, minutes = self._trainer.step, self._config.max_minutes
+        if RECORD in self._parts.metadata:
+            return  # trained before
         if minutes is not None and steps < min(FEW_STEPS, self._config.steps or FEW_STEPS) and self._progress() >= 1:
             self._say(
                 f"Warning: only {count_of(steps, 'step')} fitted into {minutes:g} minutes (--max-minutes); the "

@@ -210,7 +210,7 @@ def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
     if config.train.steps is not None:
         limits.append(count_of(config.train.steps, "step"))
     if config.train.max_minutes is not None:
-        limits.append(f"{_in_words(config.train.max_minutes)} (--max-minutes)")
+        limits.append(f"{_in_words(config.train.max_minutes)} (max_minutes)")
     seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(views, 'view')}, {groups})"
     say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
     say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")

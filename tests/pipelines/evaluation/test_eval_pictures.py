@@ -37,7 +37,7 @@ def sample_of(scene_id: str, views: range, sources: int):
 
 def test_columns_are_headed_by_the_views_numbers_where_all_scenes_share_them():
     alike = [sample_of(name, range(2, 6), 2) for name in "ab"]
-    assert column_heads(alike) == ["source 1", "source 2", "view 2", "view 3", "view 4", "view 5"]
+    assert column_heads(alike) == ["source", "2nd source", "view 2", "view 3", "view 4", "view 5"]
     other = [sample_of("a", range(1, 4), 1), sample_of("b", range(2, 5), 1)]
     assert column_heads(other) == ["source", "target 1", "target 2", "target 3"]
     many = sample_of("a", range(1, 251), 1)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET
 from enr.pipelines.evaluation.report import (
+    FEWER_SOURCES,
     FOREGROUND,
     MODEL,
     PSNR,
@@ -21,6 +22,7 @@ from enr.pipelines.evaluation.report import (
     GroupReport,
     Report,
     SceneScores,
+    _format_group,
     format_report,
     mean,
     verdict,
@@ -43,6 +45,14 @@ def test_a_group_is_the_mean_of_its_scenes_however_many_views_they_have():
     assert group.scores[MODEL][PSNR] == 25
     assert group.pose_gap_db == 9.5
     assert group.lead_db == 15, "above the better of the floors that see no target"
+
+
+@pytest.mark.parametrize(("alone", "said"), [(19.25, "gains 0.75 dB over"), (20.5, "loses 0.50 dB to")])
+def test_the_worth_of_a_second_source_is_said(alone, said):
+    scene = scored(20, 15)
+    scores = {**scene.scores, FEWER_SOURCES[1]: {PSNR: alone, FOREGROUND: alone - 5}}
+    group = GroupReport("rot", "test", (replace(scene, sources=2, scores=scores),), 0.0)
+    assert f"Given 2 sources it {said} the first one alone." in _format_group(group, WHITE, True)
 
 
 def test_numbers_that_do_not_exist_are_left_out_of_a_mean():

@@ -127,6 +127,13 @@ def test_a_second_time_trains_and_measures_nothing(done, monkeypatch):
     assert again == result and result.table.read_bytes() == before
 
 
+def test_a_wish_to_stop_is_heard_before_the_next_step(tmp_path, monkeypatch):
+    calls = use(monkeypatch)
+    result = reproduce(settings_in(tmp_path), lambda _: None, should_stop=lambda: len(calls) == 2)
+    assert calls == ["generate", "train"]
+    assert not result.is_finished
+
+
 @pytest.mark.parametrize("change", [{"minutes": 9.0}, {"meshes": True}, {"assignments": ("learning_rate=1e-5",)}])
 def test_what_another_command_began_is_refused_before_the_first_step(done, monkeypatch, tmp_path, change):
     settings, _, _, _ = done

@@ -199,7 +199,7 @@ def test_with_a_single_target_the_model_is_told_the_pose_of_the_first_source(vie
 
 def test_more_sources_than_there_are_views_are_refused(view_set):
     scene = view_set.scenes("test")[0]
-    with pytest.raises(EnrError, match=r"has no view 6 .its views are 0 to 5.; give --sources 6 at most"):
+    with pytest.raises(EnrError, match=r"has no view 6 .its views are 0 to 5.; give --sources 5 at most"):
         split_views(EvalSettings(sources=7), view_set, scene)
     with pytest.raises(EnrError, match=r"has no view 8 .*; choose --source among them"):
         split_views(EvalSettings(source=8, sources=2), view_set, scene)
