@@ -88,7 +88,17 @@ def format_equivariance(summary: dict[str, Any]) -> str:
         if len(bins) > 1:
             rows += [_row(f"{name} {_range(one, unit)}", one) for one in bins]
     table = tabulate(rows, headers=HEADERS, disable_numparse=True, colalign=("left", *["right"] * (len(HEADERS) - 1)))
-    return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{_algebra(summary['all'])}"
+    return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{_verdict(summary['all'])}\n{_algebra(summary['all'])}"
+
+
+def _verdict(means: dict[str, Any]) -> str:
+    """What the row of all pairs says, in a sentence."""
+    features, pictures = means[FEATURES_OTHER] - means[FEATURES], means[PICTURE] - means[PICTURE_OTHER]
+    agree = "agree" if features > 0 and pictures > 0 else "do NOT agree"
+    return (
+        f"Two pictures' scenes {agree} better in each other's pose than in another one: features by {features:+.2f}, "
+        f"pictures by {pictures:+.2f} dB."
+    )
 
 
 def _range(one: dict[str, Any], unit: str) -> str:

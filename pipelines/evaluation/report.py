@@ -45,6 +45,8 @@ FOREGROUND = "psnr_foreground_db"
 SSIM = "ssim"
 FORMAT = "enr-eval"
 FORMAT_VERSION = 1
+MIN_CORRELATED = 3
+"""Fewer scenes have no correlation of colours."""
 POSE_IGNORED_DB = 0.5
 """A model that loses less than this with another view's pose hardly uses the pose."""
 
@@ -141,7 +143,7 @@ class GroupReport:
         """Correlation over the scenes of predicted with true mean chroma, mean of its two components."""
         chroma = np.array([scene.chroma for scene in self.scenes]).reshape(-1, 2, 2)
         chroma = chroma[np.isfinite(chroma).all(axis=(1, 2))]
-        if len(chroma) < 3 or np.ptp(chroma, axis=0).min() == 0:
+        if len(chroma) < MIN_CORRELATED or np.ptp(chroma, axis=0).min() == 0:
             return math.nan
         return float(np.mean([np.corrcoef(chroma[:, 0, part], chroma[:, 1, part])[0, 1] for part in range(2)]))
 
@@ -230,7 +232,8 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
         disable_numparse=True,
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
-    extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {_number(group.chroma_correlation)}"
+    chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
+    extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
     said = [verdict(group, background, is_model), *_worth_of_sources(group)]
     text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen)])
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"

@@ -220,5 +220,9 @@ def test_the_table_has_a_row_for_each_bin_and_none_for_a_single_one():
     text = format_equivariance(summarise(measures))
     assert "turn 0° up to 15°" in text and "turn 60° up to 90°" in text and "shift" not in text
     assert "T(b) T(a) z beside T(ba) z 0.500" in text
+    assert "scenes do NOT agree better" in text, "another pose does as well"
+    better = measures | {FEATURES_OTHER: np.ones(2), PICTURE: np.full(2, 2.0)}
+    assert "scenes agree better in each other's pose" in (said := format_equivariance(summarise(better)))
+    assert "features by +0.50, pictures by +1.50 dB" in said
     open_end = format_equivariance(summarise(measures | {DISTANCE: np.array([0.0, 3.0])}))
     assert "shift 1 or more" in open_end
