@@ -37,13 +37,9 @@ class SceneParts:
     @classmethod
     def split(cls, scene: Tensor, config: RendererConfig) -> SceneParts:
         """The parts of a scene made by a renderer of that config, with or without its detail level."""
-        sizes = [
-            config.feature_channels,
-            0,
-            COLOUR_CHANNELS * config.carry_colour,
-            VISIBILITY_CHANNELS * config.has_visibility,
-        ]
-        sizes[1] = scene.shape[1] - sum(sizes)
+        learned = config.feature_channels
+        carried = (COLOUR_CHANNELS * config.carry_colour, VISIBILITY_CHANNELS * config.has_visibility)
+        sizes = (learned, scene.shape[1] - learned - sum(carried), *carried)
         features, packed, colour, visibility = scene.split(sizes, dim=1)
         return cls(
             features=features,

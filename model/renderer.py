@@ -27,8 +27,9 @@ HEAD_SCALE = 0.1
 class Renderer(nn.Module):
     """The paper's renderer (Dupont et al. 2020), with either warp, or conditioned on the pose instead.
 
-    A scene is one tensor (b, *config.scene_shape): learned channels, then the source's colours (3, if
-    `carry_colour`), then visibility (1, if the warp is `frustum`). All pictures are (b, 3, height, width) in [0, 1].
+    A scene is one tensor (b, *config.scene_shape): learned channels, then the packed detail level (if `detail_stride`),
+    the source's colours (3, if `carry_colour`), and visibility (1, if the warp is `frustum`).
+    All pictures are (b, 3, height, width) in [0, 1].
 
     Args:
         config: what it is made of; weights start random (torch's global generator).
@@ -282,7 +283,7 @@ class Renderer(nn.Module):
     def forward(self, images: Tensor, target_from_source: Tensor) -> Tensor:
         """Predict each picture's scene from a moved camera.
 
-        The same as `inverse_render`, `transform` and `render` in turn, a tenth quicker: the scene's parts stay apart.
+        The same as `inverse_render`, `transform` and `render` in turn, but quicker: the scene's parts stay apart.
 
         Args:
             images: (b, 3, height, width) in [0, 1].

@@ -144,9 +144,9 @@ class Trainer:
             encoded = self.model.inverse_render(images)
             moved = self.model.fuse(encoded[torch.from_numpy(batch.sources).to(self.device)], motion)
             predicted = self.model.render(moved)
-        if self._config.loss.scene:
-            there = encoded[torch.from_numpy(batch.target).to(self.device)]
-            losses["scene"] = scene_loss(moved, there, self.model.config)
+            if self._config.loss.scene:
+                there = encoded[torch.from_numpy(batch.target).to(self.device)]
+                losses["scene"] = scene_loss(moved, there, self.model.config)
         if self._config.loss.cycle:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses

@@ -8,6 +8,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
 
 from enr.camera import intrinsics, project
 from enr.errors import EnrError
@@ -20,20 +21,7 @@ GREY = (0.25, 0.5, 0.75)
 
 
 def config(focal_px: float = 20.0, background: tuple[float, float, float] = GREY) -> RendererConfig:
-    return RendererConfig(
-        image_shape=(3, SIZE, SIZE),
-        channels_2d=(8, 8),
-        strides_2d=(1, 2),
-        channels_3d=(),
-        strides_3d=(),
-        num_channels_inv_projection=(16,),
-        num_channels_projection=(8,),
-        depth_cells=4,
-        focal_px=focal_px,
-        near=1.0,
-        far=3.0,
-        background=background,
-    )
+    return tiny_config(SIZE, focal_px=focal_px, background=background)
 
 
 def saved(path: Path, pixels: np.ndarray) -> Path:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import load_model, save_model
-from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.cli import main
 from enr.pipelines.evaluation.inputs import EvalSettings, find_origin
@@ -26,20 +26,7 @@ SIZE_PX = 16
 def save_tiny(folder: Path, groups: list[str], size_px: int = SIZE_PX) -> None:
     """A checkpoint of a random renderer."""
     torch.manual_seed(0)
-    config = RendererConfig(
-        image_shape=(3, size_px, size_px),
-        channels_2d=(8,),
-        strides_2d=(2,),
-        channels_3d=(),
-        strides_3d=(),
-        num_channels_inv_projection=(16,),
-        num_channels_projection=(8,),
-        depth_cells=4,
-        focal_px=size_px * 50 / 36,
-        near=1.0,
-        far=3.0,
-    )
-    save_model(folder, Renderer(config), {"group": groups})
+    save_model(folder, Renderer(tiny_config(size_px)), {"group": groups})
 
 
 @pytest.fixture(scope="module")

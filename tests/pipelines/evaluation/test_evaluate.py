@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
-from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.data import Scene, ViewSet
 from enr.pipelines.evaluation.evaluate import (
@@ -76,20 +76,7 @@ class Blank:
 def tiny_renderer(size_px: int = 16) -> Renderer:
     """A random renderer of the toy's lens."""
     torch.manual_seed(0)
-    config = RendererConfig(
-        image_shape=(3, size_px, size_px),
-        channels_2d=(8, 8),
-        strides_2d=(1, 2),
-        channels_3d=(),
-        strides_3d=(),
-        num_channels_inv_projection=(16,),
-        num_channels_projection=(8,),
-        depth_cells=4,
-        focal_px=size_px * 50 / 36,
-        near=1.0,
-        far=3.0,
-        carry_colour=True,
-    )
+    config = tiny_config(size_px, channels_2d=(8, 8), strides_2d=(1, 2), carry_colour=True)
     return Renderer(config).eval()
 
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import save_model
-from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.cli import main
 from enr.pipelines.data import ViewSet, composite
@@ -75,20 +75,7 @@ def test_true_pictures_are_perfect_predictions(there, with_alpha):
 
 def test_a_models_own_pictures_score_as_the_model_does(there):
     torch.manual_seed(0)
-    config = RendererConfig(
-        image_shape=(3, SIZE, SIZE),
-        channels_2d=(8,),
-        strides_2d=(2,),
-        channels_3d=(),
-        strides_3d=(),
-        num_channels_inv_projection=(16,),
-        num_channels_projection=(8,),
-        depth_cells=4,
-        focal_px=SIZE * 50 / 36,
-        near=1.0,
-        far=3.0,
-        carry_colour=True,
-    )
+    config = tiny_config(SIZE, carry_colour=True)
     model = Renderer(config).eval()
     save_model(there / "model", model, {"groups": ["rototrans"]})
     view_set = ViewSet.open([there / "toy.h5"])
