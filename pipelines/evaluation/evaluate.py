@@ -80,6 +80,7 @@ class ScenePictures:
         targets: (n, 3, height, width) in [0, 1].
         alpha: (n, height, width) uint8 how much of each pixel of the targets is the object.
         target_from_sources: (n, s, 4, 4) float64 motions from each source's camera.
+        distances: (s,) depth of the object's centre in each source, in object units, where the model is told; or None.
     """
 
     scene: Scene
@@ -89,6 +90,7 @@ class ScenePictures:
     targets: torch.Tensor
     alpha: torch.Tensor
     target_from_sources: torch.Tensor
+    distances: torch.Tensor | None = None
 
     @property
     def source(self) -> torch.Tensor:
@@ -102,7 +104,9 @@ class ScenePictures:
 
     def from_first(self, number: int) -> ScenePictures:
         """The same with the first `number` sources alone: the targets are the same."""
-        return replace(self, sources=self.sources[:number], target_from_sources=self.target_from_sources[:, :number])
+        distances = None if self.distances is None else self.distances[:number]
+        motions = self.target_from_sources[:, :number]
+        return replace(self, sources=self.sources[:number], target_from_sources=motions, distances=distances)
 
 
 @dataclass(frozen=True)
@@ -265,6 +269,7 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
         targets=pictures[len(sources) :],
         alpha=foreground_alpha(view_set, bench.opaque, targets, rgba[len(sources) :, ..., 3]),
         target_from_sources=torch.from_numpy(motions),
+        distances=torch.from_numpy(view_set.distances(sources)) if bench.settings.known_distance else None,
     )
 
 
@@ -272,8 +277,13 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
 def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
     """The model's pictures (n, 3, height, width) of a scene's target views."""
     return bench.model.generate_from_sources(
-        pictures.sources, pictures.target_from_sources, batch_size=bench.settings.batch_size
+        pictures.sources, pictures.target_from_sources, bench.settings.batch_size, **_told(pictures)
     )
+
+
+def _told(pictures: ScenePictures) -> dict[str, Any]:
+    """What the model is told beside the pictures and their motions."""
+    return {} if pictures.distances is None else {"distance": pictures.distances}
 
 
 @torch.inference_mode()
@@ -319,7 +329,7 @@ def predict_swapped(bench: Bench, pictures: ScenePictures, predictions: torch.Te
     other = other_targets(bench, pictures)
     if other is None:
         to_first = invert_rigid(pictures.target_from_source)[:, None] @ pictures.target_from_sources
-        return bench.model.generate_from_sources(pictures.sources, to_first)
+        return bench.model.generate_from_sources(pictures.sources, to_first, **_told(pictures))
     return predictions[other]
 
 

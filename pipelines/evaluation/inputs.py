@@ -42,6 +42,7 @@ class EvalSettings:
         any_group: measure groups that the checkpoint never learned, too.
         source: the view that the model is given; 0, or the protocol's, if None.
         sources: how many views it is given: `source` and the following ones.
+        known_distance: whether the model is told the distance of the object in each source.
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
@@ -62,6 +63,7 @@ class EvalSettings:
     any_group: bool = False
     source: int | None = None
     sources: int = 1
+    known_distance: bool = False
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
     untrained: bool = False

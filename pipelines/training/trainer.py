@@ -18,6 +18,7 @@ from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data import composite
 from enr.pipelines.machine import autocast
+from enr.pipelines.training.centres import Places
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
 
 
@@ -60,6 +61,7 @@ class Trainer:
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
+        self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
 
     @property
@@ -83,9 +85,9 @@ class Trainer:
         batch = next(self._loader)
         images, motion, targets = self._to_device(batch)
         with autocast(self.device, self._config.precision):
-            predicted, consistency = self._predict(images, batch, motion)
+            predicted, further = self._predict(images, batch, motion)
         loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss, self._lpips)
-        for name, value in consistency.items():
+        for name, value in further.items():
             loss = loss + getattr(self._config.loss, name) * value
             parts[name] = value.detach()
         self._optimizer.zero_grad(set_to_none=True)
@@ -135,18 +137,22 @@ class Trainer:
     def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.
 
-        With it come the losses by name that compare the renderer with itself.
+        With it come the further losses by name: those that compare the renderer with itself, and that of the distance.
         """
         losses: dict[str, Tensor] = {}
+        distance = None if self._places is None else self._places.distances(batch).to(self.device)
         if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
-            predicted: Tensor = self.model(images, motion[:, 0])  # every view is one source, in its order
+            # Every view is one source, in its order.
+            predicted, sighting = self.model.predict(images, motion[:, 0], distance)
         else:
-            encoded = self.model.inverse_render(images)
+            encoded, sighting = self.model.look(images, distance)
             moved = self.model.fuse(encoded[torch.from_numpy(batch.sources).to(self.device)], motion)
             predicted = self.model.render(moved)
             if self._config.loss.scene:
                 there = encoded[torch.from_numpy(batch.target).to(self.device)]
                 losses["scene"] = scene_loss(moved, there, self.model.config)
+        if self._places is not None and sighting is not None and self._config.loss.distance:
+            losses["distance"] = self._places.loss(sighting, batch)
         if self._config.loss.cycle:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
