@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_from_source
+from enr.camera import check_rigid, orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
 from enr.model.conditioning import PoseConditioning
@@ -18,11 +18,11 @@ from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine
 from enr.model.fusion import fuse_scenes
 from enr.model.layers import Pointwise, ResNet
+from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
-from enr.model.scene import AnyScene, Scene, frustum_around, join_centres, move_points, ray_through
+from enr.model.scene import AnyScene, Scene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
-from enr.model.triangulation import Rays, check_agreement, triangulate
-from enr.model.warp import Cube, Frustum, frustum_warp, invert_rigid, resample_volume, rigid_warp, spherical_mask
+from enr.model.warp import Cube, Frustum, frustum_warp, resample_volume, rigid_warp, spherical_mask, turn_about
 
 HEAD_SCALE = 0.1
 """The linear head starts this much smaller than torch's default, so that a new model paints the background."""
@@ -117,18 +117,9 @@ class Renderer(nn.Module):
         sighting = None if self.sight is None else self.sight(images, coarse)
         centre = None
         if self.sight is not None and sighting is not None:
-            centre, uncertainty = self._place(sighting, distance, uncertainty)
+            centre, uncertainty = place(sighting, distance, uncertainty, self.config)
             coarse = self.sight.tell(coarse, centre, uncertainty)
         return replace(self._lift_map(images, coarse), centre=centre, uncertainty=uncertainty), sighting
-
-    def _place(self, sighting: Sighting, distance: Tensor | None, uncertainty: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The objects' centres (b, 3) and how unsure their distances (b,) are; no gradient passes."""
-        depth, unsure = sighting.distance.detach(), sighting.uncertainty.detach()
-        if distance is not None:
-            given = distance.to(depth)
-            told = torch.zeros_like(unsure) if uncertainty is None else uncertainty.to(unsure)
-            depth, unsure = given.where(given.isfinite(), depth), told.where(given.isfinite(), unsure)
-        return ray_through(sighting.pixel.detach(), self.config) * depth[:, None], unsure
 
     def _lift_map(self, images: Tensor, coarse: Tensor) -> SceneParts:
         lifted = self.inv_projection(coarse)
@@ -173,15 +164,13 @@ class Renderer(nn.Module):
 
     def _move_levels(self, parts: SceneParts, motion: Tensor, centre: Tensor | None) -> SceneParts:
         """Both levels of the scene, each resampled in its own resolution."""
-        source, target = self.frustum, self.frustum
-        if parts.centre is not None:
-            centre = move_points(parts.centre, motion) if centre is None else centre
-            source, target = (frustum_around(place, self.config) for place in (parts.centre, centre))
+        if parts.centre is not None and centre is None:
+            centre = move_points(parts.centre, motion)
+        source, target = frustums(parts.centre, centre, self.frustum, self.config)
         coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, source, target)
         moved = SceneParts.split(coarse, self.config)
         detail = None if parts.detail is None else frustum_warp(parts.detail, motion, source, target)
-        place = None if centre is None else centre.to(coarse)
-        return replace(moved, detail=detail, centre=place, uncertainty=parts.uncertainty)
+        return replace(moved, detail=detail, centre=centre, uncertainty=parts.uncertainty)
 
     def fuse(self, scenes: AnyScene, target_from_sources: Tensor) -> AnyScene:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
@@ -217,16 +206,14 @@ class Renderer(nn.Module):
         )
         if centre is None or not isinstance(scenes, Scene):
             return fused
-        return Scene(fused, centre.to(fused), scenes.uncertainty.amin(1))
+        return Scene(fused, centre, scenes.uncertainty.amin(1))
 
     def _moved_sight(self, scene: AnyScene, motion: Tensor, centre: Tensor | None = None) -> Tensor | None:
         """What each source's camera has a line of sight to (n, 1, d, h, w), in the target's frame; None if unknown."""
         if not self.config.has_visibility or not isinstance(self.projection, Composite):
             return None
         parts = SceneParts.split(scene, self.config)
-        source, target = self.frustum, self.frustum
-        if parts.centre is not None and centre is not None:
-            source, target = (frustum_around(place, self.config) for place in (parts.centre, centre))
+        source, target = frustums(parts.centre, centre, self.frustum, self.config)
         sight = self.projection.line_of_sight(self._volume(parts), parts)
         return frustum_warp(sight, motion.to(self._device), source, target)
 
@@ -244,18 +231,9 @@ class Renderer(nn.Module):
             EnrError: the pictures contradict the poses.
         """
         assert self.sight is not None
+        check_images(images, next(self.parameters()), self.config)
         motion = torch.as_tensor(target_from_sources).to(self._device)
-        sighting = self.sight(images, self.inv_transform_2d(images))
-        shown = sighting.boxes.is_there
-        if not shown.any():
-            return sighting.distance, sighting.uncertainty
-        rays = Rays(ray_through(sighting.pixel, self.config), sighting.distance, sighting.uncertainty)
-        seen = Rays(rays.direction[shown], rays.distance[shown], rays.uncertainty[shown])
-        point, unsure = triangulate(seen, motion[shown])
-        check_agreement(point, seen, motion[shown], reach=self.config.half_depth)
-        depth = move_points(point, invert_rigid(motion))[..., 2]
-        uncertainty = unsure.new_full(depth.shape, float(unsure.mean())).masked_scatter(shown, unsure)
-        return depth.to(images), uncertainty.to(images)
+        return locate(self.sight(images, self.inv_transform_2d(images)), motion, self.config)
 
     def rotate(self, scene: AnyScene, rotation_matrix: Tensor) -> AnyScene:
         """The scene turned about the target point (published implementation).
@@ -274,13 +252,10 @@ class Renderer(nn.Module):
         rotation = torch.as_tensor(rotation_matrix).to(torch.float64)
         if rotation.shape[1:] != (3, 3):
             raise EnrError(f"rotation_matrix has shape {tuple(rotation.shape)}; expected (batch, 3, 3).")
-        axes = torch.as_tensor(VOLUME_FROM_CAMERA, device=rotation.device)
-        turned = axes.T @ rotation @ axes
-        centre = torch.tensor([0.0, 0.0, self.config.radius]).to(turned)
-        motion = torch.eye(4).to(turned).repeat(len(turned), 1, 1)
-        motion[:, :3, :3] = turned
-        motion[:, :3, 3] = centre - turned @ centre
-        if isinstance(scene, Tensor) and self.config.warp == "rigid":  # the same numbers, without the way through the camera's frame
+        motion = turn_about(rotation, self.config.radius)
+        if (
+            isinstance(scene, Tensor) and self.config.warp == "rigid"
+        ):  # the same numbers, without the way through the camera's frame
             check_rigid(motion.cpu().numpy())
             check_scene(scene, self.config)
             return resample_volume(scene, rotation.transpose(1, 2), torch.zeros(len(rotation), 3))
@@ -423,7 +398,6 @@ class Renderer(nn.Module):
     def _encode_together(self, images: Tensor, motions: Tensor, distance: Tensor | float | None) -> AnyScene:
         if self.sight is None or distance is not None or len(images) == 1:
             return self.inverse_render(images, distance)
-        check_images(images, next(self.parameters()), self.config)
         return self._lift(images, *self.locate(images, motions[0]))[0].scene(self.config)
 
     @property

@@ -69,6 +69,11 @@ class Scene:
         """Other features in the same place."""
         return Scene(features, self.centre, self.uncertainty)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.features.device
+
     def detach(self) -> Scene:
         """Without a gradient."""
         return Scene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())

@@ -83,7 +83,9 @@ def check_agreement(point: Tensor, rays: Rays, target_from_sources: Tensor, reac
     """
     beside = float(distance_from_rays(point, rays, target_from_sources).max())
     inverse = invert_rigid(target_from_sources)
-    depth = float((inverse[..., 2:3, :3] @ point.to(inverse)[..., None, :, None])[..., 0, 0].add(inverse[..., 2, 3]).min())
+    depth = float(
+        (inverse[..., 2:3, :3] @ point.to(inverse)[..., None, :, None])[..., 0, 0].add(inverse[..., 2, 3]).min()
+    )
     if not beside <= reach or not depth > 0:
         where = f"{beside:.2f} units beside one picture's object" if depth > 0 else "behind one picture's camera"
         raise EnrError(

@@ -212,6 +212,23 @@ def invert_rigid(transform: Tensor) -> Tensor:
     return torch.cat([top, transform[..., 3:, :]], dim=-2)
 
 
+def turn_about(rotation: Tensor, radius: float) -> Tensor:
+    """Motions (b, 4, 4) float64 that turn what is seen about the point at `radius` in front of the camera.
+
+    Args:
+        rotation: (b, 3, 3) in the volume's (depth, height, width) axes.
+        radius: in object units.
+    """
+    rotation = rotation.to(torch.float64)
+    axes = torch.as_tensor(VOLUME_FROM_CAMERA, device=rotation.device)
+    turned = axes.T @ rotation @ axes
+    centre = torch.tensor([0.0, 0.0, radius]).to(turned)
+    motion = torch.eye(4).to(turned).repeat(len(turned), 1, 1)
+    motion[:, :3, :3] = turned
+    motion[:, :3, 3] = centre - turned @ centre
+    return motion
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """`tensor`, widened if it is of half precision: positions and transmittances need more than 8 bits."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
