@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from enr.datagen.flags import count_flags
+from enr.datagen.metadata.contact_sheet import save_contact_sheet
+from enr.datagen.metadata.manifest import Records, Run
+from enr.datagen.metadata.record import record_run
 from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
-from enr.datagen.records.contact_sheet import save_contact_sheet
-from enr.datagen.records.manifest import Records, Run
-from enr.datagen.records.record import record_run
-from enr.datagen.shard_making.existing import failed_path, failures_on_disk
-from enr.datagen.shard_making.flags import count_flags
-from enr.datagen.shard_making.shard_run import RunLog, render_shards
+from enr.datagen.run.existing import failed_path, failures_on_disk
+from enr.datagen.run.shard_run import RunLog, render_shards
 from enr.errors import EnrError
 from enr.shards import read_tables
 
@@ -27,7 +27,7 @@ class Summary:
     Attributes:
         shards: all shards of the data set that are on the disk, in order.
         contact_sheet: a picture of some views; None if nothing was made, or of a part.
-        manifest: what each mesh became (see `enr.datagen.records.manifest`); None if nothing was made.
+        manifest: what each mesh became (see `enr.datagen.metadata.manifest`); None if nothing was made.
         card: the same for people; None if nothing was made, or of a part.
         scenes: scenes in the shards.
         images: pictures in the shards.
@@ -35,9 +35,9 @@ class Summary:
         seconds: time that this run spent on rendering.
         failures: reason by scene id.
         failed_now: those of them that failed in this run; progress has told why.
-        retryable: scene ids whose failure may not happen again (see `enr.datagen.shard_making.failures`).
+        retryable: scene ids whose failure may not happen again (see `enr.datagen.failures`).
         damaged: names of shards that were no longer what was written and were made again, with what was wrong.
-        flags: views in the shards by the flags that they carry (see `enr.datagen.shard_making.flags`).
+        flags: views in the shards by the flags that they carry (see `enr.datagen.flags`).
         clipped_share: share of views in which the object reaches over the picture's border.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
         timings: seconds inside the workers by kind of work, summed (see `enr.datagen.blender.scene`).

@@ -12,10 +12,10 @@ import numpy as np
 from enr.camera import focal_px_from_lens
 from enr.datagen.appearance.look import PLAIN, Look
 from enr.datagen.cameras.lens import NO_JITTER, Lens, LensJitter, view_intrinsics
-from enr.datagen.mesh.formats import UpAxis, stored_up_axis
-from enr.datagen.mesh.staging import StagedMesh
-from enr.datagen.meshes import MeshSource
-from enr.datagen.poses import Poses, view_rng
+from enr.datagen.cameras.poses import Poses, view_rng
+from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.formats import UpAxis, stored_up_axis
+from enr.datagen.meshes.staging import StagedMesh
 
 Materials = Literal["original", "grey", "palette"]
 Normalise = Literal["diagonal", "longest", "none"]
@@ -66,7 +66,7 @@ def render_job(
         settings: how to render.
         source: the scene.
         poses: its views.
-        staged: the file to import where it is not the source's own (see `enr.datagen.mesh.staging`).
+        staged: the file to import where it is not the source's own (see `enr.datagen.meshes.staging`).
     """
     staged = staged or StagedMesh(source.place, stored_up_axis(source.place, settings.up_axis))
     views = [

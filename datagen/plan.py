@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
+from enr.datagen.flags import KEEP, OnBad
 from enr.datagen.jobs import RenderSettings, render_config
-from enr.datagen.meshes import MeshSource, draw_meshes, find_meshes, mesh_sha256
-from enr.datagen.shard_making.flags import KEEP, OnBad
+from enr.datagen.meshes.discovery import MeshSource, draw_meshes, find_meshes, mesh_sha256
 from enr.datagen.splits import assign_splits
 from enr.datagen.workers.installed_blender import blender_version
 from enr.datagen.workers.pool import PoolSettings

@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.datagen.blender import versions
-from enr.datagen.mesh.formats import FORMATS, suffix_of
+from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
 NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.blender.groups import same_surface
-from enr.datagen.mesh.formats import COLOURED_SUFFIXES
+from enr.datagen.meshes.formats import COLOURED_SUFFIXES
 
 GREY = (0.5, 0.5, 0.5)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from enr.camera import Array, intrinsics
-from enr.datagen.poses import Poses, view_rng
+from enr.datagen.cameras.poses import Poses, view_rng
 from enr.errors import EnrError
 
 

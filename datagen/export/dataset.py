@@ -22,8 +22,8 @@ from enr import __version__
 from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
-from enr.shard_checks import check_intact
 from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
+from enr.shards.checks import check_intact
 
 ABOUT = "about.json"
 FETCH_AGAIN = "make it again with the command of its dataset card, or copy it again, before it goes elsewhere"

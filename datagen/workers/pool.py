@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.datagen.shard_making.failures import BAD_MESH, ERROR
+from enr.datagen.failures import BAD_MESH, ERROR
 from enr.datagen.workers.installed_blender import worker_command
 from enr.datagen.workers.scratch import scratch_folder, scratch_root
 from enr.datagen.workers.worker_process import Limits, WorkerError, WorkerProcess, start_worker
 from enr.errors import EnrError
 
-WORKER = Path(__file__).resolve().parents[1] / "worker.py"
+WORKER = Path(__file__).resolve().parents[1] / "blender/worker.py"
 START_PAUSES_S = (2.0, 10.0, 30.0)
 TRIES = 2
 LEAST_FREE_BYTES = 2**20
@@ -62,7 +62,7 @@ class Outcome:
         images: RGBA (views, height, width, 4) uint8, straight alpha; None if the mesh failed.
         facts: the worker's answer (normalisation, materials, clipped views, timings, memory).
         reason: why there are no images, in words; empty on success.
-        kind: the same as a word (see `enr.datagen.shard_making.failures`); empty on success.
+        kind: the same as a word (see `enr.datagen.failures`); empty on success.
         passes: further pictures by name, `views` rows each: those that the answer lists under `passes`, which the
             worker saved beside the images as `<stem of out>.<name>.npy`.
     """

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from enr.datagen.shard_making.failures import CRASH, ERROR, MEMORY, TIME, Failure
+from enr.datagen.failures import CRASH, ERROR, MEMORY, TIME, Failure
 from enr.errors import EnrError
 
 START_SECONDS = 180.0

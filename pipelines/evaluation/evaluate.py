@@ -25,7 +25,7 @@ from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
-from enr.pipelines.data import Scene, ViewSet, composite
+from enr.pipelines.data.views import Scene, ViewSet, composite
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
 from enr.pipelines.evaluation.floors import derangement, floor_predictions

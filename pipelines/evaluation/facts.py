@@ -7,7 +7,7 @@ from typing import Any
 
 from enr import __version__
 from enr.pipelines import metrics
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.inputs import EvalSettings
 
 

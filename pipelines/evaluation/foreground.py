@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from enr.pipelines.data import Indices, ViewSet
+from enr.pipelines.data.views import Indices, ViewSet
 from enr.shards import open_shard
 
 SAMPLED_VIEWS = 16

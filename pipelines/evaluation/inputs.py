@@ -11,7 +11,7 @@ import numpy as np
 
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
-from enr.pipelines.data import Indices, Scene, ViewSet
+from enr.pipelines.data.views import Indices, Scene, ViewSet
 from enr.pipelines.training.initial import earlier_groups
 from enr.pipelines.training.runs import RUNS, Run, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS, Split

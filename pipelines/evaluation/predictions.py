@@ -17,7 +17,7 @@ from PIL import Image
 
 from enr.camera import GROUPS
 from enr.errors import EnrError
-from enr.pipelines.data import Scene, ViewSet, composite
+from enr.pipelines.data.views import Scene, ViewSet, composite
 from enr.pipelines.evaluation.evaluate import (
     JSON_NAME,
     Bench,

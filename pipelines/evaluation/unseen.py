@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from enr.camera import invert_rigid, project
 from enr.model.config import RendererConfig
 from enr.model.warp import Frustum, frustum_coordinates
-from enr.pipelines.data import Indices, ViewSet
+from enr.pipelines.data.views import Indices, ViewSet
 
 BALL_DIAMETER = 1.0
 BALL_STEPS = 12

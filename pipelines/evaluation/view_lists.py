@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from enr.datagen.cameras.hold_out import HoldOut
-from enr.datagen.meshes import MeshSource, draw_meshes
-from enr.datagen.poses import Poses, PoseSettings, sample_poses
+from enr.datagen.cameras.poses import Poses, PoseSettings, sample_poses
+from enr.datagen.meshes.discovery import MeshSource, draw_meshes
 from enr.datagen.splits import assign_splits
 from enr.files import replacing
 from enr.shards import SPLITS

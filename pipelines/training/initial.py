@@ -14,7 +14,7 @@ from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.config import Preset
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.runs import find_checkpoint
 
 CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "background")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.errors import EnrError
-from enr.pipelines.data import Indices, Scene, ViewSet
-from enr.pipelines.images import Images
+from enr.pipelines.data.images import Images
+from enr.pipelines.data.views import Indices, Scene, ViewSet
 from enr.shards import Split
 from enr.words import count_of
 

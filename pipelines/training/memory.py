@@ -7,7 +7,7 @@ import torch
 
 from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 
 READ_BYTES = 8
 """Of a pixel as it is read: 8-bit RGBA in two buffers."""

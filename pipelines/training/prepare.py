@@ -15,7 +15,7 @@ from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
 from enr.pipelines.config import Config, Preset, TrainConfig, override, read_preset, resolve
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.pipelines.training.initial import Initial, check_architecture, check_size
 from enr.pipelines.training.loader import check_pairs

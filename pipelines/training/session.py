@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.checkpoints import save_checkpoint
 from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Journal

@@ -15,7 +15,7 @@ from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
 from enr.pipelines.config import Config, Preset, find_key, override, validated_train
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
 from enr.pipelines.training.checkpoints import load_state

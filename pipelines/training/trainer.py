@@ -16,7 +16,7 @@ from enr.model.losses import cycle_loss, reconstruction_loss, scene_loss
 from enr.model.lpips import Lpips, load_lpips
 from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data import composite
+from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
 from enr.pipelines.training.centres import Places
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader

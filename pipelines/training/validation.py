@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from enr.model.renderer import Renderer
-from enr.pipelines.data import Indices, Scene, ViewSet, composite
+from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
 from enr.pipelines.metrics import psnr
 from enr.pipelines.pictures import Picture, image_grid, to_uint8
 from enr.shards import Split

@@ -1,4 +1,4 @@
-"""Pictures with straight alpha, as shards store them, over a background; `enr.pipelines.data` has a torch twin."""
+"""Pictures with straight alpha, as shards store them, over a background (torch twin: `enr.pipelines.data.views`)."""
 
 from __future__ import annotations
 

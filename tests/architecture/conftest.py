@@ -33,12 +33,11 @@ def module_name(file: Path, folder: Path, package: str) -> str:
 
 
 def parse_sources() -> tuple[SourceFile, ...]:
-    """Every Python file of the package, each room read from its real folder and not through the links."""
+    """Every Python file of the package, each room read from its real folder (`rglob` does not follow the links)."""
     sources = []
     for folder_name, package in PACKAGE_OF_FOLDER.items():
         folder = ROOT / folder_name
-        files = folder.glob("*.py") if package == "enr" else folder.rglob("*.py")
-        for file in sorted(files):
+        for file in sorted(folder.rglob("*.py")):
             tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
             sources.append(SourceFile(file, module_name(file, folder, package), tree))
     return tuple(sources)

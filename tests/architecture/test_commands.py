@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from enr.pipelines.cli import COMMANDS, main
+from enr.pipelines.cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -12,8 +12,8 @@ HEAVY = ("torch", "bpy", "h5py", "trimesh", "pydantic", "tensorboard", "PIL", "s
 LIMIT_SECONDS = 0.3
 RUNS = 5
 IMPORT = "import enr"
-HELP = "from enr.pipelines.cli import main; main(['--help'], standalone_mode=False)"
-COMMAND_HELP = "from enr.pipelines.cli import main; main(['{}', '--help'], standalone_mode=False)"
+HELP = "from enr.pipelines.cli.main import main; main(['--help'], standalone_mode=False)"
+COMMAND_HELP = "from enr.pipelines.cli.main import main; main(['{}', '--help'], standalone_mode=False)"
 
 
 def run(code: str) -> str:

@@ -60,7 +60,7 @@ def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (
-        "import enr, enr.camera, enr.datagen, enr.model; from enr.pipelines.cli import main; print(enr.__file__);"
+        "import enr, enr.camera, enr.datagen, enr.model; from enr.pipelines.cli.main import main; print(enr.__file__);"
         "main(['--help'], standalone_mode=False)"
     )
     environment = {**os.environ, "PYTHONPATH": str(site)}

@@ -12,10 +12,11 @@ CORE = {
     "enr.compositing",
     "enr.errors",
     "enr.files",
-    "enr.shard_checks",
-    "enr.shard_hashes",
-    "enr.shard_layout",
     "enr.shards",
+    "enr.shards.checks",
+    "enr.shards.hashes",
+    "enr.shards.hdf5",
+    "enr.shards.layout",
     "enr.words",
 }
 ALLOWED_INSIDE = {
@@ -29,7 +30,7 @@ FORBIDDEN_OUTSIDE = {
     "enr.model": {"bpy", "mathutils", "click", "h5py", "trimesh", "tensorboard"},
     "enr.pipelines": {"bpy", "mathutils"},
 }
-WORKER = "enr.datagen.worker"
+WORKER = "enr.datagen.blender.worker"
 BLENDER_SIDE = "enr.datagen.blender"
 BLENDER_LIBRARIES = {"bpy", "bmesh", "mathutils", "numpy", "addon_utils"}
 
@@ -160,7 +161,7 @@ def test_what_runs_inside_blender_needs_blender_and_numpy_alone(sources):
         for name in names
         if name.split(".")[0] not in allowed and not (name + ".").startswith("enr.datagen.")
     ]
-    assert "enr.datagen.worker" in inside
+    assert "enr.datagen.blender.worker" in inside
     assert not trespasses
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from enr import __version__, shards
 from enr.camera import GROUPS, intrinsics, orbit_camera
 from enr.errors import EnrError
-from enr.shard_layout import SINCE_SCHEMA_2
 from enr.shards import (
     FLAGS,
     SCENE_SHAPES,
@@ -29,6 +28,7 @@ from enr.shards import (
     read_tables,
     write_shard,
 )
+from enr.shards.layout import SINCE_SCHEMA_2
 
 texts = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=1, max_size=12)
 
@@ -270,7 +270,7 @@ def test_a_shard_that_fails_half_way_leaves_the_old_one_and_no_partial(written, 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards, "_write_column", fail)
+    monkeypatch.setattr("enr.shards.hdf5._write_column", fail)
     with pytest.raises(OSError, match="No space"):
         write_shard(written, make_shard(seed=1))
     assert written.read_bytes() == before

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from enr.datagen.cameras.poses import PoseSettings, sample_poses
 from enr.datagen.jobs import RenderSettings, render_job
-from enr.datagen.meshes import MeshSource
-from enr.datagen.poses import PoseSettings, sample_poses
+from enr.datagen.meshes.discovery import MeshSource
 from enr.datagen.workers.pool import Outcome, PoolSettings, render_all
 
 PATCH = ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))

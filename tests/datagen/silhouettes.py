@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enr.datagen.checking.raster import FineRaster, fine_raster
+from enr.datagen.verify.raster import FineRaster, fine_raster
 
 TURN_DEG = 1.0
 SHIFT_PX = 0.5

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 from tests.datagen import blender_meshes as bm
 
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.shards import read_shard
 
 

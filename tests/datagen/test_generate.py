@@ -9,11 +9,11 @@ import pytest
 
 from enr.camera import intrinsics, orbit_camera
 from enr.datagen import plan
+from enr.datagen.cameras.poses import PoseSettings
 from enr.datagen.generate import Summary, generate
 from enr.datagen.jobs import RenderSettings, linear_palette, noise_seed, render_config
 from enr.datagen.plan import GenerateSettings
-from enr.datagen.poses import PoseSettings
-from enr.datagen.shard_making import shard_run
+from enr.datagen.run import shard_run
 from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.shards import Shard, read_meta, read_shard

@@ -14,7 +14,7 @@ from enr.camera import focal_px_from_lens, invert_rigid
 from enr.errors import EnrError
 from enr.pipelines import machine
 from enr.pipelines.config import Config, known_keys, override, preset_names, read_preset, resolve, validated_train
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.prepare import camera_of, choose_preset, resolve_config
 from enr.pipelines.training.schedule import Moment, Ticker, learning_rate, progress
 

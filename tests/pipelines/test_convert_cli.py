@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from PIL import Image
 from tests.datagen.posed_folders import apple_entries, uva_entries, write_scene
 
-from enr.pipelines.cli import main
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.cli.main import main
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.runs import latest_run
 
 torch.set_num_threads(1)

@@ -14,7 +14,7 @@ from tests.datagen.visual_hull import hull_iou
 
 from enr.camera import orbit_camera
 from enr.datagen.convert.conversion import ConvertSettings, convert
-from enr.pipelines.data import Scene, ViewSet
+from enr.pipelines.data.views import Scene, ViewSet
 from enr.pipelines.evaluation.evaluate import Bench, load_scene
 from enr.pipelines.evaluation.floors import FLOORS, floor_predictions
 from enr.pipelines.evaluation.inputs import EvalSettings

@@ -15,8 +15,8 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
-from enr.pipelines import data
-from enr.pipelines.data import ViewSet, composite, find_shards
+from enr.pipelines.data import views as data
+from enr.pipelines.data.views import ViewSet, composite, find_shards
 from enr.pipelines.training.loader import PairLoader
 from enr.shards import write_shard
 

@@ -20,7 +20,7 @@ if importlib.util.find_spec("bpy") is None:
 
 from enr.errors import EnrError
 from enr.pipelines import demo
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.evaluation.floors import FLOORS
 from enr.pipelines.evaluation.report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
@@ -155,7 +155,7 @@ def test_a_file_in_the_way_ends_in_one_sentence(tmp_path, out):
 @pytest.mark.timeout(900)
 def test_the_command_ends_well_within_six_minutes(tmp_path):
     started = time.monotonic()
-    code = "from enr.pipelines.cli import main; main(['demo'])"
+    code = "from enr.pipelines.cli.main import main; main(['demo'])"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True
     )

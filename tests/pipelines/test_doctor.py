@@ -110,7 +110,7 @@ def test_the_command_ends_in_1_if_something_is_missing(tmp_path):
     for name in ("torch", "bpy"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not here')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    code = "from enr.pipelines.cli import main; main(['doctor'])"
+    code = "from enr.pipelines.cli.main import main; main(['doctor'])"
     result = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Blender does not start: ImportError: not here" in result.stdout

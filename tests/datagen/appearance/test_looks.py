@@ -17,9 +17,9 @@ from enr.datagen.appearance.backdrop import over, put_behind, read_backdrop
 from enr.datagen.appearance.engines import check_look
 from enr.datagen.appearance.lighting import LIGHTINGS, Lamp, Lighting, Sun
 from enr.datagen.appearance.look import Look, PictureFile
-from enr.datagen.poses import PoseSettings
+from enr.datagen.cameras.poses import PoseSettings
 from enr.errors import EnrError
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.shards import open_shard, read_shard
 
 FRONT = PoseSettings("trans", box=((0, 0), (0, 0), (0, 0)))

@@ -15,7 +15,7 @@ from enr.camera import OPENCV_FROM_BLENDER, intrinsics, orbit_camera, project
 from enr.datagen.cameras.lens import Lens, LensJitter, view_intrinsics
 from enr.datagen.cameras.pose_files import group_of, orbit_columns, read_cameras, write_cameras
 from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
-from enr.datagen.poses import sample_poses
+from enr.datagen.cameras.poses import sample_poses
 from enr.errors import EnrError
 
 CAMERAS = sample_poses(PoseSettings("rototrans", roll_deg=(-40, 40)), 1, "a", 5).world_from_camera

@@ -12,7 +12,7 @@ from tests.datagen import blender_meshes as bm
 from enr.camera import intrinsics, orbit_camera
 from enr.datagen.cameras.pose_files import write_cameras
 from enr.datagen.cameras.samplers import ring, spiral
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.shards import Shard, read_shard
 
 pytestmark = pytest.mark.usefixtures("fake_worker")
@@ -152,7 +152,7 @@ def test_contradictions_end_in_one_sentence(folder, line, sentence):
 
 
 def test_bad_views_end_the_run_with_status_2_or_leave_the_mesh_out(folder, monkeypatch):
-    from enr.datagen.shard_making import flags
+    from enr.datagen import flags
 
     monkeypatch.setattr(flags, "is_flat", lambda colours: True)
     kept = run("--resolution 4 --views 2 --out kept")

@@ -17,7 +17,7 @@ from enr.camera import BOX, orbit_angles, roll_camera
 from enr.datagen.cameras import samplers
 from enr.datagen.cameras.hold_out import HoldOut, Patch, Sphere
 from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
-from enr.datagen.poses import held_out_patches, sample_poses, view_columns
+from enr.datagen.cameras.poses import held_out_patches, sample_poses, view_columns
 from enr.errors import EnrError
 
 DRAWS = 4000

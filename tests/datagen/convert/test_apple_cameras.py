@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from enr.datagen.cameras.poses import Poses
 from enr.datagen.jobs import RenderSettings, render_job
-from enr.datagen.meshes import MeshSource, find_meshes
-from enr.datagen.poses import Poses
+from enr.datagen.meshes.discovery import MeshSource, find_meshes
 from enr.datagen.workers.pool import PoolSettings, render_all
 
 RENDER = RenderSettings(

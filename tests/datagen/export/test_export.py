@@ -20,7 +20,7 @@ from enr.datagen.cameras.pose_files import read_cameras
 from enr.datagen.export.dataset import export
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.shards import Shard, write_shard
 
 BACKGROUND = (0.2, 0.4, 1.0)

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs enr[train]")
 
 from tests.pipelines.toy_shards import Toy, write_toy
 
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 
 PAGE = Path(__file__).parents[3] / "docs" / "benchmark.md"
 

@@ -15,7 +15,7 @@ from enr.camera import orbit_camera, target_from_source
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer, orbit_motions
 from enr.model.warp import frustum_warp
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.equivariance import (
     ANGLE_DEG,
     COMPOSITION,

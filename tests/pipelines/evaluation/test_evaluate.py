@@ -15,7 +15,7 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
-from enr.pipelines.data import Scene, ViewSet
+from enr.pipelines.data.views import Scene, ViewSet
 from enr.pipelines.evaluation.evaluate import (
     Bench,
     load_scene,

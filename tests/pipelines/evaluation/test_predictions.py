@@ -15,8 +15,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import save_model
 from enr.model.renderer import Renderer
-from enr.pipelines.cli import main
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.cli.main import main
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.metrics import PSNR_CAP_DB
 
 torch.set_num_threads(1)

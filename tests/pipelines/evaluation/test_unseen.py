@@ -14,7 +14,7 @@ from tests.pipelines.toy_shards import Toy, make_toy
 from enr.camera import intrinsics, orbit_camera
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.evaluate import Bench, load_scene, predict, score_scene
 from enr.pipelines.evaluation.foreground import find_opaque, opaque_notes
 from enr.pipelines.evaluation.inputs import EvalSettings

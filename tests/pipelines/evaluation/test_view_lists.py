@@ -10,7 +10,7 @@ import pytest
 
 from enr.camera import GROUPS, orbit_camera
 from enr.datagen.cameras.hold_out import HoldOut
-from enr.datagen.poses import PoseSettings, held_out_patches, sample_poses
+from enr.datagen.cameras.poses import PoseSettings, held_out_patches, sample_poses
 from enr.pipelines.evaluation.view_lists import (
     FEW_MESHES,
     HELD_OUT_VIEWS,

@@ -9,7 +9,7 @@ import pytest
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.inputs import EvalSettings, choose_scenes, seen_scenes, split_views
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import camera_of, describe_data

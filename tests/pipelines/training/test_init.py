@@ -14,8 +14,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.model import load_model, read_metadata, save_model
-from enr.pipelines.cli import main
-from enr.pipelines.data import ViewSet
+from enr.pipelines.cli.main import main
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.initial import RECORD, Initial
 from enr.pipelines.training.prepare import resolve_config
 from enr.pipelines.training.runs import open_run

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.pipelines.toy_shards import Toy, make_toy
 
-from enr.pipelines.data import ViewSet
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.prepare import camera_of, describe_data
 from enr.shards import write_shard
 

@@ -14,7 +14,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.evaluation.evaluate import Bench, load_scene, predict, predict_swapped, score_scene
 from enr.pipelines.evaluation.inputs import EvalSettings, split_views
 from enr.pipelines.evaluation.report import GroupReport, Report, as_dict, format_report

@@ -16,7 +16,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from enr.errors import EnrError
 from enr.model import load_model, read_metadata
 from enr.pipelines.config import preset_names
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training import checkpoints
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader

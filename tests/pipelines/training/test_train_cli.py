@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
-from enr.pipelines.cli import main
+from enr.pipelines.cli.main import main
 from enr.pipelines.training.checkpoints import load_state
 from enr.pipelines.training.runs import latest_run
 from enr.shards import Shard, write_shard
 
-MAIN = "from enr.pipelines.cli import main; main()"
+MAIN = "from enr.pipelines.cli.main import main; main()"
 QUICK = [
     part
     for value in ("batch_size=2", "validation_pictures=4", "frames=2", "frame_scenes=2", "validations=1", "threads=1")

@@ -14,8 +14,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from enr.errors import EnrError
 from enr.model import Renderer
 from enr.model.losses import cycle_loss, scene_loss
-from enr.pipelines.cli import main
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.cli.main import main
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import resolve_config

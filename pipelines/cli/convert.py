@@ -1,0 +1,107 @@
+"""`enr convert`: posed pictures that others made, to shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enr.words import count_of
+
+if TYPE_CHECKING:
+    from enr.datagen.convert.conversion import Converted, ConvertSettings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+@click.command("convert")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "layout",
+    type=click.Choice(["apple", "uva"]),
+    required=True,
+    help="Layout: apple, of the published implementation (degrees, a circling camera); "
+    "uva, of the report that added translations (radians, moved objects, patch_* entries).",
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("shards"), show_default=True, help="Folder.")
+@click.option(
+    "--split",
+    type=click.Choice(["folders", "hash", "train", "val", "test"]),
+    default="folders",
+    show_default=True,
+    help="By the train, val and test folders, where there are none by a hash of the scene's id; always by the hash; "
+    "or all scenes in one split.",
+)
+@click.option(
+    "--radius",
+    type=click.FloatRange(0, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Distance of the cameras from the point looked at, object units (chairs 2.0; SRN's cars 1.3).",
+)
+@click.option(
+    "--focal-px",
+    type=click.FloatRange(0, min_open=True),
+    help="Focal length in pixels of the pictures in FOLDER [default: 131.25 (apple) or 177.78 (uva) at 128 px, in "
+    "proportion to the width].",
+)
+@click.option(
+    "--resolution", help="Shrink the pictures to N or WIDTHxHEIGHT pixels, by area [default: they stay as they are]."
+)
+@click.option(
+    "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
+def command(**options: Any) -> None:
+    """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
+    from enr.datagen.convert.conversion import convert
+
+    try:
+        converted = convert(settings_of(options), progress=True)
+    except KeyboardInterrupt:
+        click.echo("Stopped; nothing was written.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    click.echo(_report(converted))
+
+
+def settings_of(options: dict[str, Any]) -> ConvertSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: the resolution is not one.
+    """
+    from enr.datagen.convert.conversion import ConvertSettings
+    from enr.pipelines.cli.options.pictures import picture_size
+
+    resolution = options["resolution"]
+    return ConvertSettings(**{**options, "resolution": None if resolution is None else picture_size(resolution)})
+
+
+def _report(converted: Converted) -> str:
+    """The outcome in a few lines."""
+    width_px, height_px = converted.size_px
+    scenes = sum(converted.scenes.values())
+    parts = [f"{count} {group} {split}" for (group, split), count in sorted(converted.scenes.items())]
+    return "\n".join(
+        [
+            f"{count_of(converted.images, 'picture')} of {width_px}x{height_px} px of {count_of(scenes, 'scene')} "
+            f"in {count_of(len(converted.shards), 'shard')}",
+            f"scenes: {', '.join(parts)}",
+            *_said_of_splits(converted),
+            f"{converted.clipped / converted.images:.1%} of the views are clipped by the picture's border",
+            f"shards in {converted.shards[0].parent}, contact sheet {', '.join(map(str, converted.contact_sheets))}",
+        ]
+    )
+
+
+def _said_of_splits(converted: Converted) -> list[str]:
+    """A word where `enr eval` would measure a few of the scenes alone."""
+    if not converted.hashed:
+        return []
+    return [
+        f"no folder names a split of {count_of(converted.hashed, 'scene')}: divided by a hash of the scene's id; "
+        "--split test puts all of them into test, where `enr eval` measures them"
+    ]

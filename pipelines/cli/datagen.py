@@ -1,0 +1,135 @@
+"""`enr datagen`: meshes to shards of posed pictures."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from enr.pipelines.cli.options import add_options, bad, lens, meshes, pictures, poses, running, scale
+from enr.words import count_of
+
+if TYPE_CHECKING:
+    from enr.datagen.generate import Summary
+    from enr.datagen.plan import GenerateSettings
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+NAMED_FAILURES = 20
+
+
+@click.command("datagen")
+@click.argument("meshes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@add_options(meshes.OPTIONS, poses.OPTIONS, lens.OPTIONS, pictures.OPTIONS, bad.OPTIONS, running.OPTIONS, scale.OPTIONS)
+def command(**options: Any) -> None:
+    """Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed pictures."""
+    running.check_again(options)
+    if unread := meshes.left_alone(options):
+        click.echo(unread, err=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
+    try:
+        if options["dry_run"]:
+            click.echo(_forecast(settings_of(options)))
+            return
+        summary = _generate(settings_of(options), options)
+    except KeyboardInterrupt:
+        click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
+        sys.exit(INTERRUPTED)
+    click.echo(_report(summary, options["part"]))
+    sys.exit(0 if summary.scenes or not summary.failures else 1)
+
+
+def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
+    """Make the shards, here or on a cluster."""
+    if options["scheduler"]:
+        from enr.pipelines.generation.cluster import generate_on_cluster
+
+        return generate_on_cluster(settings, options["scheduler"], options["workers"], progress=True)
+    from enr.datagen.generate import generate
+
+    return generate(settings, progress=True)
+
+
+def _forecast(settings: GenerateSettings) -> str:
+    from enr.pipelines.generation.dry_run import describe, estimate
+
+    return describe(estimate(settings))
+
+
+def settings_of(options: dict[str, Any]) -> GenerateSettings:
+    """The settings that the command line's options name.
+
+    Raises:
+        EnrError: options contradict each other, or a file that they name cannot be read.
+    """
+    from enr.datagen.plan import GenerateSettings
+
+    options = poses.settled(options)
+    return GenerateSettings(
+        meshes=options["meshes"],
+        max_meshes=options["max_meshes"],
+        views=options["views"],
+        poses=poses.pose_settings(options),
+        render=pictures.render_settings(options),
+        on_bad=bad.on_bad(options),
+        split_shares=running.split_shares(options),
+        background=pictures.colour(options["background"]),
+        compression=options["compression"],
+        out=options["out"],
+        overwrite=options["overwrite"],
+        retry_failed=options["retry_failed"] or options["retry_bad"],
+        retry_bad=options["retry_bad"],
+        part=scale.part_of(options["part"]),
+        command=scale.command_line(),
+        pool=running.pool_settings(options),
+    )
+
+
+def _report(summary: Summary, part: str | None) -> str:
+    """The summary in a few lines."""
+    images, scenes = count_of(summary.images, "image"), count_of(summary.scenes, "mesh")
+    lines = [f"{images} of {scenes} in {count_of(len(summary.shards), 'shard')}"]
+    if summary.images_made:
+        rate = summary.images_made / summary.seconds
+        lines.append(
+            f"{count_of(summary.images_made, 'image')} made in {summary.seconds:.1f} s ({rate:.1f} images/s), "
+            f"peak memory of a worker {summary.worker_peak_memory_mb:.0f} MB"
+        )
+    elif summary.scenes:
+        lines.append("nothing to do: all that can be rendered was there already, made with the same settings")
+    elif part and not summary.failures:
+        lines.append(f"part {part.replace('/', ' of ')} has no shard: there are fewer shards than parts; nothing to do")
+    lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
+    if summary.scenes:
+        lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
+    if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
+        lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))
+    lines += _failures(summary)
+    if summary.manifest:
+        described = [path.name for path in (summary.manifest, summary.card, summary.contact_sheet) if path]
+        lines.append(f"in {summary.manifest.parent}: shards, {', '.join(described)}")
+    return "\n".join(lines)
+
+
+def _failures(summary: Summary) -> list[str]:
+    """How many meshes failed, the first ones of earlier runs by name, and what may be done about it."""
+    earlier = {name: reason for name, reason in summary.failures.items() if name not in summary.failed_now}
+    lines = [f"{count_of(len(summary.failures), 'mesh')} failed{_when(len(summary.failed_now), len(earlier))}"]
+    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(earlier.items())[:NAMED_FAILURES]]
+    if len(earlier) > NAMED_FAILURES:
+        lines.append(f"  and {len(earlier) - NAMED_FAILURES:,} more")
+    if summary.retryable:
+        lines.append(f"another try may help {len(summary.retryable):,} of them: the same command with --retry-failed")
+    return lines
+
+
+def _when(now: int, earlier: int) -> str:
+    """Where to look for the reasons: those of this run were said while it ran."""
+    if now and earlier:
+        return f", {now:,} of them now (named above), {earlier:,} in earlier runs:"
+    if now:
+        return " (named above)"
+    return " in earlier runs:" if earlier else ""

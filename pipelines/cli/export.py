@@ -1,0 +1,31 @@
+"""`enr export`: shards in other projects' layouts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enr.words import count_of
+
+
+@click.command("export")
+@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    "layout",
+    type=click.Choice(["nerf", "srn", "apple", "webdataset"]),
+    required=True,
+    help="Whose layout: transforms.json, rgb/ pose/ intrinsics.txt, render_params.json, or tar files.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; empty or absent.")
+@click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty, replacing scenes of that name.")
+def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -> None:
+    """Write SHARDS (.h5 files or folders of them) in the layout of another project, the same cameras in its axes."""
+    from enr.datagen.export.dataset import export
+    from enr.pipelines.data.views import find_shards
+
+    done = export(find_shards(shards), layout, out, overwrite, progress=sys.stderr.isatty())
+    click.echo(f"{count_of(done.images, 'image')} of {count_of(done.scenes, 'scene')} in {done.out}, layout {layout}")

@@ -1,0 +1,115 @@
+"""`enr inspect`: what shards hold, as a table and as pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from enr.words import count_of
+
+FAILURES_SHOWN = 20
+FOLDER = "inspect"
+
+
+@click.command("inspect")
+@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help=f"Folder of the pictures.  [default: {FOLDER} beside the first shard]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the tables.")
+@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write contact sheets and plots.")
+def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures: bool) -> None:
+    """Say what SHARDS (.h5 files or folders of them) hold, and draw it.
+
+    Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
+    of the cameras. Shards that are no longer what was written are named and left out; the exit status is then 1.
+    """
+    from enr.datagen.verify.inspection import open_shards, summarise
+    from enr.pipelines.data.views import find_shards
+
+    files = find_shards(shards)
+    inspected, damaged = open_shards(files)
+    summary = summarise(inspected, damaged)
+    written = _draw(inspected, out or files[0].parent / FOLDER) if pictures else []
+    if as_json:
+        click.echo(json.dumps({**summary, "pictures": [str(path) for path in written]}, indent=1))
+    else:
+        click.echo("\n".join([_tables(summary), *map(str, written)]))
+    sys.exit(1 if damaged else 0)
+
+
+def _draw(shards: Any, out: Path) -> list[Path]:
+    """Sheets and plots of each group."""
+    from enr.datagen.verify.camera_plot import save_camera_plot
+    from enr.datagen.verify.inspection_pictures import save_sheets
+
+    written = []
+    for group in sorted({shard.meta.group for shard in shards}):
+        own = [shard for shard in shards if shard.meta.group == group]
+        written += save_sheets(own, group, out)
+        written.append(save_camera_plot(own, f"Cameras of {group}", out / f"{group}-cameras.png"))
+    return written
+
+
+def _tables(summary: dict[str, Any]) -> str:
+    from tabulate import tabulate
+
+    groups = summary["groups"]
+    rows = {group: _rows(facts) for group, facts in groups.items()}
+    names = list(next(iter(rows.values())))
+    table = tabulate([[name, *(rows[group][name] for group in groups)] for name in names], headers=["", *groups])
+    counts = [count_of(summary[f"{noun}s"], noun) for noun in ("shard", "scene", "image")]
+    total = ", ".join([*counts, f"{summary['bytes'] / 1e6:,.1f} MB"])
+    return "\n".join([total, *_doubts(summary), "", table, "", *_failures(summary["failures"])])
+
+
+def _doubts(summary: dict[str, Any]) -> list[str]:
+    """Shards that are not counted, and those of which less is known."""
+    lines = [f"left out: {problem}" for problem in summary["damaged"].values()]
+    if number := summary["without_seal"]:
+        lines.append(
+            f"{count_of(number, 'shard')} without a seal over the file; hashes inside, where there are any, hold"
+        )
+    return lines
+
+
+def _rows(facts: dict[str, Any]) -> dict[str, str]:
+    """The lines of one group's column."""
+    flags = ", ".join(f"{name} {count:,}" for name, count in facts["flags"].items() if count)
+    return {
+        "shards": str(facts["shards"]),
+        "scenes (train, val, test)": ", ".join(f"{count:,}" for count in facts["scenes"].values()),
+        "images (train, val, test)": ", ".join(f"{count:,}" for count in facts["images"].values()),
+        "size (px)": ", ".join(facts["size_px"]),
+        "focal length (px)": _range(facts["focal_px"]),
+        "field of view (degrees)": _range(facts["fov_deg"]),
+        "background": ", ".join(facts["background"]),
+        "materials": ", ".join(f"{name} {count:,}" for name, count in facts["materials"].items()),
+        **{name.replace("_", " "): _range(limits) for name, limits in facts["poses"].items()},
+        "flags": flags or "none",
+        "passes": ", ".join(facts["passes"]) or "none",
+        **{f"{name} version": ", ".join(found) for name, found in facts["versions"].items()},
+        "seed": ", ".join(facts["seed"]),
+    }
+
+
+def _range(limits: list[float | None]) -> str:
+    low, high = limits
+    if low is None or high is None:
+        return "unknown"
+    return f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+
+
+def _failures(failures: dict[str, str]) -> list[str]:
+    lines = [f"{count_of(len(failures), 'mesh')} failed" + (":" if failures else "")]
+    lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(failures.items())[:FAILURES_SHOWN]]
+    if len(failures) > FAILURES_SHOWN:
+        lines.append(f"  and {len(failures) - FAILURES_SHOWN} more (--json lists all)")
+    return lines

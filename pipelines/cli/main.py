@@ -1,0 +1,72 @@
+"""The command line: one click group; a wrong input ends in one sentence and exit status 2."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any
+
+import click
+
+from enr import __version__
+from enr.errors import EnrError
+
+COMMANDS = {
+    "datagen": "Render meshes into shards of posed pictures.",
+    "convert": "Turn posed pictures that others made into shards.",
+    "inspect": "Say what shards hold; contact sheets, camera plots.",
+    "verify": "Check shards: hashes, counts, cameras; reproject their meshes.",
+    "merge": "Join the parts of a data set that several machines made.",
+    "export": "Write shards in the layouts of NeRF, SRN, Apple or WebDataset.",
+    "train": "Train a renderer on shards.",
+    "eval": "Measure a checkpoint on scenes that it was not trained on.",
+    "reproduce": "Do an experiment of the paper or of the report, from meshes to its table.",
+    "demo": "Do all of it on built-in chairs, in under 6 minutes.",
+    "doctor": "Say what is installed, what is missing, and render a picture.",
+    "bench": "Measure how fast each part is; prints JSON.",
+}
+"""What each command does, in the order in which a user meets them."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order in which a user meets them."""
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The help page's list, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"enr.pipelines.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; print an `EnrError` as one sentence and exit with status 2."""
+        try:
+            return super().invoke(ctx)
+        except EnrError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="enr")
+def main() -> None:
+    """Equivariant neural rendering: meshes to posed renders, to a trained model, to its PSNR.
+
+    \b
+    enr datagen --group rototrans --views 50 shapenet/chairs
+    enr train shards/*.h5
+    enr eval --psnr
+    """
+    # Read when torch is loaded. Threads that wait for each other sleep instead of spinning: beside other work on the
+    # same cores, spinning made training steps several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,0 +1,1 @@
+"""Shards as what training and evaluation read: pictures, cameras and splits."""

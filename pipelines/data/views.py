@@ -1,0 +1,343 @@
+"""The views of many shards as one table, and random pairs of them for training."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from enr.camera import Group, target_from_source
+from enr.errors import EnrError
+from enr.pipelines.data.images import Images, ImageSource, open_images
+from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
+from enr.shards.checks import check_intact
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FINGERPRINT_VIEWS = 16
+"""So many pictures of each shard are part of its fingerprint; reading all of them would take minutes."""
+
+CHECKED_BYTES = 2**30
+"""Shards of more than that together are opened without the SHA-256 of their pictures, which would take minutes."""
+
+Indices = NDArray[np.int64]
+Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
+"""Attributes, per-view and per-scene tables of a shard."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The views of one object and one split in one shard; the held-out views of an object are a scene of their own.
+
+    Attributes:
+        scene_id: id of its mesh.
+        group: the group that its views were sampled from.
+        split: train, val or test.
+        first, count: its views are `first` to `first + count - 1` of the view set.
+        trained: of held-out views, first and count of the views of the same object that are trained on; else None.
+    """
+
+    scene_id: str
+    group: Group
+    split: Split
+    first: int
+    count: int
+    trained: tuple[int, int] | None = None
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether these are held-out views of an object that is trained on."""
+        return self.trained is not None
+
+    @property
+    def source_indices(self) -> Indices:
+        """Indices of the views that a source view is chosen from: those trained on where these are held out."""
+        first, count = self.trained or (self.first, self.count)
+        return np.arange(first, first + count)
+
+    @property
+    def view_indices(self) -> Indices:
+        """(count,) indices of its views in the view set."""
+        return np.arange(self.first, self.first + self.count)
+
+
+@dataclass(frozen=True)
+class ViewSet:
+    """Every view of a list of shards that agree in resolution and schema, numbered from 0.
+
+    Attributes:
+        paths: absolute paths of the shards.
+        metas: attributes of each shard.
+        height_px, width_px: size of every picture.
+        views: per-view arrays by the names of `enr.shards.VIEW_SHAPES` (`world_from_camera`, `K`, ...), and `group`,
+            `split`, `scene` (index into `all_scenes`) and `shard` (index into `paths`), n rows each.
+        all_scenes: every scene, in the order of the views.
+        sources: the pictures of each shard.
+    """
+
+    paths: tuple[Path, ...]
+    metas: tuple[ShardMeta, ...]
+    height_px: int
+    width_px: int
+    views: dict[str, NDArray[Any]]
+    all_scenes: tuple[Scene, ...]
+    sources: tuple[ImageSource, ...]
+    _row: Indices
+
+    @classmethod
+    def open(cls, paths: Sequence[Path]) -> ViewSet:
+        """Open shards, check that they agree, memory-map their pictures.
+
+        Args:
+            paths: .h5 files, or folders of them.
+
+        Raises:
+            EnrError: no shard, one that is unreadable or no longer what was written, or shards of different
+                resolution, schema, background or splits.
+        """
+        files = find_shards(paths)
+        check_intact(files, pictures=_bytes(files) <= CHECKED_BYTES)
+        height_px, width_px = _common_size(files)
+        tables = [read_tables(path) for path in files]
+        metas = tuple(meta for meta, _, _ in tables)
+        _check_background(files, metas)
+        scenes = _list_scenes(files, tables)
+        _check_splits(scenes)
+        _check_distinct(scenes)
+        views = _stack_views([views for _, views, _ in tables], scenes)
+        row = np.concatenate([np.arange(len(views["K"])) for _, views, _ in tables])
+        sources = tuple(open_images(path) for path in files)
+        return cls(files, metas, height_px, width_px, views, scenes, sources, row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def background(self) -> tuple[float, float, float]:
+        """What the pictures are composited over: three sRGB numbers in [0, 1]."""
+        return self.metas[0].background
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of all shards, sorted, each once."""
+        return tuple(sorted({meta.group for meta in self.metas}))
+
+    def fingerprint(self) -> str:
+        """A number for the data, wherever the shards lie: views, cameras, splits, background, a sample of pictures."""
+        digest = hashlib.sha256(self.views["world_from_camera"].tobytes())
+        digest.update(self.views["K"].tobytes())
+        digest.update(f"{self.height_px} {self.width_px} {self.background}\n".encode())
+        for scene in self.all_scenes:
+            digest.update(f"{scene.scene_id} {scene.group} {scene.split} {scene.count}\n".encode())
+        digest.update(self.images(self._sampled_views()).tobytes())
+        return digest.hexdigest()
+
+    def _sampled_views(self) -> Indices:
+        """A few views of every shard, evenly spread: enough to tell other materials or another light."""
+        by_shard = [np.flatnonzero(self.views["shard"] == number) for number in range(len(self.paths))]
+        spread = [np.linspace(0, len(views) - 1, FINGERPRINT_VIEWS).astype(int) for views in by_shard]
+        return np.concatenate([views[places] for views, places in zip(by_shard, spread, strict=True)])
+
+    def scenes(self, split: Split | None = None, group: Group | None = None) -> tuple[Scene, ...]:
+        """The scenes of a split and a group (of all of them where None)."""
+        return tuple(
+            scene for scene in self.all_scenes if split in (None, scene.split) and group in (None, scene.group)
+        )
+
+    def images(self, indices: ArrayLike, out: Images | None = None) -> Images:
+        """Pictures (n, height, width, 4) uint8 RGBA with straight alpha.
+
+        Args:
+            indices: (n,) views.
+            out: where to put them; a new array if None.
+        """
+        wanted = np.asarray(indices, dtype=np.int64)
+        shape = (len(wanted), self.height_px, self.width_px, 4)
+        pictures = np.empty(shape, dtype=np.uint8) if out is None else out
+        shards, rows = self.views["shard"][wanted].tolist(), self._row[wanted].tolist()
+        for slot, (shard, row) in enumerate(zip(shards, rows, strict=True)):
+            pictures[slot] = self.sources[shard][row]
+        return pictures
+
+    def distances(self, indices: ArrayLike) -> NDArray[np.float64]:
+        """(n,) depth of the object's centre, the world's origin, in the cameras of views (n,), in object units."""
+        cameras = self.views["world_from_camera"][np.asarray(indices, dtype=np.int64)]
+        return np.asarray(-(cameras[:, :3, 2] * cameras[:, :3, 3]).sum(axis=1))
+
+    def masks(self, indices: Indices) -> NDArray[np.bool_]:
+        """The stored masks (n, height, width) of views (n,) of one shard, which must hold the pass `mask`."""
+        shards, rows = self.views["shard"][indices], self._row[indices]
+        assert (shards == shards[0]).all()
+        with open_shard(self.paths[shards[0]]) as file:
+            return np.stack([file["mask"][row] for row in rows.tolist()])
+
+    def target_from_source(self, source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+        """The motion (n, 4, 4) from the cameras of views `source` (n,) to those of views `target` (n,)."""
+        cameras = self.views["world_from_camera"]
+        return target_from_source(cameras[np.asarray(source)], cameras[np.asarray(target)])
+
+
+def find_shards(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """Absolute paths of the shards named by files or folders, sorted, each once.
+
+    Raises:
+        EnrError: there is none, or a folder holds none.
+    """
+    files = [file for path in paths for file in _shards_at(Path(path))]
+    if not files:
+        raise EnrError("No shard is named; give .h5 files made by `enr datagen`.")
+    return tuple(sorted({file.resolve() for file in files}))
+
+
+def _shards_at(path: Path) -> list[Path]:
+    """The shards of a folder, or the file itself."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.h5"))
+    if not files and _holds_weights(path):
+        raise EnrError(
+            f"No shard found in {path}, which is a run, a checkpoint or a folder of them; give it as --checkpoint "
+            "(`enr eval`), or as --init or --resume (`enr train`), and .h5 files as SHARDS."
+        )
+    if not files:
+        raise EnrError(f"No shard found in {path}; give .h5 files made by `enr datagen`.")
+    return files
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether a folder looks like a run, a checkpoint or a folder of runs."""
+    patterns = ("config.yaml", "*.safetensors", "*.pt", "checkpoints", "*/config.yaml")
+    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
+
+
+def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
+    """Pictures over a background, on the device where they are.
+
+    Args:
+        rgba: (n, height, width, 4) uint8, straight alpha.
+        background: three sRGB numbers in [0, 1].
+
+    Returns:
+        (n, 3, height, width) float32 in [0, 1].
+    """
+    import torch
+
+    pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
+    return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
+
+
+def _bytes(files: Sequence[Path]) -> int:
+    """Of all files that are there."""
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def _common_size(files: Sequence[Path]) -> tuple[int, int]:
+    """Height and width in pixels that all shards share."""
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with open_shard(path) as file:
+            sizes.setdefault(_image_size(file, path), path)
+    if len(sizes) > 1:
+        (one, first), (two, second) = list(sizes.items())[:2]
+        raise EnrError(
+            f"Shards differ in resolution: {first} has {one[1]}x{one[0]} px, {second} has {two[1]}x{two[0]} px; "
+            "give shards of one resolution."
+        )
+    return next(iter(sizes))
+
+
+def _image_size(file: h5py.File, path: Path) -> tuple[int, int]:
+    images = file["images"]
+    if images.ndim != 4 or images.shape[-1] != 4 or images.dtype != np.uint8 or not len(images):
+        raise EnrError(
+            f"{path} holds images of {images.dtype} {images.shape}; expected uint8 (views, height, width, 4): "
+            "make it again with `enr datagen`."
+        )
+    return int(images.shape[1]), int(images.shape[2])
+
+
+def _check_background(files: Sequence[Path], metas: Sequence[ShardMeta]) -> None:
+    for path, meta in zip(files, metas, strict=True):
+        if meta.background != metas[0].background:
+            raise EnrError(
+                f"Shards differ in background: {files[0]} has {metas[0].background}, {path} has {meta.background}; "
+                "give shards of one background."
+            )
+
+
+def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene, ...]:
+    """Runs of views of one scene and one split: a scene, or the held-out views of one."""
+    scenes: list[Scene] = []
+    offset = 0
+    for path, (meta, views, table) in zip(files, tables, strict=True):
+        split_of = dict(zip(table["scene_id"].tolist(), table["split"].tolist(), strict=True))
+        runs = _runs(views)
+        if list(dict.fromkeys(scene_id for scene_id, _, _, _ in runs)) != table["scene_id"].tolist():
+            raise EnrError(f"{path}: its views are not in the order of its scenes; make it again with `enr datagen`.")
+        for scene_id, split, start, count in runs:
+            held_out = split != split_of[scene_id]
+            if held_out and split_of[scene_id] != "train":
+                raise EnrError(
+                    f"{path}: scene {scene_id} is in the split '{split_of[scene_id]}' and has views in '{split}'; "
+                    "only views of train scenes can be held out: make it again with `enr datagen`."
+                )
+            scene = Scene(scene_id, meta.group, split, offset + start, count)
+            scenes.append(_held_out(scene, scenes) if held_out else scene)
+        offset += len(views["scene_id"])
+    return tuple(scenes)
+
+
+def _runs(views: dict[str, NDArray[Any]]) -> list[tuple[str, Split, int, int]]:
+    """Scene id, split, first row and number of rows of each run of equal scene and split."""
+    ids, splits = views["scene_id"].astype(str), views["split"].astype(str)
+    changes = (ids[1:] != ids[:-1]) | (splits[1:] != splits[:-1])
+    starts = np.flatnonzero(np.concatenate([[True], changes]))
+    counts = np.diff(np.append(starts, len(ids)))
+    return list(zip(ids[starts].tolist(), splits[starts].tolist(), starts.tolist(), counts.tolist(), strict=True))
+
+
+def _held_out(scene: Scene, before: Sequence[Scene]) -> Scene:
+    """Held-out views, with where the views lie that are trained on: just before them, where there are any."""
+    trained = before[-1] if before and before[-1].scene_id == scene.scene_id else scene
+    return replace(scene, trained=(trained.first, trained.count))
+
+
+def _check_distinct(scenes: Sequence[Scene]) -> None:
+    """A scene that is given twice would count twice in training and in every mean."""
+    seen: set[tuple[str, str, bool]] = set()
+    for scene in scenes:
+        if (scene.scene_id, scene.group, scene.is_held_out) in seen:
+            raise EnrError(
+                f"Scene {scene.scene_id} ({scene.group}) is in the given shards twice; "
+                "leave out the shards that repeat it, or make one set with more `--views`."
+            )
+        seen.add((scene.scene_id, scene.group, scene.is_held_out))
+
+
+def _check_splits(scenes: Sequence[Scene]) -> None:
+    """A mesh that is trained on in one shard must not be held out in another, but for held-out views of it."""
+    split: dict[str, Split] = {}
+    for scene in scenes:
+        if not scene.is_held_out and split.setdefault(scene.scene_id, scene.split) != scene.split:
+            raise EnrError(
+                f"Scene {scene.scene_id} is in the split '{split[scene.scene_id]}' of one shard and "
+                f"'{scene.split}' of another; make all shards with the same `enr datagen --split`."
+            )
+
+
+def _stack_views(tables: Sequence[dict[str, Any]], scenes: Sequence[Scene]) -> dict[str, NDArray[Any]]:
+    counts = [scene.count for scene in scenes]
+    stacked = {name: np.concatenate([table[name] for table in tables]) for name in VIEW_SHAPES}
+    stacked["shard"] = np.repeat(np.arange(len(tables)), [len(table["K"]) for table in tables])
+    stacked["scene"] = np.repeat(np.arange(len(scenes)), counts)
+    stacked["group"] = np.repeat([scene.group for scene in scenes], counts)
+    stacked["split"] = np.repeat([scene.split for scene in scenes], counts)
+    return stacked

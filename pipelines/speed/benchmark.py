@@ -1,0 +1,274 @@
+"""How fast each part is, measured on this machine: data generation, loader, training, rendering.
+
+Every part runs in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from enr.camera import RADIUS, focal_px_from_lens
+from enr.errors import EnrError
+from enr.pipelines.speed.noise import write_noise_shard
+
+Part = Literal["datagen", "loader", "train", "render"]
+PARTS: tuple[Part, ...] = get_args(Part)
+BUILT_IN_MESHES = 40
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What is measured.
+
+    Attributes:
+        meshes: files and folders of meshes for `datagen`; the built-in shapes if empty.
+        count: at most so many of them, the first by their ids; all if None.
+        scaling: whether `datagen` is measured with one worker, too.
+        shards: shards for `loader` and `train`; noise pictures of the same size if empty.
+        views: pictures of each mesh, for `datagen`.
+        resolution_px: width and height of the pictures.
+        samples: paths for each pixel, for `datagen`.
+        workers: Blender processes, for `datagen`.
+        preset: the model of `train` and `render`.
+        batch_size: pairs a batch, for `loader` and `train`.
+        seconds: how long `loader`, `train` and `render` are measured.
+    """
+
+    meshes: tuple[Path, ...] = ()
+    count: int | None = None
+    scaling: bool = False
+    shards: tuple[Path, ...] = ()
+    views: int = 50
+    resolution_px: int = 64
+    samples: int = 16
+    workers: int = 1
+    preset: str = "small-64"
+    batch_size: int = 16
+    seconds: float = 10.0
+
+
+def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, Any]:
+    """Measure `parts` one after the other; results by part, ready for JSON, beside a description of the machine.
+
+    Raises:
+        EnrError: a part cannot be measured, with the reason.
+    """
+    return {"machine": describe_machine(), **{part: _in_own_process(part, settings) for part in parts}}
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the figures belong to; a load average far above 0 says that other work slowed them down."""
+    from enr import __version__
+    from enr.datagen.workers.pool import default_workers
+
+    return {
+        "cores": default_workers(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "enr": __version__,
+        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+        try:
+            return pool.submit(measure, part, settings).result()
+        except BrokenProcessPool as error:
+            raise EnrError(
+                f"The benchmark of '{part}' died (out of memory?); try fewer or smaller pictures."
+            ) from error
+
+
+def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
+    """Measure one part in this process; its results and this process's peak memory.
+
+    Where a part has workers of its own, `peak_memory_mb` is that of the largest worker.
+    """
+    results = MEASURES[part](settings)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    key = "parent_peak_memory_mb" if "peak_memory_mb" in results else "peak_memory_mb"
+    return {**results, key: peak_mb}
+
+
+def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
+    """See `enr.pipelines.speed.datagen.benchmark_datagen`."""
+    from enr.datagen.jobs import RenderSettings
+    from enr.datagen.plan import GenerateSettings
+    from enr.datagen.shapes.library import write_shapes
+    from enr.datagen.workers.pool import PoolSettings
+    from enr.pipelines.speed.datagen import benchmark_datagen
+
+    size = settings.resolution_px
+    with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
+        if not settings.meshes:
+            write_shapes(Path(folder), count=BUILT_IN_MESHES, seed=0)
+        return benchmark_datagen(
+            GenerateSettings(
+                meshes=settings.meshes or (Path(folder),),
+                views=settings.views,
+                render=RenderSettings(size, size, focal_px_from_lens(size), settings.samples),
+                pool=PoolSettings(workers=settings.workers),
+            ),
+            settings.count,
+            settings.scaling,
+        )
+
+
+def measure_loader(settings: BenchSettings) -> dict[str, Any]:
+    """Pairs a second that the training loader reads from files in the system's cache."""
+    from enr.pipelines.data.views import ViewSet
+    from enr.pipelines.training.loader import PairLoader
+
+    with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        loader = PairLoader(view_set, "train", settings.batch_size, seed=0)
+        for _ in range(1 + len(view_set) // settings.batch_size):  # once through the files: from then on they are warm
+            next(loader)
+        batches, seconds = repeat_for(settings.seconds, lambda: next(loader))
+    return {
+        "pairs_per_second": batches * settings.batch_size / seconds,
+        "batch_size": settings.batch_size,
+        "resolution_px": [view_set.width_px, view_set.height_px],
+        "views": len(view_set),
+    }
+
+
+def measure_train(settings: BenchSettings) -> dict[str, Any]:
+    """Pictures a second in whole training steps (load, predict, back-propagate, update), as `enr train` makes them."""
+    from enr.model import Renderer
+    from enr.model.counting import count_parameters
+    from enr.pipelines.data.views import ViewSet
+    from enr.pipelines.machine import choose_device, describe, prepare_cpu
+    from enr.pipelines.training.loader import PairLoader
+    from enr.pipelines.training.prepare import resolve_config
+    from enr.pipelines.training.trainer import Trainer
+
+    with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        config, _ = resolve_config(view_set, settings.preset, [f"batch_size={settings.batch_size}"])
+        prepare_cpu(config.train.threads)
+        device = choose_device(config.train.device)
+        loader = PairLoader(view_set, "train", settings.batch_size, config.train.seed)
+        trainer = Trainer(Renderer(config.model), loader, config.train, device)
+        steps, seconds = repeat_for(
+            settings.seconds, lambda: float(trainer.train_step(config.train.learning_rate).loss)
+        )
+    return {
+        "images_per_second": 2 * settings.batch_size * steps / seconds,
+        "seconds_per_step": seconds / steps,
+        "batch_size": settings.batch_size,
+        "image_shape": list(config.model.image_shape),
+        "preset": config.preset,
+        "parameters": count_parameters(config.model),
+        "device": describe(device, config.train.precision),
+        **_device_memory(device),
+    }
+
+
+def _device_memory(device: Any) -> dict[str, float]:
+    """Peak memory on a GPU, beside that of the process."""
+    import torch
+
+    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+
+
+def measure_render(settings: BenchSettings) -> dict[str, Any]:
+    """Frames a second that a model renders of one scene, moved for every frame; one by one and in batches."""
+    import torch
+
+    from enr.model import Renderer
+    from enr.model.counting import count_macs, count_parameters
+    from enr.pipelines.machine import autocast, choose_device, choose_precision, describe, prepare_cpu
+
+    prepare_cpu(0)
+    device = choose_device("auto")
+    precision = choose_precision("auto", device)
+    config = renderer_config(settings.preset)
+    model = Renderer(config).to(device).eval()
+    with torch.inference_mode(), autocast(device, precision):
+        scene = model.inverse_render(torch.rand(1, *config.image_shape, device=device))
+        rates = {
+            str(batch): _frames_per_second(model, scene, batch, settings.seconds / 2)
+            for batch in (1, settings.batch_size)
+        }
+    return {
+        "frames_per_second": max(rates.values()),
+        "frames_per_second_by_batch": rates,
+        "image_shape": list(config.image_shape),
+        "preset": settings.preset,
+        "parameters": count_parameters(config),
+        "macs_encode_and_render": count_macs(config),
+        "device": describe(device, precision),
+        **_device_memory(device),
+    }
+
+
+def _frames_per_second(model: Any, scene: Any, batch: int, seconds: float) -> float:
+    import torch
+
+    motion = torch.eye(4, dtype=torch.float64).repeat(batch, 1, 1)
+    scenes = scene.expand(batch, -1, -1, -1, -1)
+    times, taken = repeat_for(seconds, lambda: model.render(model.transform(scenes, motion)).float().cpu())
+    return batch * times / taken
+
+
+def renderer_config(preset: str) -> Any:
+    """The preset's renderer for the default lens and distance, at the preset's own picture size.
+
+    Raises:
+        EnrError: there is no such preset.
+    """
+    from enr.pipelines.config import read_preset, resolve
+
+    chosen = read_preset(preset)
+    camera = {
+        "focal_px": focal_px_from_lens(chosen.size_px[1]),
+        "radius": RADIUS,
+        "near": RADIUS - 1,
+        "far": RADIUS + 1,
+        "background": (1.0, 1.0, 1.0),
+    }
+    return resolve(chosen, camera, chosen.size_px).model
+
+
+def repeat_for(seconds: float, work: Callable[[], object]) -> tuple[int, float]:
+    """Do `work` again and again for about `seconds` (at least once, after one that is not counted).
+
+    Returns:
+        how often, and the seconds that it took.
+    """
+    work()
+    started, times = time.perf_counter(), 0
+    while not times or time.perf_counter() - started < seconds:
+        work()
+        times += 1
+    return times, time.perf_counter() - started
+
+
+MEASURES: dict[Part, Callable[[BenchSettings], dict[str, Any]]] = {
+    "datagen": measure_datagen,
+    "loader": measure_loader,
+    "train": measure_train,
+    "render": measure_render,
+}

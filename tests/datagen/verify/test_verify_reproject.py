@@ -1,0 +1,197 @@
+"""`enr verify --reproject`: true cameras pass at any size; wrong ones are found. Pictures are drawn without Blender."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enr.camera import focal_px_from_lens, intrinsics, orbit_camera
+from enr.datagen.meshes.discovery import find_meshes, mesh_sha256
+from enr.datagen.meshes.triangles import load_triangles, normalisation
+from enr.datagen.shapes.library import write_shapes
+from enr.datagen.verify.raster import NEAR, clip_near, fine_raster
+from enr.pipelines.cli.main import main
+from enr.shards import Shard, ShardMeta, write_shard
+
+VIEWS = 4
+SAMPLES_ACROSS = 4
+"""The alpha of a picture is counted from 4 x 4 samples a pixel, as a render of 16 samples does."""
+
+
+@pytest.fixture(scope="module")
+def meshes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("meshes")
+    write_shapes(folder, count=2, seed=5)
+    return folder
+
+
+@cache
+def pictures(meshes: Path, size_px: int) -> Shard:
+    """A shard of both meshes from right cameras."""
+    sources, rng = find_meshes([meshes]), np.random.default_rng(size_px)
+    count = len(sources) * VIEWS
+    azimuth, elevation = rng.uniform(20, 160, count), rng.uniform(-60, 60, count)
+    target = rng.uniform(-0.3, 0.3, (count, 3))
+    cameras = orbit_camera(azimuth, elevation, 2.0, target)
+    K = intrinsics(focal_px_from_lens(size_px), size_px, size_px)
+    placed = [place(*load_triangles(source.path)) for source in sources]
+    alpha = [
+        fine_raster(placed[row // VIEWS][0], camera, K, (size_px, size_px), SAMPLES_ACROSS).coverage()
+        for row, camera in enumerate(cameras)
+    ]
+    images = np.zeros((count, size_px, size_px, 4), dtype=np.uint8)
+    images[..., 3] = np.round(255 * np.array(alpha))
+    ids = [source.scene_id for source in sources]
+    views = {
+        "world_from_camera": cameras,
+        "K": np.repeat(K[None], count, axis=0),
+        "scene_id": np.repeat(ids, VIEWS),
+        "view_index": np.tile(np.arange(VIEWS), len(ids)),
+        "azimuth_deg": azimuth,
+        "elevation_deg": elevation,
+        "radius": np.full(count, 2.0),
+        "target_point": target,
+        "clipped": np.zeros(count, dtype=bool),
+        "roll_deg": np.zeros(count),
+        "split": np.repeat(["train"] * len(ids), VIEWS),
+        "clipped_share": np.zeros(count, dtype=np.float32),
+        "flags": np.zeros(count, dtype=np.uint16),
+    }
+    scenes = {
+        "scene_id": np.array(ids),
+        "split": np.array(["train"] * len(ids)),
+        "mesh_path": np.array([str(source.path) for source in sources]),
+        "mesh_sha256": np.array([mesh_sha256(source) for source in sources]),
+        "normalise_scale": np.array([scale for _, scale, _ in placed]),
+        "normalise_offset": np.array([offset for _, _, offset in placed]),
+        "materials": np.array(["grey"] * len(ids)),
+        "facts": np.array(["{}"] * len(ids)),
+    }
+    config = {"render": {"samples": SAMPLES_ACROSS**2}}
+    return Shard(ShardMeta("rototrans", 0, (1.0, 1.0, 1.0), "none", config), images, views, scenes)
+
+
+def place(vertices, faces):
+    """Triangles in the world, and the scale and offset that put them there."""
+    scale, offset = normalisation(vertices, "diagonal")
+    return (scale * (vertices + offset))[faces], scale, offset
+
+
+def verify(tmp_path, shard, meshes, **views):
+    write_shard(tmp_path / "toy.h5", dataclasses.replace(shard, views={**shard.views, **views}))
+    return CliRunner().invoke(main, ["verify", "--reproject", str(meshes), str(tmp_path / "toy.h5")])
+
+
+@pytest.mark.parametrize("size_px", [32, 64, 128])
+def test_true_cameras_pass(tmp_path, meshes, size_px):
+    result = verify(tmp_path, pictures(meshes, size_px), meshes)
+    assert result.exit_code == 0, result.output
+    assert "8 views reprojected" in result.output and result.output.endswith("all well\n")
+
+
+def test_opaque_pictures_are_judged_by_their_mask(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    opaque = shard.images.copy()
+    opaque[..., 3] = 255
+    without = verify(tmp_path, dataclasses.replace(shard, images=opaque), meshes)
+    assert without.exit_code == 2 and "no mask is stored" in without.output
+    masked = dataclasses.replace(shard, images=opaque, passes={"mask": shard.images[..., 3] > 0})
+    assert verify(tmp_path, masked, meshes).exit_code == 0
+    swapped = shard.views["world_from_camera"][::-1]
+    assert verify(tmp_path, masked, meshes, world_from_camera=swapped).exit_code == 1
+
+
+def test_glass_is_judged_by_what_it_touches(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    glass = dataclasses.replace(shard, images=shard.images // 5)
+    result = verify(tmp_path, glass, meshes)
+    assert result.exit_code == 0, result.output
+
+
+def test_cameras_of_two_views_that_were_swapped_are_found(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    order = [0, 2, 1, 3, 4, 5, 6, 7]
+    result = verify(tmp_path, shard, meshes, world_from_camera=shard.views["world_from_camera"][order])
+    assert result.exit_code == 1
+    lines = [line for line in result.output.splitlines() if "does not show its mesh" in line]
+    scene_id = shard.scenes["scene_id"][0]
+    assert len(lines) == 2 and all(f"view {view} of scene {scene_id}" in "".join(lines) for view in (1, 2))
+
+
+def test_a_mirrored_azimuth_is_found(tmp_path, meshes):
+    views = pictures(meshes, 64).views
+    mirrored = orbit_camera(-views["azimuth_deg"], views["elevation_deg"], 2.0, views["target_point"])
+    result = verify(tmp_path, pictures(meshes, 64), meshes, world_from_camera=mirrored)
+    assert result.output.count("does not show its mesh") >= 7
+
+
+@pytest.mark.parametrize("size_px", [32, 64, 128])
+@pytest.mark.parametrize(("axis", "name"), [(0, "right"), (1, "down")])
+def test_half_a_pixel_is_found_and_named(tmp_path, meshes, size_px, axis, name):
+    shard = pictures(meshes, size_px)
+    K = shard.views["K"].copy()
+    K[:, axis, 2] -= 0.5  # so that the pictures lie half a pixel to the right of, or below, the projections
+    result = verify(tmp_path, shard, meshes, K=K)
+    assert result.exit_code == 1
+    moved_px = {what: float(value) for value, what in re.findall(r"([+-]\d\.\d\d) px (right|down)", result.output)}
+    assert moved_px.pop(name) == pytest.approx(0.5, abs=0.12)
+    assert [abs(value) < 0.1 for value in moved_px.values()] == [True]
+
+
+def test_another_focal_length_is_found(tmp_path, meshes):
+    shard = pictures(meshes, 128)
+    K = shard.views["K"].copy()
+    K[:, [0, 1], [0, 1]] *= 0.99
+    result = verify(tmp_path, shard, meshes, K=K)
+    assert result.exit_code == 1 and "outwards" in result.output
+
+
+def test_another_mesh_of_that_name_is_found(tmp_path, meshes):
+    first, second = (source.path for source in find_meshes([meshes]))
+    other = tmp_path / "other" / first.parent.name / first.name
+    other.parent.mkdir(parents=True)
+    other.write_bytes(second.read_bytes())
+    result = verify(tmp_path, pictures(meshes, 32), tmp_path / "other")
+    assert result.exit_code == 1
+    assert "is not the mesh that was rendered" in result.output and "not compared" in result.output
+
+
+def test_meshes_of_other_scenes_are_bad_input(tmp_path, meshes):
+    (tmp_path / "other").mkdir()
+    write_shapes(tmp_path / "other", count=1, seed=6)
+    shard = pictures(meshes, 32)
+    ids = np.array(["a", "b"])
+    renamed = dataclasses.replace(shard, scenes={**shard.scenes, "scene_id": ids})
+    result = verify(tmp_path, renamed, tmp_path / "other", scene_id=np.repeat(ids, VIEWS))
+    assert result.exit_code == 2
+    assert "No view could be reprojected" in result.output
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
+def test_what_reaches_behind_the_camera_is_cut_off_there(seed, count):
+    triangles = np.random.default_rng(seed).uniform(-1, 1, (count, 3, 3))
+    K = intrinsics(8.0, 12, 10)
+    drawn = fine_raster(triangles, np.eye(4), K, (10, 12), 1).coverage() > 0
+    rows, columns = np.mgrid[:10, :12] + 0.5
+    rays = np.stack([(columns - 6) / 8, (rows - 5) / 8, np.ones_like(rows)], axis=-1)
+    hit = np.array([[any(hits(ray, corners) for corners in triangles) for ray in line] for line in rays])
+    assert (drawn != hit).sum() <= 1  # a ray along an edge may go either way
+    assert (clip_near(triangles)[..., 2] >= NEAR - 1e-12).all()
+
+
+def hits(ray, corners):
+    """The obvious twin: whether a ray from the origin meets a triangle beyond the near plane."""
+    edges = np.stack([corners[0], corners[1], corners[2]], axis=1)
+    if abs(np.linalg.det(edges)) < 1e-12:
+        return False
+    weights = np.linalg.solve(edges, ray)
+    return (weights > 0).all() and 1 / weights.sum() > NEAR
