@@ -26,6 +26,7 @@ from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Scene, ViewSet, composite
+from enr.pipelines.evaluation.distance import measure_estimate, measure_triangulated
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
 from enr.pipelines.evaluation.floors import derangement, floor_predictions
@@ -35,6 +36,7 @@ from enr.pipelines.evaluation.inputs import (
     Origin,
     Part,
     check_fit,
+    check_known_distance,
     choose_groups,
     choose_scenes,
     find_origin,
@@ -167,7 +169,7 @@ def evaluate(settings: EvalSettings) -> Report:
     view_set = ViewSet.open(origin.shards)
     untrained = make_untrained(model, settings.seed) if settings.untrained else None
     bench = Bench(model, view_set, settings, device, untrained, find_opaque(view_set))
-    notes = check_fit(model, view_set)
+    notes = check_fit(model, view_set) + check_known_distance(settings, model)
     metadata = read_metadata(origin.checkpoint)
     parts = plan_parts(bench, learned_groups(metadata), notes)
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
@@ -251,7 +253,19 @@ def _paint(bench: Bench, scene: Scene) -> Painted:
 
 def _score_painted(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
     scores = score_scene(painted.pictures, painted.predictions, bench)
-    return replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
+    scores = replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
+    return _with_distances(bench, scene, painted.pictures, scores)
+
+
+def _with_distances(bench: Bench, scene: Scene, pictures: ScenePictures, scores: SceneScores) -> SceneScores:
+    sources, targets = split_views(bench.settings, bench.view_set, scene)
+    truth = torch.from_numpy(bench.view_set.distances(np.concatenate([sources, targets])))
+    motions = pictures.target_from_sources[0]
+    return replace(
+        scores,
+        estimated=measure_estimate(bench.model, torch.cat([pictures.sources, pictures.targets]), truth),
+        triangulated=measure_triangulated(bench.model, pictures.sources, motions, truth[: len(sources)]),
+    )
 
 
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
@@ -390,4 +404,5 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "checkpoint_metadata": checkpoint_facts(read_metadata(origin.checkpoint)),
         "untrained": bench.settings.untrained,
         "equivariance": bench.settings.equivariance,
+        "known_distance": bench.settings.known_distance,
     }
