@@ -42,7 +42,7 @@ class DistanceErrors:
     held: dict[str, NDArray[np.bool_]]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: mean, median and 95th percentile of the absolute errors, shares of ranges that hold."""
+        """Plain values for JSON: mean, median, 95th percentile of absolute errors, and how often the ranges hold."""
         size = np.abs(self.error)
         percent = 100 * size / self.truth
         found: dict[str, Any] = {"pictures": len(size)}
@@ -53,6 +53,24 @@ class DistanceErrors:
                 "p95": float(np.quantile(values, 0.95)),
             }
         return {**found, "bias": float(self.error.mean()), "held": {k: float(v.mean()) for k, v in self.held.items()}}
+
+
+def measure_distances(
+    model: Renderer, pictures: tuple[Tensor, Tensor], target_from_sources: Tensor, truth: Tensor
+) -> tuple[DistanceErrors | None, DistanceErrors | None]:
+    """The errors of a scene's distances, estimated from each picture alone and triangulated from its sources.
+
+    Args:
+        model: in eval mode.
+        pictures: the sources (s, 3, h, w) and the targets (n, 3, h, w) in [0, 1].
+        target_from_sources: (s, 4, 4) to one common frame.
+        truth: (s + n,) in object units.
+    """
+    sources, _ = pictures
+    return (
+        measure_estimate(model, torch.cat(pictures), truth),
+        measure_triangulated(model, sources, target_from_sources, truth[: len(sources)]),
+    )
 
 
 @torch.inference_mode()

@@ -26,7 +26,7 @@ from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Scene, ViewSet, composite
-from enr.pipelines.evaluation.distance import measure_estimate, measure_triangulated
+from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
 from enr.pipelines.evaluation.floors import derangement, floor_predictions
@@ -62,7 +62,7 @@ from enr.pipelines.evaluation.report import (
     mean,
     write_json,
 )
-from enr.pipelines.evaluation.unseen import Unseen, measure_unseen, unseen_notes
+from enr.pipelines.evaluation.unseen import measure_unseen, unseen_notes
 from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.training.runs import check_folder
@@ -253,18 +253,16 @@ def _paint(bench: Bench, scene: Scene) -> Painted:
 
 def _score_painted(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
     scores = score_scene(painted.pictures, painted.predictions, bench)
-    scores = replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
-    return _with_distances(bench, scene, painted.pictures, scores)
-
-
-def _with_distances(bench: Bench, scene: Scene, pictures: ScenePictures, scores: SceneScores) -> SceneScores:
-    sources, targets = split_views(bench.settings, bench.view_set, scene)
+    pictures, (sources, targets) = painted.pictures, split_views(bench.settings, bench.view_set, scene)
     truth = torch.from_numpy(bench.view_set.distances(np.concatenate([sources, targets])))
-    motions = pictures.target_from_sources[0]
+    shown, motions = (pictures.sources, pictures.targets), pictures.target_from_sources[0]
+    estimated, triangulated = measure_distances(bench.model, shown, motions, truth)
     return replace(
         scores,
-        estimated=measure_estimate(bench.model, torch.cat([pictures.sources, pictures.targets]), truth),
-        triangulated=measure_triangulated(bench.model, pictures.sources, motions, truth[: len(sources)]),
+        unseen=measure_unseen(bench.view_set, bench.model.config, sources, targets),
+        equivariance=_equivariance(bench, pictures),
+        estimated=estimated,
+        triangulated=triangulated,
     )
 
 
@@ -296,7 +294,6 @@ def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
 
 
 def _told(pictures: ScenePictures) -> dict[str, Any]:
-    """What the model is told beside the pictures and their motions."""
     return {} if pictures.distances is None else {"distance": pictures.distances}
 
 
@@ -354,11 +351,6 @@ def other_targets(bench: Bench, pictures: ScenePictures) -> torch.Tensor | None:
         return None
     rng = np.random.default_rng([bench.settings.seed, zlib.crc32(pictures.scene.scene_id.encode())])
     return torch.from_numpy(derangement(count, rng))
-
-
-def _unseen(bench: Bench, scene: Scene) -> Unseen:
-    sources, targets = split_views(bench.settings, bench.view_set, scene)
-    return measure_unseen(bench.view_set, bench.model.config, sources, targets)
 
 
 def _equivariance(bench: Bench, pictures: ScenePictures) -> Measures | None:
