@@ -17,7 +17,7 @@ from enr.model.scene import ray_through
 from enr.model.sighting import Sighting, find_boxes, sighting_loss
 from enr.model.triangulation import Rays, triangulate
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data import ViewSet, composite
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.loader import Batch, PairLoader
 
 FEWEST_WHOLE = 4
