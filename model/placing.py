@@ -29,12 +29,13 @@ def place(
     Returns:
         (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.Scene`.
     """
-    depth, unsure = sighting.distance.detach(), sighting.uncertainty.detach()
+    sighting = sighting.detach()
+    depth, unsure = sighting.distance, sighting.uncertainty
     if distance is not None:
         given = distance.to(depth)
         told = torch.zeros_like(unsure) if uncertainty is None else uncertainty.to(unsure)
         depth, unsure = given.where(given.isfinite(), depth), told.where(given.isfinite(), unsure)
-    return ray_through(sighting.pixel.detach(), config) * depth[:, None], unsure
+    return ray_through(sighting.pixel, config) * depth[:, None], unsure
 
 
 def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConfig) -> tuple[Tensor, Tensor]:
@@ -51,6 +52,7 @@ def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConf
     Raises:
         EnrError: the pictures contradict the poses.
     """
+    sighting = sighting.detach()
     shown = sighting.boxes.is_there
     if not shown.any():
         return sighting.distance, sighting.uncertainty

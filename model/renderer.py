@@ -345,7 +345,7 @@ class Renderer(nn.Module):
     def predict(
         self, images: Tensor, target_from_source: Tensor, distance: Tensor | None = None
     ) -> tuple[Tensor, Sighting | None]:
-        """As `forward`, at the distances (b,) given (NaN: estimated; not checked); and what the pictures tell of them."""
+        """As `forward`, at distances (b,) that are not checked (NaN: estimated), and what the pictures tell of them."""
         parts, sighting = self._lift(images, distance)
         return self._paint(self._move(parts, target_from_source)), sighting
 

@@ -94,6 +94,10 @@ class Sighting:
     pixel: Tensor
     quantiles: Tensor
 
+    def detach(self) -> Sighting:
+        """Without a gradient."""
+        return Sighting(self.boxes, self.pixel.detach(), self.quantiles.detach())
+
     @property
     def distance(self) -> Tensor:
         """(b,) the median."""

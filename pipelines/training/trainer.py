@@ -20,6 +20,7 @@ from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
 from enr.pipelines.training.centres import Places
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
+from enr.pipelines.training.muon import MuonAndAdam
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Trainer:
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
         self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+        self._optimizer = _optimizer_of(self.model, config)
 
     @property
     def best_estimate(self) -> Renderer:
@@ -81,7 +82,7 @@ class Trainer:
     def train_step(self, learning_rate: float) -> StepResult:
         """Take the loader's next batch and make one step with it."""
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("times", 1.0)
         batch = next(self._loader)
         images, motion, targets = self._to_device(batch)
         with autocast(self.device, self._config.precision):
@@ -180,6 +181,12 @@ def _average_of(model: Renderer, decay: float) -> AveragedModel:
         torch._foreach_lerp_(averaged, current, 1 - share)
 
     return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend))
+
+
+def _optimizer_of(model: Renderer, config: TrainConfig) -> torch.optim.Adam | MuonAndAdam:
+    if config.muon_learning_rate:
+        return MuonAndAdam(model, config.learning_rate, config.muon_learning_rate)
+    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
 
 def _channels_last(model: Renderer) -> Renderer:
