@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
-from enr import shards
 from enr.datagen.verify.integrity import verify_shards
 from enr.pipelines.cli.main import main
 from enr.shards import read_shard, write_shard
