@@ -15,7 +15,7 @@ from enr.model.checks import check_images, check_scene, checked_distance, checke
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine
-from enr.model.fusion import fuse_scenes
+from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
@@ -47,6 +47,7 @@ class Renderer(PublishedTurns, nn.Module):
         self.config = config
         self._build_inverse_renderer()
         self._build_renderer()
+        self.fusion = LearnedFusion(config) if config.learned_fusion else None
         self.conditioning = PoseConditioning(config) if config.warp == "conditioned" else None
         if config.spherical_mask:
             self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
@@ -180,8 +181,8 @@ class Renderer(PublishedTurns, nn.Module):
             target_from_sources: (b, sources, 4, 4) from each source's camera to the target's.
 
         Returns:
-            (b, *config.scene_shape): the mean weighted by what each source sees (`enr.model.fusion`); of one source,
-            its `transform`.
+            (b, *config.scene_shape): the mean weighted by what each source sees, or by learned weights
+            (`enr.model.fusion`); of one source, its `transform`.
 
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
@@ -199,11 +200,14 @@ class Renderer(PublishedTurns, nn.Module):
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
-        fused = fuse_scenes(
+        joined, sight = (
             moved.join(self.config).unflatten(0, shape),
-            self.config.has_visibility,
             None if sight is None else sight.unflatten(0, shape),
         )
+        if self.fusion is not None:
+            fused = self.fusion(joined, sight)
+        else:
+            fused = fuse_scenes(joined, self.config.has_visibility, sight)
         if centre is None or not isinstance(scenes, Scene):
             return fused
         return Scene(fused, centre, scenes.uncertainty.amin(1))
