@@ -6,8 +6,8 @@ what the source itself holds for opaque. Behind a surface a source only guesses;
 nothing to learn in it: a renderer that was trained on single pictures can be given several.
 
 `LearnedFusion` starts there and learns, from what all sources say of a cell, how much each part of each is worth; and
-what their disagreement means. Sources are treated alike and only ever compared with their mean, so that their order does
-not matter, and one source is left as it is, however often it is given.
+what their disagreement means. Sources are treated alike and only ever compared with their mean: their order does not
+matter, and one source is left as it is, however often it is given.
 
 The fused cell is as visible as in its most visible source. The maximum, not 1 - prod(1 - v): the visibility of a cell
 on the border of a frustum is the share of it that was read, not a chance, and a second look from the same place must
