@@ -13,6 +13,7 @@ from enr.camera import Array
 from enr.datagen.convert.resample import covered_shares
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
+from enr.model.sighting import find_boxes
 
 
 def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None) -> torch.Tensor:
@@ -30,7 +31,8 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         (3, height, width) float32 in [0, 1], the model's size.
 
     Raises:
-        EnrError: the file cannot be read, or the focal length is unknown or not positive.
+        EnrError: the file cannot be read, the focal length is unknown or not positive, or a model whose depth range
+            travels is to find its object in a single pixel.
     """
     rgba = _read(Path(path))
     if focal_px is None:
@@ -52,7 +54,20 @@ def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float
     background = np.asarray(config.background, dtype=np.float64)
     over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
     fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
-    return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
+    picture = torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
+    if config.has_travelling_range:
+        _check_object(picture, path, config)
+    return picture
+
+
+def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
+    """Refuse what nobody can tell the place of an object from."""
+    size = find_boxes(picture[None], torch.tensor(config.background)).size[0].tolist()
+    if 0 < max(size) <= 1:
+        raise EnrError(
+            f"{path} shows a single pixel that differs from the background, at the model's size of "
+            f"{config.image_shape[2]}x{config.image_shape[1]} px; give a picture that shows more of its object."
+        )
 
 
 def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
