@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
-from enr.datagen.workers.pool import Outcome, PoolSettings, render_all
+from enr.datagen.settings import PoolSettings, PoseSettings, RenderSettings
+from enr.datagen.workers.pool import render_all
+from enr.datagen.workers.worker import RenderedMesh
 
 PATCH = ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))
 """A square that faces the camera of the group `trans`."""
@@ -71,7 +73,7 @@ def make_job(path: Path, views: int = 6, poses: PoseSettings | None = None, **re
     return render_job(settings, MeshSource(path.stem, path), sample_poses(poses, settings.seed, path.stem, views))
 
 
-def render(*jobs: dict) -> list[Outcome]:
+def render(*jobs: dict) -> list[RenderedMesh]:
     """The outcomes of some jobs in their order, from one Blender."""
     outcomes = list(render_all(jobs, PoolSettings(workers=1)))
     assert [outcome.job for outcome in outcomes] == list(jobs)

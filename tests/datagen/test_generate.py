@@ -9,12 +9,11 @@ import pytest
 
 from enr.camera import intrinsics, orbit_camera
 from enr.datagen import plan
-from enr.datagen.cameras.poses import PoseSettings
+from enr.datagen.appearance.palette import linear_palette
+from enr.datagen.cameras.poses import noise_seed
 from enr.datagen.generate import Summary, generate
-from enr.datagen.jobs import RenderSettings, linear_palette, noise_seed, render_config
-from enr.datagen.plan import GenerateSettings
 from enr.datagen.run import shard_run
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
 from enr.errors import EnrError
 from enr.shards import Shard, read_meta, read_shard
 
@@ -97,7 +96,7 @@ def test_the_tables_say_how_each_view_was_made(settings):
         np.testing.assert_array_equal(views["K"], np.broadcast_to(intrinsics(11.0, 8, 8), (len(cameras), 3, 3)))
         np.testing.assert_array_equal(views["view_index"], list(range(VIEWS)) * len(shard.scenes["scene_id"]))
         assert shard.meta.seed == 5
-        assert shard.meta.config["render"] == render_config(settings.render)
+        assert shard.meta.config["render"] == RenderSettings.config(settings.render)
     clipped = np.concatenate([shard.views["clipped"] for shard in contents(summary)])
     assert summary.clipped_share == clipped.mean()
 

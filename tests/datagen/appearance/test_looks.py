@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from PIL import Image
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.appearance import engines
 from enr.datagen.appearance.backdrop import over, put_behind, read_backdrop
-from enr.datagen.appearance.engines import check_look
 from enr.datagen.appearance.lighting import LIGHTINGS, Lamp, Lighting, Sun
 from enr.datagen.appearance.look import Look, PictureFile
-from enr.datagen.cameras.poses import PoseSettings
+from enr.datagen.settings import PoseSettings
+from enr.datagen.workers import engines
+from enr.datagen.workers.engines import check_look
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.shards import open_shard, read_shard

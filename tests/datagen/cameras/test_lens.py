@@ -10,9 +10,10 @@ from tests.datagen.silhouettes import View, own_iou
 from enr.camera import intrinsics
 from enr.datagen.cameras.lens import LensJitter, view_intrinsics
 from enr.datagen.cameras.pose_files import read_cameras, write_cameras
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.settings import PoseSettings, RenderSettings
 
 SHAPE = {"samples": 16, "materials": "grey", "normalise": "none"}
 VIEWS = 4

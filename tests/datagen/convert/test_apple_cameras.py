@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from enr.datagen.cameras.poses import Poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource, find_meshes
-from enr.datagen.workers.pool import PoolSettings, render_all
+from enr.datagen.settings import PoolSettings, RenderSettings
+from enr.datagen.workers.pool import render_all
 
 RENDER = RenderSettings(
     width_px=128, height_px=128, focal_px=131.25, samples=16, normalise="longest", materials="grey", seed=0

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.settings import PoseSettings, RenderSettings
 
 WRITE_FILES = """
 import sys

@@ -10,7 +10,6 @@ import pytest
 
 from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.metadata.card import card
 from enr.datagen.metadata.manifest import (
     FORMAT,
@@ -21,9 +20,8 @@ from enr.datagen.metadata.manifest import (
     without_times,
     write_text,
 )
-from enr.datagen.plan import GenerateSettings
 from enr.datagen.run import shard_run
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.shards import FLAGS, read_shard
 

@@ -10,10 +10,9 @@ from click.testing import CliRunner
 
 from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.metadata.manifest import read_manifest, without_times
 from enr.datagen.metadata.merge import merge
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings, RenderSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 

@@ -20,11 +20,9 @@ from tests.datagen.conftest import HERE
 from enr.datagen import plan
 from enr.datagen.failures import BAD_MESH, CRASH, Failure
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
 from enr.datagen.run import shard_run
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
 

@@ -13,9 +13,7 @@ from tests.datagen import blender_meshes as bm
 
 from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 
 PATIENCE_S = 180.0
 VIEWS = 12

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
 
+from enr.datagen.settings import PoolSettings
 from enr.datagen.workers import installed_blender, pool
-from enr.datagen.workers.installed_blender import blender_version, find_blender, worker_command
-from enr.datagen.workers.pool import PoolSettings, render_all
+from enr.datagen.workers.installed_blender import blender_version, find_blender
+from enr.datagen.workers.pool import render_all
+from enr.datagen.workers.worker import worker_command
 from enr.errors import EnrError
 
 FAKE_WORKER = Path(__file__).parents[1] / "fake_worker.py"

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from enr.datagen.settings import PoolSettings
 from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings, render_all
-from enr.datagen.workers.scratch import scratch_folder
+from enr.datagen.workers.pool import render_all, scratch_folder
 from enr.errors import EnrError
 
 ENDINGS = {
@@ -108,7 +108,7 @@ def test_pictures_arrive_whole(tmp_path):
 HOLDS_A_FOLDER = """
 import sys, time
 from pathlib import Path
-from enr.datagen.workers.scratch import scratch_folder
+from enr.datagen.workers.pool import scratch_folder
 
 with scratch_folder(Path(sys.argv[1])) as folder:
     print(folder, flush=True)

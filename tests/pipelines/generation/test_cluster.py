@@ -15,12 +15,10 @@ import enr
 from enr.datagen import plan
 from enr.datagen.failures import CRASH, Failure
 from enr.datagen.generate import Summary, generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.metadata.manifest import read_manifest, without_times
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.datagen.shapes.library import write_shapes
 from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.generation import cluster

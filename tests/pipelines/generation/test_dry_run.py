@@ -9,10 +9,8 @@ from click.testing import CliRunner
 
 from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.cli.options.scale import part_of
