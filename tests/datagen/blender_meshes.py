@@ -10,6 +10,7 @@ import trimesh
 from enr.datagen.cameras.poses import sample_poses
 from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.staging import stage
 from enr.datagen.settings import PoolSettings, PoseSettings, RenderSettings
 from enr.datagen.workers.pool import render_all
 from enr.datagen.workers.worker import RenderedMesh
@@ -70,7 +71,9 @@ def make_job(path: Path, views: int = 6, poses: PoseSettings | None = None, **re
     size = {"width_px": 48, "height_px": 48, "focal_px": 60.0, "samples": 8}
     settings = RenderSettings(**{**size, **render})
     poses = poses or PoseSettings("rototrans")
-    return render_job(settings, MeshSource(path.stem, path), sample_poses(poses, settings.seed, path.stem, views))
+    source = MeshSource(path.stem, path)
+    staged = stage(source, path.parent, settings.up_axis)
+    return render_job(settings, source, sample_poses(poses, settings.seed, path.stem, views), staged)
 
 
 def render(*jobs: dict) -> list[RenderedMesh]:
