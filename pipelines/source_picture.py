@@ -43,7 +43,10 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         )
     if not (np.isfinite(focal_px) and focal_px > 0):
         raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
-    return fit_to_lens(rgba, config, focal_px)
+    picture = fit_to_lens(rgba, config, focal_px)
+    if config.has_travelling_range:
+        _check_object(picture, path, config)
+    return picture
 
 
 def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float) -> torch.Tensor:
@@ -54,10 +57,7 @@ def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float
     background = np.asarray(config.background, dtype=np.float64)
     over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
     fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
-    picture = torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
-    if config.has_travelling_range:
-        _check_object(picture, path, config)
-    return picture
+    return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
 
 
 def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
