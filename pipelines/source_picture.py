@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from enr.camera import Array
@@ -34,24 +35,29 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
             travels is to find its object in a single pixel.
     """
     rgba = _read(Path(path))
-    height_px, width_px = rgba.shape[:2]
     if focal_px is None:
-        like = config.focal_px * width_px / config.image_shape[2]
+        like = config.focal_px * rgba.shape[1] / config.image_shape[2]
         raise EnrError(
             f"The lens of {path} is not known; give its focal length in pixels. If it shows as much as the pictures "
             f"that the model was trained on, from border to border, that is focal_px={like:.6g}."
         )
     if not (np.isfinite(focal_px) and focal_px > 0):
         raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
+    picture = fit_to_lens(rgba, config, focal_px)
+    if config.has_travelling_range:
+        _check_object(picture, path, config)
+    return picture
+
+
+def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float) -> torch.Tensor:
+    """A picture (height, width, 4) through the model's lens, over its background; see `read_source_picture`."""
+    height_px, width_px = rgba.shape[:2]
     rows = _shares(height_px, config.image_shape[1], focal_px / config.focal_px)
     columns = _shares(width_px, config.image_shape[2], focal_px / config.focal_px)
     background = np.asarray(config.background, dtype=np.float64)
     over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
     fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
-    picture = torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
-    if config.has_travelling_range:
-        _check_object(picture, path, config)
-    return picture
+    return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
 
 
 def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
@@ -70,7 +76,7 @@ def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
     return covered_shares(edges, size_px)
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if image.mode[0] in "IF":
