@@ -16,6 +16,7 @@ Warp = Literal["rigid", "frustum", "conditioned"]
 Projection = Literal["fold", "composite"]
 Output = Literal["sigmoid", "linear"]
 DepthSpacing = Literal["linear", "disparity"]
+DepthRange = Literal["fixed", "travelling"]
 
 COLOUR_CHANNELS = 3
 VISIBILITY_CHANNELS = 1
@@ -24,6 +25,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "projection": get_args(Projection),
     "output": get_args(Output),
     "depth_spacing": get_args(DepthSpacing),
+    "depth_range": get_args(DepthRange),
 }
 _LISTS = (
     "channels_2d",
@@ -57,14 +59,18 @@ class RendererConfig:
         detail_stride: a second level of the scene carries the source's own pixels at a predicted depth, in 1 / this
             of the picture's resolution; 0 leaves it out.
         detail_channels: learned features that it carries beside opacity and colour.
+        learned_fusion: several sources are fused by weights that a network gives, to be trained with `sources` above 1.
         output: `linear` starts at the background's colour; `sigmoid` is the published head.
         conditioning_width: width of the layers that are told the motion; for `conditioned` alone.
         depth_cells: depth of the lifted volume; None takes the map's width, as the paper does.
         depth_spacing: whether the frustum's cells are equally spaced in depth or in its inverse.
+        depth_range: whether all frustums reach from near to far (`fixed`), or each one to half_depth before and behind
+            the object's centre, wherever that is (`travelling`).
         focal_px: focal length in pixels at `image_shape`.
         radius: distance of the target point from the camera, in object units.
-        near: depth where the frustum begins, in object units.
-        far: depth where it ends.
+        near: depth where the frustum begins, in object units; of the objects trained on where it travels.
+        far: depth where it ends; likewise.
+        half_depth: half the depth of a frustum that travels, in object units.
         background: colour behind the object, sRGB in [0, 1].
 
     Raises:
@@ -88,10 +94,13 @@ class RendererConfig:
     carry_colour: bool = False
     detail_stride: int = 0
     detail_channels: int = 0
+    learned_fusion: bool = False
     output: Output = "linear"
     conditioning_width: int = 512
     depth_cells: int | None = None
     depth_spacing: DepthSpacing = "linear"
+    depth_range: DepthRange = "fixed"
+    half_depth: float = 0.6
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
@@ -139,6 +148,11 @@ class RendererConfig:
     def has_visibility(self) -> bool:
         """Whether the scene's last channel says how much of each cell the source's frustum has seen."""
         return self.warp == "frustum"
+
+    @property
+    def has_travelling_range(self) -> bool:
+        """Whether a scene is a tensor with the place of its object (`enr.model.scene.Scene`), not a tensor alone."""
+        return self.depth_range == "travelling"
 
     @property
     def scene_shape(self) -> tuple[int, int, int, int]:
@@ -236,7 +250,7 @@ def _check_values(config: RendererConfig) -> None:
         raise EnrError(f"image_shape is {config.image_shape}; expected (3, height, width) in pixels.")
     if not 0 < config.near < config.far:
         raise EnrError(f"near {config.near} and far {config.far} are no depth range; expected 0 < near < far.")
-    for name in ("focal_px", "radius", "conditioning_width"):
+    for name in ("focal_px", "radius", "conditioning_width", "half_depth"):
         if not getattr(config, name) > 0:
             raise EnrError(f"{name} is {getattr(config, name)}; it must be positive.")
     if len(config.background) != 3:
@@ -308,6 +322,10 @@ def _check_scene(config: RendererConfig) -> None:
         )
     if config.spherical_mask and config.warp != "rigid":
         raise EnrError(f"spherical_mask belongs to the rigid warp's cube; switch it off for warp {config.warp}.")
+    if config.learned_fusion and config.warp != "frustum":
+        raise EnrError(f"learned_fusion weighs what frustums see; switch it off for warp {config.warp}.")
+    if config.depth_range == "travelling" and config.warp != "frustum":
+        raise EnrError(f"A range that travels is a frustum's; choose depth_range fixed for warp {config.warp}.")
     if config.warp == "conditioned" and config.projection != "fold":
         raise EnrError("warp conditioned has no rays to composite along; choose projection fold.")
     if config.projection == "composite" and scene != lifted:

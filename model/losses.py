@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
+from enr.model.scene import AnyScene, features_of
 from enr.model.warp import invert_rigid
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +30,7 @@ class LossWeights:
         lpips: of LPIPS (`enr.model.lpips`).
         cycle: of `cycle_loss`.
         scene: of `scene_loss`.
+        distance: of `enr.model.sighting.sighting_loss`; where the depth range travels alone.
     """
 
     l1: float = 1.0
@@ -37,6 +39,7 @@ class LossWeights:
     lpips: float = 0.0
     cycle: float = 0.0
     scene: float = 0.0
+    distance: float = 0.05
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():
@@ -95,7 +98,7 @@ def cycle_loss(render_moved: Distance, predicted: Tensor, source: Tensor, target
     return functional.l1_loss(returned.float(), source)
 
 
-def scene_loss(moved: Tensor, scene: Tensor, config: RendererConfig) -> Tensor:
+def scene_loss(moved: AnyScene, scene: AnyScene, config: RendererConfig) -> Tensor:
     """||T z1 - z2||^2 / ||z2||^2 of the learned channels, over the cells that the source has seen.
 
     The ratio is the same for a scene of any scale, so shrinking all scenes does not lower it.
@@ -106,6 +109,7 @@ def scene_loss(moved: Tensor, scene: Tensor, config: RendererConfig) -> Tensor:
         config: of the renderer that they are of.
     """
     learned = slice(0, config.feature_channels)
+    moved, scene = features_of(moved), features_of(scene)
     there, here = moved[:, learned].float(), scene[:, learned].float()
     if config.has_visibility:
         here = here * moved[:, -1:].float()  # as what was moved is already

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
 from enr.model.detail import CoarseRays, composite_levels, pack, unpack
 from enr.model.layers import Pointwise, activation
+from enr.model.scene import AnyScene, Scene
 from enr.model.warp import at_least_float32
 
 START_ALPHA = 0.1
@@ -20,23 +21,29 @@ START_ALPHA = 0.1
 
 @dataclass(frozen=True)
 class SceneParts:
-    """A scene (b, c, d, h, w) taken apart, in the order of its channels.
+    """A scene (b, c, d, h, w) taken apart, in the order of its channels; then the place of its object.
 
     Attributes:
         features: (b, channels, d, h, w) what the network has learned.
         detail: (b, channels, d, fine h, fine w) the detail level (`enr.model.detail`); or None.
         colour: (b, 3, d, h, w) the source's colours, each on its own ray, times the visibility; or None.
         visibility: (b, 1, d, h, w) share of each cell that the source's frustum has seen; or None (rigid warp).
+        centre: (b, 3) and
+        uncertainty: (b,), as those of `Scene`; or None (the depth range stands still).
     """
 
     features: Tensor
     detail: Tensor | None
     colour: Tensor | None
     visibility: Tensor | None
+    centre: Tensor | None = None
+    uncertainty: Tensor | None = None
 
     @classmethod
-    def split(cls, scene: Tensor, config: RendererConfig) -> SceneParts:
+    def split(cls, scene: AnyScene, config: RendererConfig) -> SceneParts:
         """The parts of a scene made by a renderer of that config, with or without its detail level."""
+        if isinstance(scene, Scene):
+            return replace(cls.split(scene.features, config), centre=scene.centre, uncertainty=scene.uncertainty)
         learned = config.feature_channels
         carried = (COLOUR_CHANNELS * config.carry_colour, VISIBILITY_CHANNELS * config.has_visibility)
         sizes = (learned, scene.shape[1] - learned - sum(carried), *carried)
@@ -48,8 +55,15 @@ class SceneParts:
             visibility=visibility if config.has_visibility else None,
         )
 
+    def scene(self, config: RendererConfig) -> AnyScene:
+        """The scene, (b, *config.scene_shape); the inverse of `split`."""
+        joined = self.join(config)
+        if self.centre is None or self.uncertainty is None:
+            return joined
+        return Scene(joined, self.centre, self.uncertainty)
+
     def join(self, config: RendererConfig) -> Tensor:
-        """The scene of one tensor, (b, *config.scene_shape); the inverse of `split`."""
+        """The scene's tensor, (b, *config.scene_shape), without a place."""
         detail = None if self.detail is None else pack(self.detail, config.detail_factor).to(self.features)
         parts = [part for part in (self.features, detail, self.colour, self.visibility) if part is not None]
         return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]

@@ -6,29 +6,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.camera import VOLUME_FROM_CAMERA, check_rigid, orbit_camera, target_from_source
+from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
+from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine
-from enr.model.fusion import fuse_scenes
+from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
+from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
-from enr.model.warp import Cube, Frustum, frustum_warp, resample_volume, rigid_warp, spherical_mask
+from enr.model.published import PublishedTurns
+from enr.model.scene import AnyScene, Scene, join_centres, move_points
+from enr.model.sighting import Sight, Sighting
+from enr.model.warp import Cube, Frustum, frustum_warp, rigid_warp, spherical_mask
 
 HEAD_SCALE = 0.1
 """The linear head starts this much smaller than torch's default, so that a new model paints the background."""
 
 
-class Renderer(nn.Module):
+class Renderer(PublishedTurns, nn.Module):
     """The paper's renderer (Dupont et al. 2020), with either warp, or conditioned on the pose instead.
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the packed detail level (if `detail_stride`),
-    the source's colours (3, if `carry_colour`), and visibility (1, if the warp is `frustum`).
+    the source's colours (3, if `carry_colour`), and visibility (1, if the warp is `frustum`). Where the depth range
+    travels with the object it is a `Scene`: that tensor and the object's place.
     All pictures are (b, 3, height, width) in [0, 1].
 
     Args:
@@ -42,6 +47,7 @@ class Renderer(nn.Module):
         self.config = config
         self._build_inverse_renderer()
         self._build_renderer()
+        self.fusion = LearnedFusion(config) if config.learned_fusion else None
         self.conditioning = PoseConditioning(config) if config.warp == "conditioned" else None
         if config.spherical_mask:
             self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
@@ -54,6 +60,7 @@ class Renderer(nn.Module):
         self.inv_projection = Pointwise(2, self.inv_transform_2d.out_channels, config.num_channels_inv_projection)
         self.inv_transform_3d = ResNet(3, config.lifted_shape[0], config.channels_3d, config.strides_3d)
         self.lift_detail = LiftDetail(self.inv_transform_2d.out_channels, config) if config.detail_stride else None
+        self.sight = Sight(self.inv_transform_2d.out_channels, config) if config.has_travelling_range else None
 
     def _build_renderer(self) -> None:
         config = self.config
@@ -75,23 +82,47 @@ class Renderer(nn.Module):
             # Carried colours are composited over the background already; the head only adds to them.
             head.bias.copy_(torch.zeros(3) if self.config.carry_colour else torch.tensor(self.config.background))
 
-    def inverse_render(self, images: Tensor) -> Tensor:
+    def inverse_render(self, images: Tensor, distance: Tensor | float | None = None) -> AnyScene:
         """The scene that each picture shows, in its own camera's frame.
 
         Args:
             images: (b, 3, height, width) in [0, 1].
+            distance: depth of the object's centre along the camera's axis, in object units: one number, or (b,); None:
+                estimated. For a depth range that travels alone.
 
         Returns:
             (b, *config.scene_shape).
 
         Raises:
-            EnrError: the pictures are no tensor of floats, or have another shape than the config's.
+            EnrError: the pictures are no tensor of floats, or have another shape than the config's, or a distance is
+                none that this renderer was trained on.
         """
-        return self._lift(images).join(self.config)
+        known = None if distance is None else checked_distance(distance, len(images), self.config)
+        return self.look(images, known)[0]
 
-    def _lift(self, images: Tensor) -> SceneParts:
-        self._check_images(images)
+    def look(self, images: Tensor, distance: Tensor | None = None) -> tuple[AnyScene, Sighting | None]:
+        """As `inverse_render`, and what the pictures themselves tell of the distance.
+
+        Args:
+            images: (b, 3, height, width) in [0, 1].
+            distance: (b,), NaN where it is to be estimated; not checked.
+        """
+        parts, sighting = self._lift(images, distance)
+        return parts.scene(self.config), sighting
+
+    def _lift(
+        self, images: Tensor, distance: Tensor | None = None, uncertainty: Tensor | None = None
+    ) -> tuple[SceneParts, Sighting | None]:
+        check_images(images, next(self.parameters()), self.config)
         coarse = self.inv_transform_2d(images)
+        sighting = None if self.sight is None else self.sight(images, coarse)
+        centre = None
+        if self.sight is not None and sighting is not None:
+            centre, uncertainty = place(sighting, distance, uncertainty, self.config)
+            coarse = self.sight.tell(coarse, centre, uncertainty)
+        return replace(self._lift_map(images, coarse), centre=centre, uncertainty=uncertainty), sighting
+
+    def _lift_map(self, images: Tensor, coarse: Tensor) -> SceneParts:
         lifted = self.inv_projection(coarse)
         features = self.inv_transform_3d(lifted.unflatten(1, self.config.lifted_shape[:2]))
         if self.config.spherical_mask:
@@ -106,7 +137,7 @@ class Renderer(nn.Module):
         detail = None if self.lift_detail is None else self.lift_detail(images, coarse)
         return SceneParts(features, detail, colour, visibility)
 
-    def transform(self, scene: Tensor, target_from_source: Tensor) -> Tensor:
+    def transform(self, scene: AnyScene, target_from_source: Tensor) -> AnyScene:
         """The scene as a camera has it that moved by `target_from_source`.
 
         Args:
@@ -120,36 +151,29 @@ class Renderer(nn.Module):
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
         """
-        self._check_scene(scene)
-        return self._move(SceneParts.split(scene, self.config), target_from_source).join(self.config)
+        check_scene(scene, self.config)
+        return self._move(SceneParts.split(scene, self.config), target_from_source).scene(self.config)
 
-    def _move(self, parts: SceneParts, target_from_source: Tensor) -> SceneParts:
-        motion = self._checked_motion(target_from_source, len(parts.features))
+    def _move(self, parts: SceneParts, target_from_source: Tensor, centre: Tensor | None = None) -> SceneParts:
+        """Moved parts, around the centres (b, 3) in the target's frame; None: their own, moved."""
+        motion = checked_motion(target_from_source, len(parts.features), self._device, skip_on_gpu=self.training)
         if self.config.warp == "frustum":
-            return self._move_levels(parts, motion)
+            return self._move_levels(parts, motion, centre)
         scene = parts.join(self.config)
         moved = self.conditioning(scene, motion) if self.conditioning else rigid_warp(scene, motion, self.cube)
         return SceneParts.split(moved, self.config)
 
-    def _checked_motion(self, target_from_source: Tensor, count: int) -> Tensor:
-        motion = torch.as_tensor(target_from_source)
-        if motion.shape != (count, 4, 4):
-            raise EnrError(
-                f"target_from_source has shape {tuple(motion.shape)}; expected ({count}, 4, 4), one a scene."
-            )
-        if not motion.is_cuda or not self.training:  # on a GPU the check waits for the device: not at every step
-            check_rigid(motion.detach().cpu().numpy())
-        return motion.to(next(self.parameters()).device)
-
-    def _move_levels(self, parts: SceneParts, motion: Tensor) -> SceneParts:
+    def _move_levels(self, parts: SceneParts, motion: Tensor, centre: Tensor | None) -> SceneParts:
         """Both levels of the scene, each resampled in its own resolution."""
-        coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, self.frustum)
+        if parts.centre is not None and centre is None:
+            centre = move_points(parts.centre, motion)
+        source, target = frustums(parts.centre, centre, self.frustum, self.config)
+        coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, source, target)
         moved = SceneParts.split(coarse, self.config)
-        if parts.detail is None:
-            return moved
-        return replace(moved, detail=frustum_warp(parts.detail, motion, self.frustum))
+        detail = None if parts.detail is None else frustum_warp(parts.detail, motion, source, target)
+        return replace(moved, detail=detail, centre=centre, uncertainty=parts.uncertainty)
 
-    def fuse(self, scenes: Tensor, target_from_sources: Tensor) -> Tensor:
+    def fuse(self, scenes: AnyScene, target_from_sources: Tensor) -> AnyScene:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
 
         Args:
@@ -157,8 +181,8 @@ class Renderer(nn.Module):
             target_from_sources: (b, sources, 4, 4) from each source's camera to the target's.
 
         Returns:
-            (b, *config.scene_shape): the mean weighted by what each source sees (`enr.model.fusion`); of one source,
-            its `transform`.
+            (b, *config.scene_shape): the mean weighted by what each source sees, or by learned weights
+            (`enr.model.fusion`); of one source, its `transform`.
 
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
@@ -169,77 +193,55 @@ class Renderer(nn.Module):
                 f"Scenes of shape {tuple(scenes.shape)} and target_from_sources of shape {tuple(motion.shape)} do not "
                 "belong together; expected (batch, sources, channels, depth, height, width) and (batch, sources, 4, 4)."
             )
-        sources, motion = scenes.flatten(0, 1), motion.flatten(0, 1)
-        moved = self.transform(sources, motion)
-        sight = self._moved_sight(sources, motion) if scenes.shape[1] > 1 else None
         shape = scenes.shape[:2]
-        return fuse_scenes(
-            moved.unflatten(0, shape), self.config.has_visibility, None if sight is None else sight.unflatten(0, shape)
+        sources, motions = scenes.flatten(0, 1), motion.flatten(0, 1)
+        check_scene(sources, self.config)
+        centre = join_centres(scenes, motion) if isinstance(scenes, Scene) else None
+        placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
+        moved = self._move(SceneParts.split(sources, self.config), motions, placed)
+        sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
+        joined, sight = (
+            moved.join(self.config).unflatten(0, shape),
+            None if sight is None else sight.unflatten(0, shape),
         )
+        if self.fusion is not None:
+            fused = self.fusion(joined, sight)
+        else:
+            fused = fuse_scenes(joined, self.config.has_visibility, sight)
+        if centre is None or not isinstance(scenes, Scene):
+            return fused
+        return Scene(fused, centre, scenes.uncertainty.amin(1))
 
-    def _moved_sight(self, scene: Tensor, motion: Tensor) -> Tensor | None:
+    def _moved_sight(self, scene: AnyScene, motion: Tensor, centre: Tensor | None = None) -> Tensor | None:
         """What each source's camera has a line of sight to (n, 1, d, h, w), in the target's frame; None if unknown."""
         if not self.config.has_visibility or not isinstance(self.projection, Composite):
             return None
         parts = SceneParts.split(scene, self.config)
-        return frustum_warp(self.projection.line_of_sight(self._volume(parts), parts), motion, self.frustum)
+        source, target = frustums(parts.centre, centre, self.frustum, self.config)
+        sight = self.projection.line_of_sight(self._volume(parts), parts)
+        return frustum_warp(sight, motion.to(self._device), source, target)
 
-    def rotate(self, scene: Tensor, rotation_matrix: Tensor) -> Tensor:
-        """The scene turned about the target point (published implementation).
+    def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
+        """The distance of one object in several pictures with relative poses, triangulated.
 
         Args:
-            scene: (b, *config.scene_shape).
-            rotation_matrix: (b, 3, 3) in the volume's (depth, height, width) axes; the volume is resampled at its
-                inverse.
+            images: (s, 3, height, width) in [0, 1]; those that show nothing do not count.
+            target_from_sources: (s, 4, 4) motions from each picture's camera to one common frame.
 
         Returns:
-            (b, *config.scene_shape).
+            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, as of `Scene`.
 
         Raises:
-            EnrError: a matrix is no rotation.
+            EnrError: the pictures contradict the poses.
         """
-        rotation = torch.as_tensor(rotation_matrix).to(torch.float64)
-        if rotation.shape[1:] != (3, 3):
-            raise EnrError(f"rotation_matrix has shape {tuple(rotation.shape)}; expected (batch, 3, 3).")
-        axes = torch.as_tensor(VOLUME_FROM_CAMERA, device=rotation.device)
-        turned = axes.T @ rotation @ axes
-        centre = torch.tensor([0.0, 0.0, self.config.radius]).to(turned)
-        motion = torch.eye(4).to(turned).repeat(len(turned), 1, 1)
-        motion[:, :3, :3] = turned
-        motion[:, :3, 3] = centre - turned @ centre
-        if self.config.warp == "rigid":  # the same numbers, without the way through the camera's frame
-            check_rigid(motion.cpu().numpy())
-            self._check_scene(scene)
-            return resample_volume(scene, rotation.transpose(1, 2), torch.zeros(len(rotation), 3))
-        return self.transform(scene, motion)
+        assert self.sight is not None
+        check_images(images, next(self.parameters()), self.config)
+        motion = torch.as_tensor(target_from_sources).to(self._device)
+        return locate(self.sight(images, self.inv_transform_2d(images)), motion, self.config)
 
-    def rotate_source_to_target(
-        self,
-        scene: Tensor,
-        azimuth_source_deg: ArrayLike,
-        elevation_source_deg: ArrayLike,
-        azimuth_target_deg: ArrayLike,
-        elevation_target_deg: ArrayLike,
-    ) -> Tensor:
-        """The scene seen from one orbit camera, as another one at the same distance has it (published implementation).
-
-        Args:
-            scene: (b, *config.scene_shape).
-            azimuth_source_deg: (b,) of the camera that saw the scene, in degrees; likewise the others.
-            elevation_source_deg: (b,).
-            azimuth_target_deg: (b,).
-            elevation_target_deg: (b,).
-
-        Returns:
-            (b, *config.scene_shape).
-        """
-        source = orbit_camera(azimuth_source_deg, elevation_source_deg, self.config.radius)
-        target = orbit_camera(azimuth_target_deg, elevation_target_deg, self.config.radius)
-        return self.transform(scene, torch.as_tensor(target_from_source(source, target)))
-
-    def project(self, scene: Tensor) -> ProjectedScene:
+    def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
-        self._check_scene(scene)
+        check_scene(scene, self.config)
         return self._project(SceneParts.split(scene, self.config))
 
     def _project(self, parts: SceneParts) -> ProjectedScene:
@@ -254,7 +256,7 @@ class Renderer(nn.Module):
         transformed: Tensor = self.transform_3d(volume)
         return transformed
 
-    def render(self, scene: Tensor) -> Tensor:
+    def render(self, scene: AnyScene) -> Tensor:
         """Pictures of scenes.
 
         Args:
@@ -263,7 +265,7 @@ class Renderer(nn.Module):
         Returns:
             (b, 3, height, width) in [0, 1]; in training the linear head may leave that range a little.
         """
-        self._check_scene(scene)
+        check_scene(scene, self.config)
         return self._paint(SceneParts.split(scene, self.config))
 
     def _paint(self, parts: SceneParts) -> Tensor:
@@ -292,39 +294,69 @@ class Renderer(nn.Module):
         Returns:
             (b, 3, height, width), see `render`.
         """
-        return self._paint(self._move(self._lift(images), target_from_source))
+        return self.predict(images, target_from_source)[0]
+
+    def predict(
+        self, images: Tensor, target_from_source: Tensor, distance: Tensor | None = None
+    ) -> tuple[Tensor, Sighting | None]:
+        """As `forward`, at distances (b,) that are not checked (NaN: estimated), and what the pictures tell of them."""
+        parts, sighting = self._lift(images, distance)
+        return self._paint(self._move(parts, target_from_source)), sighting
 
     @torch.no_grad()
-    def generate_novel_views(self, image: Tensor, target_from_source: Tensor, batch_size: int = 16) -> Tensor:
+    def generate_novel_views(
+        self, image: Tensor, target_from_source: Tensor, batch_size: int = 16, distance: float | None = None
+    ) -> Tensor:
         """Many views of the object in one picture, which is encoded once.
 
         Args:
             image: (3, height, width) in [0, 1].
             target_from_source: (n, 4, 4) the motions from the picture's camera.
             batch_size: how many are rendered at a time.
+            distance: see `inverse_render`.
 
         Returns:
             (n, 3, height, width) in [0, 1], clamped.
         """
         motions = torch.as_tensor(target_from_source)
-        return self.generate_from_sources(image[None], motions[:, None], batch_size)
+        return self.generate_from_sources(image[None], motions[:, None], batch_size, distance)
 
     @torch.no_grad()
-    def generate_from_sources(self, images: Tensor, target_from_sources: Tensor, batch_size: int = 16) -> Tensor:
+    def generate_from_sources(
+        self,
+        images: Tensor,
+        target_from_sources: Tensor,
+        batch_size: int = 16,
+        distance: Tensor | float | None = None,
+    ) -> Tensor:
         """Many views of the object in several pictures, each of which is encoded once.
 
         Args:
             images: (sources, 3, height, width) in [0, 1].
             target_from_sources: (n, sources, 4, 4) the motions from each picture's camera to each wanted one.
             batch_size: how many are rendered at a time.
+            distance: see `inverse_render`; None: of one picture estimated, of several triangulated.
 
         Returns:
             (n, 3, height, width) in [0, 1], clamped.
+
+        Raises:
+            EnrError: see `inverse_render`, `locate` and `fuse`.
         """
-        scenes = self.inverse_render(images)
-        chunks = torch.as_tensor(target_from_sources).split(batch_size)
+        motions = torch.as_tensor(target_from_sources)
+        scenes = self._encode_together(images, motions, distance)
+        chunks = motions.split(batch_size)
         views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
+
+    def _encode_together(self, images: Tensor, motions: Tensor, distance: Tensor | float | None) -> AnyScene:
+        if self.sight is None or distance is not None or len(images) == 1:
+            return self.inverse_render(images, distance)
+        return self._lift(images, *self.locate(images, motions[0]))[0].scene(self.config)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device
 
     @property
     def cube(self) -> Cube:
@@ -337,30 +369,6 @@ class Renderer(nn.Module):
         config = self.config
         _, height, width = config.image_shape
         return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
-
-    def _check_images(self, images: object) -> None:
-        """Refuse what torch would stumble over somewhere inside: arrays, 8-bit pictures, another precision or size."""
-        weights = next(self.parameters())
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        is_float = isinstance(images, Tensor) and images.is_floating_point()
-        if kind != weights.dtype and not (is_float and torch.is_autocast_enabled(weights.device.type)):
-            raise EnrError(
-                f"Pictures are given as {kind}; expected a tensor of {weights.dtype} in [0, 1]: divide 8-bit pictures "
-                "by 255 and put the channels first."
-            )
-        assert isinstance(images, Tensor)
-        if images.ndim != 4 or tuple(images.shape[1:]) != self.config.image_shape:
-            raise EnrError(
-                f"Pictures of shape {tuple(images.shape)} do not fit this renderer; "
-                f"it expects (batch, {', '.join(map(str, self.config.image_shape))})."
-            )
-
-    def _check_scene(self, scene: Tensor) -> None:
-        if scene.ndim != 5 or tuple(scene.shape[1:]) != self.config.scene_shape:
-            raise EnrError(
-                f"A scene of shape {tuple(scene.shape)} does not fit this renderer; "
-                f"it expects (batch, {', '.join(map(str, self.config.scene_shape))})."
-            )
 
 
 def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[float, float]], radius: float) -> Tensor:

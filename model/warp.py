@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -52,17 +52,22 @@ class Frustum:
         focal_px: focal length in pixels.
         width_px: width of the picture.
         height_px: height of the picture.
-        near: depth of the first cells' front, in object units.
-        far: depth of the last cells' back.
+        near: depth of the first cells' front, in object units: one number, or (b,) where each scene has its own.
+        far: depth of the last cells' back; likewise.
         spacing: whether the cells are equally deep, or equally deep in 1 / z.
     """
 
     focal_px: float
     width_px: int
     height_px: int
-    near: float
-    far: float
+    near: float | Tensor
+    far: float | Tensor
     spacing: DepthSpacing = "linear"
+
+    def of(self, item: int) -> Frustum:
+        """That of one scene of a batch."""
+        near, far = (float(end[item]) if isinstance(end, Tensor) else end for end in (self.near, self.far))
+        return replace(self, near=near, far=far)
 
 
 def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
@@ -107,23 +112,30 @@ def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
         return _sample(scene, positions)
 
 
-def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum) -> Tensor:
+def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, target: Frustum | None = None) -> Tensor:
     """The scene as the target camera has it: each target cell's point, projected into the source's frustum.
 
     Args:
         scene: (b, c, d, h, w); depth runs from near to far.
         target_from_source: (b, 4, 4), rigid.
-        frustum: the lens and depth range of both cameras.
+        frustum: the lens and depth range of the scene.
+        target: those that the moved scene is to have; the same if None.
 
     Returns:
         (b, c, d, h, w), float32 at least; 0 where the point lies outside the source's frustum.
     """
     with _full_precision(scene):
         scene = at_least_float32(scene)
-        points = frustum_points(scene.shape[2:], frustum, scene.device).to(scene).reshape(1, -1, 3)
-        source_from_target = invert_rigid(target_from_source).to(scene)
-        points = points @ source_from_target[:, :3, :3].transpose(1, 2) + source_from_target[:, None, :3, 3]
-        return _sample(scene, frustum_coordinates(points, frustum))
+        source_from_target = invert_rigid(target_from_source).to(scene.device)
+        target = target or frustum
+        depth, height, width = scene.shape[2:]
+        # A cell's point is its depth times its ray: turning the rays alone saves a product for each depth.
+        rays = frustum_rays((height, width), target, scene.device)
+        turned = (rays @ source_from_target[:, None, :3, :3].transpose(2, 3)).to(scene)
+        depths = frustum_depths(_shares(depth, scene.device), target).to(scene).expand(len(scene), depth)
+        offset = source_from_target[:, None, None, None, :3, 3].to(scene)
+        points = torch.addcmul(offset, depths[:, :, None, None, None], turned[:, None])
+        return _sample(scene, frustum_coordinates(points, frustum).flatten(1, 3))
 
 
 def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
@@ -135,35 +147,53 @@ def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device
         device: where they are wanted.
 
     Returns:
-        (d, h, w, 3) float64 in camera coordinates, object units.
+        (d, h, w, 3) float64 in camera coordinates, object units; (b, d, h, w, 3) where near and far are (b,).
     """
-    depth, v, u = (_centres(count, device) / 2 + 0.5 for count in cells)
-    z = frustum_depths(depth, frustum)[:, None, None]
+    depth, height, width = cells
+    z = frustum_depths(_shares(depth, device), frustum)
+    return z[..., None, None, None] * frustum_rays((height, width), frustum, device)
+
+
+def frustum_rays(cells: tuple[int, int], frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
+    """Where the rays through the cells (h, w) are at depth 1: (h, w, 3) float64 in camera coordinates."""
+    v, u = (_shares(count, device) for count in cells)
     x = (u * frustum.width_px - frustum.width_px / 2) / frustum.focal_px
     y = (v * frustum.height_px - frustum.height_px / 2) / frustum.focal_px
-    shape = tuple(cells)
-    return torch.stack([(x * z).expand(shape), (y[:, None] * z).expand(shape), z.expand(shape)], dim=-1)
+    return torch.stack([x.expand(cells), y[:, None].expand(cells), torch.ones(cells).to(x)], dim=-1)
 
 
 def frustum_depths(share: Tensor, frustum: Frustum) -> Tensor:
-    """Depths (...) in object units at shares (...) of the way from near (0) to far (1)."""
-    near, far = frustum.near, frustum.far
+    """Depths in object units at shares (n,) of the way from near (0) to far (1): (n,), or (b, n) of b ranges."""
+    near, far = (_column(end, share) for end in (frustum.near, frustum.far))
     if frustum.spacing == "linear":
         return near + share * (far - near)
     return 1 / (1 / near + share * (1 / far - 1 / near))
 
 
+def _column(end: float | Tensor, share: Tensor) -> float | Tensor:
+    return end.to(share)[..., None] if isinstance(end, Tensor) else end
+
+
 def frustum_coordinates(points: Tensor, frustum: Frustum) -> Tensor:
-    """Normalised (depth, height, width) coordinates (..., 3) in [-1, 1] of camera points (..., 3)."""
+    """Normalised (depth, height, width) coordinates (..., 3) in [-1, 1] of camera points (..., 3).
+
+    Where near and far are (b,), the points are (b, ..., 3).
+    """
     x, y, z = points.unbind(-1)
     in_front = z > EPSILON
     z = z.clamp_min(EPSILON)
-    near, far = frustum.near, frustum.far
+    near, far = (_leading(end, z) for end in (frustum.near, frustum.far))
     depth = (z - near) / (far - near) if frustum.spacing == "linear" else (1 / z - 1 / near) / (1 / far - 1 / near)
     column = 2 * frustum.focal_px * x / (z * frustum.width_px)
     row = 2 * frustum.focal_px * y / (z * frustum.height_px)
     coordinates = torch.stack([2 * depth - 1, row, column], dim=-1)
     return torch.where(in_front[..., None], coordinates.clamp(-OUTSIDE, OUTSIDE), OUTSIDE)
+
+
+def _leading(end: float | Tensor, values: Tensor) -> float | Tensor:
+    if not isinstance(end, Tensor) or not end.ndim:
+        return end
+    return end.to(values).reshape(-1, *[1] * (values.ndim - 1))
 
 
 def spherical_mask(cells: int) -> Tensor:
@@ -182,6 +212,23 @@ def invert_rigid(transform: Tensor) -> Tensor:
     return torch.cat([top, transform[..., 3:, :]], dim=-2)
 
 
+def turn_about(rotation: Tensor, radius: float) -> Tensor:
+    """Motions (b, 4, 4) float64 that turn what is seen about the point at `radius` in front of the camera.
+
+    Args:
+        rotation: (b, 3, 3) in the volume's (depth, height, width) axes.
+        radius: in object units.
+    """
+    rotation = rotation.to(torch.float64)
+    axes = torch.as_tensor(VOLUME_FROM_CAMERA, device=rotation.device)
+    turned = axes.T @ rotation @ axes
+    centre = torch.tensor([0.0, 0.0, radius]).to(turned)
+    motion = torch.eye(4).to(turned).repeat(len(turned), 1, 1)
+    motion[:, :3, :3] = turned
+    motion[:, :3, 3] = centre - turned @ centre
+    return motion
+
+
 def at_least_float32(tensor: Tensor) -> Tensor:
     """`tensor`, widened if it is of half precision: positions and transmittances need more than 8 bits."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
@@ -195,6 +242,11 @@ def _full_precision(scene: Tensor) -> torch.autocast:
 def _centres(count: int, device: torch.device | str) -> Tensor:
     """(count,) float64: cell centres between -1 and 1 (align_corners=False)."""
     return (2 * torch.arange(count, dtype=torch.float64, device=device) + 1) / count - 1
+
+
+def _shares(count: int, device: torch.device | str) -> Tensor:
+    """(count,) float64: cell centres between 0 and 1."""
+    return _centres(count, device) / 2 + 0.5
 
 
 def _cell_centres(scene: Tensor) -> Tensor:
@@ -226,7 +278,9 @@ def rigid_warp_reference(scene: Tensor, target_from_source: Tensor, cube: Cube) 
     return output
 
 
-def frustum_warp_reference(scene: Tensor, target_from_source: Tensor, frustum: Frustum) -> Tensor:
+def frustum_warp_reference(
+    scene: Tensor, target_from_source: Tensor, frustum: Frustum, target: Frustum | None = None
+) -> Tensor:
     """Slow float64 twin of `frustum_warp`: one cell at a time, one corner at a time."""
     scene = scene.to(torch.float64)
     source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
@@ -236,13 +290,14 @@ def frustum_warp_reference(scene: Tensor, target_from_source: Tensor, frustum: F
     for batch, (d, v, u) in _cells(scene):
         pixel = [(u + 0.5) * frustum.width_px / width, (v + 0.5) * frustum.height_px / height, 1.0]
         ray = torch.linalg.solve(K, torch.tensor(pixel, dtype=torch.float64))
-        point = _move(source_from_target[batch], ray * _depth_of_cell(d + 0.5, depth, frustum))
+        goal = (target or frustum).of(batch)
+        point = _move(source_from_target[batch], ray * _depth_of_cell(d + 0.5, depth, goal))
         if point[2] <= EPSILON:
             continue
         seen = K @ point / point[2]
         column = seen[0] * width / frustum.width_px - 0.5
         row = seen[1] * height / frustum.height_px - 0.5
-        layer = _cell_of_depth(point[2], depth, frustum) - 0.5
+        layer = _cell_of_depth(point[2], depth, frustum.of(batch)) - 0.5
         output[batch, :, d, v, u] = _trilinear(scene[batch], [layer, row, column])
     return output
 
@@ -261,10 +316,10 @@ def _move(transform: Tensor, point: Tensor) -> Tensor:
 
 
 def _depth_of_cell(cell: float, count: int, frustum: Frustum) -> float:
-    share = cell / count
+    share, near, far = cell / count, float(frustum.near), float(frustum.far)
     if frustum.spacing == "linear":
-        return (1 - share) * frustum.near + share * frustum.far
-    return 1 / ((1 - share) / frustum.near + share / frustum.far)
+        return (1 - share) * near + share * far
+    return 1 / ((1 - share) / near + share / far)
 
 
 def _cell_of_depth(z: Tensor, count: int, frustum: Frustum) -> Tensor:

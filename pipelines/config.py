@@ -39,9 +39,12 @@ class TrainConfig:
             1 means pairs, used in both directions.
         sources: each target is predicted from 1 to so many sources, as many in a whole step, drawn anew for each step;
             targets + sources views of each scene are needed.
+        distance_dropout: share of the pictures whose distance the renderer is not told, so that it learns to do
+            without; where the depth range travels alone.
         ema: share of the old weights that their moving average keeps at each step (0: no average); the average is
             what is measured and kept.
         learning_rate: Adam's, between warm-up and decay.
+        muon_learning_rate: Muon's, for matrices, over the same course; 0: Adam for all (`training/muon.py`).
         warmup_steps: steps over which the learning rate rises from 0.
         decay: last share of the training over which it falls to 0 again.
         clip_norm: longest gradient; 0 for no limit.
@@ -65,8 +68,10 @@ class TrainConfig:
     batch_size: int = 16
     targets: int = 1
     sources: int = 1
+    distance_dropout: float = 0.3
     ema: float = 0.0
     learning_rate: float = 2e-4
+    muon_learning_rate: float = 0.0
     warmup_steps: int = 100
     decay: float = 0.3
     clip_norm: float = 1.0
@@ -99,11 +104,12 @@ class TrainConfig:
             "log_every",
         ):
             _check_bound(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_steps", "clip_norm", "seed", "threads"):
+        for name in ("warmup_steps", "muon_learning_rate", "clip_norm", "seed", "threads"):
             _check_bound(name, getattr(self, name), getattr(self, name) >= 0, "not negative")
         for name in ("learning_rate", "checkpoint_minutes"):
             _check_bound(name, getattr(self, name), getattr(self, name) > 0, "positive")
         _check_bound("seed", self.seed, self.seed < MAX_SEED, "below 2**63")
+        _check_bound("distance_dropout", self.distance_dropout, 0 <= self.distance_dropout <= 1, "in [0, 1]")
         _check_bound("ema", self.ema, 0 <= self.ema < 1, "in [0, 1)")
         _check_bound("decay", self.decay, 0 < self.decay <= 1, "in (0, 1]")
         if self.loss.lpips and not self.lpips_weights:

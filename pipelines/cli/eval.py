@@ -50,6 +50,11 @@ SPLITS = ("train", "val", "test")
     show_default=True,
     help="So many views, --source and the following ones; with rows for fewer of them on the same targets.",
 )
+@click.option(
+    "--known-distance",
+    is_flag=True,
+    help="Tell the model the distance of the object in each source, as methods on one sphere of cameras know it.",
+)
 @click.option("--protocol", type=click.Choice(["apple"]), help="apple: source view 64 of 251, all others as targets.")
 @click.option(
     "--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split [default: all]."

@@ -166,6 +166,11 @@ class ViewSet:
             pictures[slot] = self.sources[shard][row]
         return pictures
 
+    def distances(self, indices: ArrayLike) -> NDArray[np.float64]:
+        """(n,) depth of the object's centre, the world's origin, in the cameras of views (n,), in object units."""
+        cameras = self.views["world_from_camera"][np.asarray(indices, dtype=np.int64)]
+        return np.asarray(-(cameras[:, :3, 2] * cameras[:, :3, 3]).sum(axis=1))
+
     def masks(self, indices: Indices) -> NDArray[np.bool_]:
         """The stored masks (n, height, width) of views (n,) of one shard, which must hold the pass `mask`."""
         shards, rows = self.views["shard"][indices], self._row[indices]

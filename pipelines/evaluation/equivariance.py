@@ -18,6 +18,7 @@ from torch import Tensor
 
 from enr.model.projection import SceneParts
 from enr.model.renderer import Renderer
+from enr.model.scene import AnyScene, features_of
 from enr.model.warp import invert_rigid, rigid_warp
 from enr.pipelines import metrics
 
@@ -64,11 +65,11 @@ class Moved:
     """Scenes after motions.
 
     Attributes:
-        scene: (b, *config.scene_shape).
+        scene: (b, *config.scene_shape), with its place where the depth range travels.
         seen: (b, 1, d, h, w) share of each cell that comes from inside the volume that was moved.
     """
 
-    scene: Tensor
+    scene: AnyScene
     seen: Tensor
 
 
@@ -117,7 +118,8 @@ def motion_sizes(target_from_source: ArrayLike, radius: float) -> tuple[NDArray[
 def still(model: Renderer, images: Tensor) -> Moved:
     """The scenes of pictures (b, 3, height, width), which nothing has moved yet."""
     scene = model.inverse_render(images)
-    seen = scene.new_ones(len(scene), 1, *scene.shape[2:])
+    features = features_of(scene)
+    seen = features.new_ones(len(features), 1, *features.shape[2:])
     return Moved(scene, seen * model.mask.to(seen) if model.config.spherical_mask else seen)
 
 

@@ -26,6 +26,7 @@ from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Scene, ViewSet, composite
+from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
 from enr.pipelines.evaluation.floors import derangement, floor_predictions
@@ -35,6 +36,7 @@ from enr.pipelines.evaluation.inputs import (
     Origin,
     Part,
     check_fit,
+    check_known_distance,
     choose_groups,
     choose_scenes,
     find_origin,
@@ -60,7 +62,7 @@ from enr.pipelines.evaluation.report import (
     mean,
     write_json,
 )
-from enr.pipelines.evaluation.unseen import Unseen, measure_unseen, unseen_notes
+from enr.pipelines.evaluation.unseen import measure_unseen, unseen_notes
 from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.training.runs import check_folder
@@ -80,6 +82,7 @@ class ScenePictures:
         targets: (n, 3, height, width) in [0, 1].
         alpha: (n, height, width) uint8 how much of each pixel of the targets is the object.
         target_from_sources: (n, s, 4, 4) float64 motions from each source's camera.
+        distances: (s,) depth of the object's centre in each source, in object units, where the model is told; or None.
     """
 
     scene: Scene
@@ -89,6 +92,7 @@ class ScenePictures:
     targets: torch.Tensor
     alpha: torch.Tensor
     target_from_sources: torch.Tensor
+    distances: torch.Tensor | None = None
 
     @property
     def source(self) -> torch.Tensor:
@@ -102,7 +106,9 @@ class ScenePictures:
 
     def from_first(self, number: int) -> ScenePictures:
         """The same with the first `number` sources alone: the targets are the same."""
-        return replace(self, sources=self.sources[:number], target_from_sources=self.target_from_sources[:, :number])
+        distances = None if self.distances is None else self.distances[:number]
+        motions = self.target_from_sources[:, :number]
+        return replace(self, sources=self.sources[:number], target_from_sources=motions, distances=distances)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def evaluate(settings: EvalSettings) -> Report:
     view_set = ViewSet.open(origin.shards)
     untrained = make_untrained(model, settings.seed) if settings.untrained else None
     bench = Bench(model, view_set, settings, device, untrained, find_opaque(view_set))
-    notes = check_fit(model, view_set)
+    notes = check_fit(model, view_set) + check_known_distance(settings, model)
     metadata = read_metadata(origin.checkpoint)
     parts = plan_parts(bench, learned_groups(metadata), notes)
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
@@ -247,7 +253,17 @@ def _paint(bench: Bench, scene: Scene) -> Painted:
 
 def _score_painted(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
     scores = score_scene(painted.pictures, painted.predictions, bench)
-    return replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
+    pictures, (sources, targets) = painted.pictures, split_views(bench.settings, bench.view_set, scene)
+    truth = torch.from_numpy(bench.view_set.distances(np.concatenate([sources, targets])))
+    shown, motions = (pictures.sources, pictures.targets), pictures.target_from_sources[0]
+    estimated, triangulated = measure_distances(bench.model, shown, motions, truth)
+    return replace(
+        scores,
+        unseen=measure_unseen(bench.view_set, bench.model.config, sources, targets),
+        equivariance=_equivariance(bench, pictures),
+        estimated=estimated,
+        triangulated=triangulated,
+    )
 
 
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
@@ -265,6 +281,7 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
         targets=pictures[len(sources) :],
         alpha=foreground_alpha(view_set, bench.opaque, targets, rgba[len(sources) :, ..., 3]),
         target_from_sources=torch.from_numpy(motions),
+        distances=torch.from_numpy(view_set.distances(sources)) if bench.settings.known_distance else None,
     )
 
 
@@ -272,8 +289,12 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
 def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
     """The model's pictures (n, 3, height, width) of a scene's target views."""
     return bench.model.generate_from_sources(
-        pictures.sources, pictures.target_from_sources, batch_size=bench.settings.batch_size
+        pictures.sources, pictures.target_from_sources, bench.settings.batch_size, **_told(pictures)
     )
+
+
+def _told(pictures: ScenePictures) -> dict[str, Any]:
+    return {} if pictures.distances is None else {"distance": pictures.distances}
 
 
 @torch.inference_mode()
@@ -319,7 +340,7 @@ def predict_swapped(bench: Bench, pictures: ScenePictures, predictions: torch.Te
     other = other_targets(bench, pictures)
     if other is None:
         to_first = invert_rigid(pictures.target_from_source)[:, None] @ pictures.target_from_sources
-        return bench.model.generate_from_sources(pictures.sources, to_first)
+        return bench.model.generate_from_sources(pictures.sources, to_first, **_told(pictures))
     return predictions[other]
 
 
@@ -330,11 +351,6 @@ def other_targets(bench: Bench, pictures: ScenePictures) -> torch.Tensor | None:
         return None
     rng = np.random.default_rng([bench.settings.seed, zlib.crc32(pictures.scene.scene_id.encode())])
     return torch.from_numpy(derangement(count, rng))
-
-
-def _unseen(bench: Bench, scene: Scene) -> Unseen:
-    sources, targets = split_views(bench.settings, bench.view_set, scene)
-    return measure_unseen(bench.view_set, bench.model.config, sources, targets)
 
 
 def _equivariance(bench: Bench, pictures: ScenePictures) -> Measures | None:
@@ -380,4 +396,5 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "checkpoint_metadata": checkpoint_facts(read_metadata(origin.checkpoint)),
         "untrained": bench.settings.untrained,
         "equivariance": bench.settings.equivariance,
+        "known_distance": bench.settings.known_distance,
     }

@@ -42,6 +42,7 @@ class EvalSettings:
         any_group: measure groups that the checkpoint never learned, too.
         source: the view that the model is given; 0, or the protocol's, if None.
         sources: how many views it is given: `source` and the following ones.
+        known_distance: whether the model is told the distance of the object in each source.
         protocol: `apple`: source view 64 of 251, all others as targets (Dupont et al. 2020).
         with_ssim: measure SSIM beside PSNR.
         untrained: measure the same architecture with random weights, too; doubles the time.
@@ -62,6 +63,7 @@ class EvalSettings:
     any_group: bool = False
     source: int | None = None
     sources: int = 1
+    known_distance: bool = False
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
     untrained: bool = False
@@ -311,6 +313,19 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
             f"the background differs: the data's is {view_set.background}, the checkpoint's {config.background}."
         )
     return notes
+
+
+def check_known_distance(settings: EvalSettings, model: Renderer) -> list[str]:
+    """A word about what the model was told beside its pictures.
+
+    Raises:
+        EnrError: it takes no distance.
+    """
+    if not settings.known_distance:
+        return []
+    if not model.config.has_travelling_range:
+        raise EnrError("This checkpoint's depth range stands still and takes no distance; leave out --known-distance.")
+    return ["the model was told the distance of the object in each source (--known-distance)."]
 
 
 def seen_scenes(metadata: dict[str, Any], scenes: Sequence[Scene]) -> list[str]:

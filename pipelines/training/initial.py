@@ -17,7 +17,7 @@ from enr.pipelines.config import Preset
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.runs import find_checkpoint
 
-CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "background")
+CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "background")
 """Entries of `RendererConfig` that no weight depends on; they come from the new shards."""
 
 MACHINE_ENTRIES = ("device", "precision", "threads")

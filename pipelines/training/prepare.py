@@ -24,6 +24,9 @@ from enr.shards import SPLITS
 WAYS = ("render", "poses", "converted")
 """Entries of a shard's `config` that say how its pictures were made, and nothing of single meshes."""
 
+MARGIN = 0.1
+"""A frustum that travels reaches so much further than the object's ball: its centre is known to about half of that."""
+
 CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
 
@@ -116,6 +119,7 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         "radius": radius,
         "near": near,
         "far": far,
+        "half_depth": _object_radius(view_set) + MARGIN,
         "background": list(view_set.background),
     }
 

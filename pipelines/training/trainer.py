@@ -18,7 +18,9 @@ from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
+from enr.pipelines.training.centres import Places
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
+from enr.pipelines.training.muon import MuonAndAdam
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class Trainer:
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
-        self._optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+        self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
+        self._optimizer = _optimizer_of(self.model, config)
 
     @property
     def best_estimate(self) -> Renderer:
@@ -79,13 +82,13 @@ class Trainer:
     def train_step(self, learning_rate: float) -> StepResult:
         """Take the loader's next batch and make one step with it."""
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("times", 1.0)
         batch = next(self._loader)
         images, motion, targets = self._to_device(batch)
         with autocast(self.device, self._config.precision):
-            predicted, consistency = self._predict(images, batch, motion)
+            predicted, further = self._predict(images, batch, motion)
         loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss, self._lpips)
-        for name, value in consistency.items():
+        for name, value in further.items():
             loss = loss + getattr(self._config.loss, name) * value
             parts[name] = value.detach()
         self._optimizer.zero_grad(set_to_none=True)
@@ -135,18 +138,22 @@ class Trainer:
     def _predict(self, images: Tensor, batch: Batch, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.
 
-        With it come the losses by name that compare the renderer with itself.
+        With it come the further losses by name: those that compare the renderer with itself, and that of the distance.
         """
         losses: dict[str, Tensor] = {}
+        distance = None if self._places is None else self._places.distances(batch).to(self.device)
         if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
-            predicted: Tensor = self.model(images, motion[:, 0])  # every view is one source, in its order
+            # Every view is one source, in its order.
+            predicted, sighting = self.model.predict(images, motion[:, 0], distance)
         else:
-            encoded = self.model.inverse_render(images)
+            encoded, sighting = self.model.look(images, distance)
             moved = self.model.fuse(encoded[torch.from_numpy(batch.sources).to(self.device)], motion)
             predicted = self.model.render(moved)
             if self._config.loss.scene:
                 there = encoded[torch.from_numpy(batch.target).to(self.device)]
                 losses["scene"] = scene_loss(moved, there, self.model.config)
+        if self._places is not None and sighting is not None and self._config.loss.distance:
+            losses["distance"] = self._places.loss(sighting, batch)
         if self._config.loss.cycle:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
@@ -174,6 +181,12 @@ def _average_of(model: Renderer, decay: float) -> AveragedModel:
         torch._foreach_lerp_(averaged, current, 1 - share)
 
     return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend))
+
+
+def _optimizer_of(model: Renderer, config: TrainConfig) -> torch.optim.Adam | MuonAndAdam:
+    if config.muon_learning_rate:
+        return MuonAndAdam(model, config.learning_rate, config.muon_learning_rate)
+    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
 
 def _channels_last(model: Renderer) -> Renderer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -84,6 +85,47 @@ def test_float32_is_as_good_as_its_rounding(kind: str, seed: int) -> None:
     ours = fast(kind)(scene, motion)
     assert ours.dtype == torch.float32
     torch.testing.assert_close(ours, slow(kind)(scene, motion).float(), rtol=1e-5, atol=1e-5)
+
+
+def around(frustum: Frustum, depth: Tensor) -> Frustum:
+    """That lens, 0.85 to either side of a depth for each scene."""
+    return dataclasses.replace(frustum, near=depth - 0.85, far=depth + 0.85)
+
+
+@pytest.mark.parametrize("kind", FRUSTUMS)
+@given(seed=seeds)
+@few
+def test_between_two_ranges_the_frustums_warp_equals_the_slow_twin(kind: str, seed: int) -> None:
+    """Forward and backward, each scene with near and far of its own, those of the target again others."""
+    generator = torch.Generator().manual_seed(seed)
+    source, target = (around(FRUSTUMS[kind], 1.8 + 0.5 * torch.rand(2, generator=generator)) for _ in range(2))
+    motion = small_motions(2, seed)
+    scene = torch.randn(2, 2, *CELLS[kind], dtype=torch.float64, generator=generator)
+    weight = torch.randn(scene.shape, dtype=torch.float64, generator=generator)
+    results = []
+    for warping in (warp.frustum_warp, warp.frustum_warp_reference):
+        leaf, twist = scene.clone().requires_grad_(), torch.zeros(2, 6, dtype=torch.float64, requires_grad=True)
+        output = warping(leaf, twisted(motion, twist), source, target)
+        gradients = torch.autograd.grad((output * weight).sum(), (leaf, twist))
+        results.append((output.detach(), *gradients))
+    assert results[1][0].abs().max() > 0
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("spacing", FRUSTUMS)
+def test_another_range_holds_the_same_points(spacing: str) -> None:
+    """Cells that hold their own depth hold it in another range, too, as far as both ranges reach."""
+    near, far = (around(FRUSTUMS[spacing], torch.tensor([middle])) for middle in (2.0, 2.3))
+    depth = warp.frustum_points((16, 4, 5), near)[..., 2]
+    carried = depth if spacing == "linear" else 1 / depth
+    scene = torch.stack([carried, torch.ones_like(carried)], dim=1)
+    moved = warp.frustum_warp(scene, torch.eye(4)[None], near, far)
+    expected = warp.frustum_points((16, 4, 5), far)[..., 2]
+    inside = moved[:, 1] > 1 - 1e-9
+    assert inside[:, :10].all() and not inside[:, -1].any()
+    found = moved[:, 0] if spacing == "linear" else 1 / moved[:, 0]
+    torch.testing.assert_close(found[inside], expected[inside], rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
-from enr import shards
 from enr.datagen.verify.integrity import verify_shards
 from enr.shards import read_shard, write_shard
 
@@ -105,7 +104,7 @@ def changed(tmp_path, **views):
     tables = {**toy.views, **{name: change(toy.views[name].copy()) for name, change in views.items()}}
     path = tmp_path / "toy.h5"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "check_values", lambda *_: None)
+        patch.setattr("enr.shards.hdf5.check_values", lambda *_: None)
         write_shard(path, dataclasses.replace(toy, views=tables))
     return path
 

@@ -1,0 +1,70 @@
+"""From what pictures tell of their object, and what the user knows, to where each scene is placed.
+
+Three ways to know a distance: the user gives it, several pictures triangulate it, one picture's network guesses it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from enr.model.config import RendererConfig
+from enr.model.scene import frustum_around, move_points, ray_through
+from enr.model.sighting import Sighting
+from enr.model.triangulation import Rays, check_agreement, triangulate
+from enr.model.warp import Frustum, invert_rigid
+
+
+def place(
+    sighting: Sighting, distance: Tensor | None, uncertainty: Tensor | None, config: RendererConfig
+) -> tuple[Tensor, Tensor]:
+    """The objects' centres and how unsure their distances are; no gradient passes.
+
+    Args:
+        sighting: of b pictures.
+        distance: (b,) depth of the centres, in object units; NaN or None where it is to be estimated.
+        uncertainty: (b,) of these distances; None: they are known.
+        config: of the renderer.
+
+    Returns:
+        (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.Scene`.
+    """
+    sighting = sighting.detach()
+    depth, unsure = sighting.distance, sighting.uncertainty
+    if distance is not None:
+        given = distance.to(depth)
+        told = torch.zeros_like(unsure) if uncertainty is None else uncertainty.to(unsure)
+        depth, unsure = given.where(given.isfinite(), depth), told.where(given.isfinite(), unsure)
+    return ray_through(sighting.pixel, config) * depth[:, None], unsure
+
+
+def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConfig) -> tuple[Tensor, Tensor]:
+    """The distance of one object in several pictures, triangulated.
+
+    Args:
+        sighting: of s pictures; those that show nothing do not count.
+        target_from_sources: (s, 4, 4) motions to one common frame.
+        config: of the renderer.
+
+    Returns:
+        (s,) depth of the object's centre in each camera, and (s,) its uncertainty.
+
+    Raises:
+        EnrError: the pictures contradict the poses.
+    """
+    sighting = sighting.detach()
+    shown = sighting.boxes.is_there
+    if not shown.any():
+        return sighting.distance, sighting.uncertainty
+    direction = ray_through(sighting.pixel, config)
+    rays = Rays(direction[shown], sighting.distance[shown], sighting.uncertainty[shown])
+    point, unsure = triangulate(rays, target_from_sources[shown])
+    check_agreement(point, rays, target_from_sources[shown], reach=config.half_depth)
+    depth = move_points(point, invert_rigid(target_from_sources))[..., 2]
+    uncertainty = unsure.new_full(depth.shape, float(unsure.mean())).masked_scatter(shown, unsure)
+    return depth.to(direction), uncertainty.to(direction)
+
+
+def frustums(source: Tensor | None, target: Tensor | None, standing: Frustum, config: RendererConfig) -> list[Frustum]:
+    """Source's and target's frustums around their centres (b, 3); the one that stands still where there are none."""
+    return [standing if centre is None else frustum_around(centre, config) for centre in (source, target)]

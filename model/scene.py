@@ -1,0 +1,125 @@
+"""A scene whose depth range travels with its object: one value, a tensor and the place of the object's centre.
+
+Near and far of its frustum are the centre's depth minus and plus `RendererConfig.half_depth`. A motion of the camera
+moves the centre as it moves every point, so the range after two motions is the range after their product: a scene with
+a range of its own obeys the same laws as one whose range stands still.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from enr.camera import NEAREST
+from enr.model.config import RendererConfig
+from enr.model.warp import Frustum
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What `Renderer.inverse_render` makes of pictures where the depth range travels.
+
+    Attributes:
+        features: (..., *config.scene_shape), as the scenes whose range stands still.
+        centre: (..., 3) the object's centre in the scene's own camera, in object units.
+        uncertainty: (...,) half the width of the range, in object units, that holds the centre's distance from the
+            camera of the picture nine times in ten; 0 where the user gave the distance.
+    """
+
+    features: Tensor
+    centre: Tensor
+    uncertainty: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the features."""
+        return self.features.shape
+
+    @property
+    def ndim(self) -> int:
+        """Of the features."""
+        return self.features.ndim
+
+    @property
+    def distance(self) -> Tensor:
+        """(...,) depth of the object's centre: along the camera's axis, in object units."""
+        return self.centre[..., 2]
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __getitem__(self, index: Any) -> Scene:
+        """Some of the scenes; the index is of the leading axes alone."""
+        return Scene(self.features[index], self.centre[index], self.uncertainty[index])
+
+    def expand(self, *shape: int) -> Scene:
+        """As a tensor's `expand`, by the features' shape; the last four sizes are theirs."""
+        lead = shape[:-4]
+        return Scene(self.features.expand(*shape), self.centre.expand(*lead, 3), self.uncertainty.expand(*lead))
+
+    def flatten(self, start: int, end: int) -> Scene:
+        """As a tensor's `flatten`, of leading axes."""
+        parts = (part.flatten(start, end) for part in (self.features, self.centre, self.uncertainty))
+        return Scene(*parts)
+
+    def with_features(self, features: Tensor) -> Scene:
+        """Other features in the same place."""
+        return Scene(features, self.centre, self.uncertainty)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the features are."""
+        return self.features.device
+
+    def detach(self) -> Scene:
+        """Without a gradient."""
+        return Scene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())
+
+
+AnyScene = Tensor | Scene
+"""A tensor where the depth range stands still, a `Scene` where it travels."""
+
+
+def features_of(scene: AnyScene) -> Tensor:
+    """The tensor of either kind of scene."""
+    return scene.features if isinstance(scene, Scene) else scene
+
+
+def move_points(points: Tensor, target_from_source: Tensor) -> Tensor:
+    """Points (..., 3) of source cameras in the target cameras' coordinates, by motions (..., 4, 4); float64."""
+    motion = target_from_source.to(points.device, torch.float64)
+    return (motion[..., :3, :3] @ points.to(torch.float64)[..., None])[..., 0] + motion[..., :3, 3]
+
+
+def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
+    """The frustums (b,) around objects centred at (b, 3); they begin `NEAREST` before the camera at the nearest."""
+    near = (centre[..., 2] - config.half_depth).clamp_min(NEAREST)
+    _, height, width = config.image_shape
+    return Frustum(config.focal_px, width, height, near, near + 2 * config.half_depth, config.depth_spacing)
+
+
+def ray_through(pixel: Tensor, config: RendererConfig) -> Tensor:
+    """(..., 3) camera coordinates, at depth 1, of what is seen at pixels (..., 2) (column, row)."""
+    _, height, width = config.image_shape
+    middle = pixel.new_tensor([width / 2, height / 2])
+    return torch.cat([(pixel - middle) / config.focal_px, torch.ones_like(pixel[..., :1])], dim=-1)
+
+
+def pixel_of(points: Tensor, config: RendererConfig) -> Tensor:
+    """(..., 2) pixels (column, row) at which camera points (..., 3) are seen; the inverse of `ray_through`."""
+    _, height, width = config.image_shape
+    middle = points.new_tensor([width / 2, height / 2])
+    return points[..., :2] / points[..., 2:].clamp_min(NEAREST) * config.focal_px + middle
+
+
+def join_centres(scenes: Scene, target_from_sources: Tensor) -> Tensor:
+    """One centre (b, 3) in the target's frame for several scenes (b, s, ...) of one object: the mean of theirs.
+
+    Scenes that were made together (`Renderer.locate`) agree; of others the surer ones count more.
+    """
+    moved = move_points(scenes.centre, target_from_sources)
+    weight = 1 / (scenes.uncertainty.to(moved).square() + 0.05**2)
+    return (moved * weight[..., None]).sum(1) / weight.sum(1)[:, None]

@@ -1,0 +1,209 @@
+"""What one picture tells of where its object is: the box of what differs from the background, and an estimate.
+
+One picture of an object of unknown shape does not tell how far away it is. A small network guesses the distance from
+what the renderer's own network sees and from the box, as quantiles, so that it says how sure it is; it also corrects
+the direction, which is the middle of the box. It is taught the centres on which many pictures of an object agree
+(`enr.model.triangulation`), no depth and no shape.
+
+A picture cut by the border: the box ends there, and the network is told so. An empty picture: its own middle, which is
+where the box of opaque surroundings has its middle, too. Two objects: one box around both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from enr.model.config import RendererConfig
+from enr.model.layers import activation
+from enr.model.scene import pixel_of
+
+DIFFERENCE = 0.02
+"""By so much a pixel of an object differs from the background, in the channel where it differs most."""
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+MEDIAN = QUANTILES.index(0.5)
+CELLS = 4
+HIDDEN = 128
+BOX_NUMBERS = 9
+START_GAP = 0.3
+LEAST_SPAN = 0.1
+"""Distances are told in units of the half of their range; a rotation's all are one distance."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Where pictures differ from their background; in pixels, from the picture's corner.
+
+    Attributes:
+        middle: (b, 2) column and row; the picture's middle where nothing differs.
+        size: (b, 2) width and height.
+        cut: (b, 4) 1 where the box touches the left, right, upper or lower border, else 0.
+    """
+
+    middle: Tensor
+    size: Tensor
+    cut: Tensor
+
+    @property
+    def is_there(self) -> Tensor:
+        """(b,) whether anything differs."""
+        return self.size.amin(1) > 0
+
+    @property
+    def is_whole(self) -> Tensor:
+        """(b,) whether there is something, and no border cuts it."""
+        return self.is_there & (self.cut.sum(1) == 0)
+
+
+def find_boxes(images: Tensor, background: Tensor) -> Boxes:
+    """The boxes of what differs from the background.
+
+    Args:
+        images: (b, 3, h, w) in [0, 1].
+        background: (3,).
+    """
+    differs = (images - background.to(images)[:, None, None]).abs().amax(1) > DIFFERENCE
+    low, high, sides = [], [], []
+    for lines in (differs.any(1), differs.any(2)):
+        count = lines.shape[1]
+        first = lines.to(torch.uint8).argmax(1)
+        last = count - lines.flip(1).to(torch.uint8).argmax(1)
+        empty = ~lines.any(1)
+        low.append(torch.where(empty, count / 2, first.to(images)))
+        high.append(torch.where(empty, count / 2, last.to(images)))
+        sides += [lines[:, 0], lines[:, -1]]
+    start, end = torch.stack(low, 1), torch.stack(high, 1)
+    return Boxes((start + end) / 2, end - start, torch.stack(sides, 1).to(images))
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """Where the object of each picture is, as far as the picture itself tells.
+
+    Attributes:
+        boxes: what it is seen in.
+        pixel: (b, 2) column and row at which the object's centre is seen.
+        quantiles: (b, 5) of the depth of the centre, in object units, at `QUANTILES`.
+    """
+
+    boxes: Boxes
+    pixel: Tensor
+    quantiles: Tensor
+
+    def detach(self) -> Sighting:
+        """Without a gradient."""
+        return Sighting(self.boxes, self.pixel.detach(), self.quantiles.detach())
+
+    @property
+    def distance(self) -> Tensor:
+        """(b,) the median."""
+        return self.quantiles[:, MEDIAN]
+
+    @property
+    def uncertainty(self) -> Tensor:
+        """(b,) half the width of the range that is to hold nine in ten."""
+        return (self.quantiles[:, -1] - self.quantiles[:, 0]) / 2
+
+
+class Sight(nn.Module):
+    """Pictures (b, 3, h, w) and what the renderer's network made of them (b, c, ...) to a `Sighting`.
+
+    It starts at the middle of the box and the radius of the training's orbit.
+    """
+
+    background: Tensor
+
+    def __init__(self, map_channels: int, config: RendererConfig) -> None:
+        super().__init__()
+        self._config = config
+        self._span = span_of(config)
+        self.register_buffer("background", torch.tensor(config.background), persistent=False)
+        self.look = nn.Sequential(nn.Conv2d(map_channels, map_channels // 2, 3, padding=1), activation())
+        self.judge = nn.Sequential(
+            nn.Linear(map_channels // 2 * CELLS**2 + BOX_NUMBERS, HIDDEN),
+            activation(),
+            nn.Linear(HIDDEN, HIDDEN),
+            activation(),
+            nn.Linear(HIDDEN, len(QUANTILES) + 2),
+        )
+        self.told = nn.Linear(4, map_channels)
+        self._start_at_box()
+
+    def tell(self, coarse: Tensor, centre: Tensor, uncertainty: Tensor) -> Tensor:
+        """The map (b, c, ...), told where the object is taken to be and how sure that is.
+
+        What is sure can be painted sharply.
+        """
+        config = self._config
+        depth = centre[:, 2:]
+        place = (depth - config.radius) / self._span
+        numbers = torch.cat([place, centre[:, :2] / depth, uncertainty[:, None] / config.half_depth], dim=1)
+        return coarse + self.told(numbers.to(coarse))[:, :, None, None]
+
+    def _start_at_box(self) -> None:
+        last = self.judge[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.weight *= 0.1
+            last.bias.zero_()
+            self.told.weight.zero_()
+            self.told.bias.zero_()
+
+    def forward(self, images: Tensor, coarse: Tensor) -> Sighting:
+        """The estimate of each picture."""
+        boxes = find_boxes(images, self.background)
+        seen = functional.adaptive_avg_pool2d(self.look(coarse), CELLS).flatten(1)
+        numbers = self.judge(torch.cat([seen, self._numbers(boxes).to(seen)], dim=1)).float()
+        median, gaps, shift = numbers.split((1, len(QUANTILES) - 1, 2), dim=1)
+        width = self._config.image_shape[2]
+        pixel = boxes.middle.float() + shift * width / 10
+        return Sighting(boxes, pixel, self._config.radius + self._span * _spread(median, gaps))
+
+    def _numbers(self, boxes: Boxes) -> Tensor:
+        _, height, width = self._config.image_shape
+        sizes = boxes.size.new_tensor([width, height])
+        share = boxes.size / sizes
+        return torch.cat([2 * boxes.middle / sizes - 1, share, share.amax(1, True).clamp_min(0.02).log(), boxes.cut], 1)
+
+
+def _spread(median: Tensor, gaps: Tensor) -> Tensor:
+    """Rising quantiles (b, 5) from their median (b, 1) and four numbers (b, 4) that become positive gaps."""
+    steps = START_GAP * functional.softplus(gaps)
+    below = -steps[:, :MEDIAN].flip(1).cumsum(1).flip(1)
+    return median + torch.cat([below, torch.zeros_like(median), steps[:, MEDIAN:].cumsum(1)], dim=1)
+
+
+def span_of(config: RendererConfig) -> float:
+    """Half the range of the distances trained on, in object units; `LEAST_SPAN` at least.
+
+    `near` and `far` reach around every object, as far as the travelling range without its margin.
+    """
+    return max(LEAST_SPAN, (config.far - config.near) / 2 - config.half_depth)
+
+
+def sighting_loss(sighting: Sighting, centre: Tensor, config: RendererConfig) -> Tensor:
+    """How far estimates are from the centres that many pictures agree on.
+
+    The pinball loss of the quantiles, in units of `span_of`, and the distance of the pixel in tenths of the picture's
+    width; pictures that show nothing, and centres that are not known, do not count.
+
+    Args:
+        sighting: of b pictures.
+        centre: (b, 3) in each picture's camera; NaN where unknown.
+        config: of the renderer.
+    """
+    known = sighting.boxes.is_there & torch.isfinite(centre).all(1)
+    if not known.any():
+        return sighting.quantiles.sum() * 0
+    truth = centre[known].to(sighting.quantiles)
+    levels = truth.new_tensor(QUANTILES)
+    error = (truth[:, 2:] - sighting.quantiles[known]) / span_of(config)
+    pinball = torch.maximum(levels * error, (levels - 1) * error).sum(1).mean()
+    beside = functional.smooth_l1_loss(
+        sighting.pixel[known], pixel_of(truth, config), beta=config.image_shape[2] / 20
+    ) / (config.image_shape[2] / 10)
+    return pinball + beside

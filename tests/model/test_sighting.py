@@ -1,0 +1,117 @@
+"""What one picture tells of where its object is: boxes, their stated behaviours, quantiles, and how they are taught."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enr.model import RendererConfig
+from enr.model.scene import pixel_of
+from enr.model.sighting import MEDIAN, QUANTILES, Sight, find_boxes, sighting_loss
+
+WHITE = torch.ones(3)
+
+
+def picture(*rectangles: tuple[int, int, int, int]) -> torch.Tensor:
+    """(1, 3, 12, 16) white, with dark rectangles (left, top, right, bottom)."""
+    image = torch.ones(1, 3, 12, 16)
+    for left, top, right, bottom in rectangles:
+        image[:, :, top:bottom, left:right] = 0.4
+    return image
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_box_is_what_differs_from_the_background(data: st.DataObject) -> None:
+    left, top = data.draw(st.integers(0, 14)), data.draw(st.integers(0, 10))
+    right, bottom = data.draw(st.integers(left + 1, 16)), data.draw(st.integers(top + 1, 12))
+    boxes = find_boxes(picture((left, top, right, bottom)), WHITE)
+    assert boxes.middle.tolist() == [[(left + right) / 2, (top + bottom) / 2]]
+    assert boxes.size.tolist() == [[right - left, bottom - top]]
+    assert boxes.cut.tolist() == [[left == 0, right == 16, top == 0, bottom == 12]]
+    assert bool(boxes.is_whole) == (left > 0 and right < 16 and top > 0 and bottom < 12)
+
+
+def test_stated_behaviours() -> None:
+    empty = find_boxes(picture(), WHITE)
+    assert empty.middle.tolist() == [[8, 6]] and not empty.is_there and not empty.cut.any()
+    surrounded = find_boxes(torch.zeros(1, 3, 12, 16), WHITE)
+    assert surrounded.middle.tolist() == [[8, 6]] and surrounded.is_there and surrounded.cut.all()
+    two = find_boxes(picture((1, 1, 3, 3), (12, 8, 14, 10)), WHITE)
+    assert two.middle.tolist() == [[7.5, 5.5]] and two.size.tolist() == [[13, 9]]
+    grey = torch.full((3,), 0.4)
+    assert find_boxes(picture((2, 2, 5, 5)), grey).size.tolist() == [[16, 12]], "the white around it is the object"
+
+
+@pytest.fixture
+def config(small) -> RendererConfig:
+    return RendererConfig(**{**small, "image_shape": (3, 12, 16), "depth_range": "travelling", "depth_cells": 8})
+
+
+def test_a_new_network_says_the_box_and_the_orbit(config: RendererConfig) -> None:
+    sight = Sight(16, config)
+    with torch.no_grad():
+        sight.judge[-1].weight.zero_()
+    sighting = sight(picture((2, 3, 9, 8)), torch.randn(1, 16, 6, 8))
+    torch.testing.assert_close(sighting.pixel, torch.tensor([[5.5, 5.5]]))
+    assert sighting.distance.tolist() == pytest.approx([config.radius])
+    assert (sighting.quantiles.diff(dim=1) > 0).all()
+    assert sighting.uncertainty > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 999))
+def test_quantiles_rise_whatever_the_weights(seed: int) -> None:
+    torch.manual_seed(seed)
+    config = RendererConfig(
+        image_shape=(3, 12, 16),
+        channels_2d=(8,),
+        strides_2d=(2,),
+        channels_3d=(),
+        strides_3d=(),
+        num_channels_inv_projection=(64,),
+        num_channels_projection=(8,),
+        focal_px=22,
+        near=1,
+        far=3,
+        depth_range="travelling",
+    )
+    sight = Sight(16, config)
+    for parameter in sight.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    quantiles = sight(torch.rand(4, 3, 12, 16), torch.randn(4, 16, 6, 8)).quantiles
+    assert (quantiles.diff(dim=1) > 0).all()
+
+
+def test_the_loss_is_least_at_the_quantiles_of_what_is_taught(config: RendererConfig) -> None:
+    """Taught distances that are spread evenly over a range, the estimate becomes that range's quantiles."""
+    torch.manual_seed(0)
+    sight = Sight(16, config)
+    images, coarse = picture((2, 3, 9, 8)).expand(64, -1, -1, -1), torch.zeros(64, 16, 6, 8)
+    depth = 1.5 + torch.linspace(0, 1, 64)
+    centre = torch.stack([torch.full((64,), 0.1), torch.zeros(64), depth], dim=1)
+    optimizer = torch.optim.Adam(sight.parameters(), lr=1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        sighting_loss(sight(images, coarse), centre, config).backward()
+        optimizer.step()
+    found = sight(images, coarse)
+    expected = 1.5 + torch.tensor(QUANTILES)
+    torch.testing.assert_close(found.quantiles[0], expected, atol=0.06, rtol=0)
+    inside = (depth >= found.quantiles[:, 0]) & (depth <= found.quantiles[:, -1])
+    assert 0.8 < inside.float().mean() < 0.98
+    assert found.quantiles[0, MEDIAN] == found.distance[0]
+    middle = pixel_of(centre, config).median(0).values
+    torch.testing.assert_close(found.pixel[0], middle, atol=0.3, rtol=0)
+
+
+def test_what_shows_nothing_or_is_not_known_teaches_nothing(config: RendererConfig) -> None:
+    sight = Sight(16, config)
+    sighting = sight(torch.cat([picture(), picture((2, 2, 5, 5))]), torch.randn(2, 16, 6, 8))
+    nowhere = torch.tensor([[0.0, 0.0, 2.5], [torch.nan, 0.0, 1.0]])
+    loss = sighting_loss(sighting, nowhere, config)
+    assert loss == 0
+    loss.backward()
+    assert all(p.grad is None or not p.grad.any() for p in sight.parameters())
