@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from enr.model.renderer import Renderer
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
-from enr.pipelines.metrics import psnr
-from enr.pipelines.pictures import Picture, image_grid, to_uint8
+from enr.pipelines.metrics import psnr, shows_something
+from enr.pipelines.pictures import PAPER, Picture, image_grid, to_uint8
 from enr.shards import Split
 
 CHUNK = 32
@@ -28,6 +28,12 @@ SAME_SHARE = 0.1
 
 CELLS = 4
 """For that, pictures are compared as means over so many by so many cells."""
+
+SHOWN_PX = 192
+"""Pictures that are shown are enlarged to about so many pixels."""
+
+FEWEST_SCENES = 8
+"""Of fewer held-out objects the best validation is a matter of luck: no checkpoint is chosen by it."""
 
 POSE_DB = 0.2
 """A model ignores the pose when another view's pose costs it less than this."""
@@ -85,8 +91,16 @@ class Triples:
     target: Indices
     other: Indices
 
+    def __len__(self) -> int:
+        return len(self.target)
 
-class Probe:
+    def with_something_to_see(self, view_set: ViewSet) -> Triples:
+        """Those whose targets show something: blank ones are 100 dB for whoever paints nothing."""
+        seen = shows_something(view_set.images(self.target))
+        return Triples(self.source[seen], self.target[seen], self.other[seen])
+
+
+class FixedViews:
     """The same views of some scenes, given to a model again and again."""
 
     def __init__(self, view_set: ViewSet, triples: Triples, device: torch.device) -> None:
@@ -113,14 +127,20 @@ class Probe:
             group_db={group: float(right[torch.from_numpy(self._groups == group)].mean()) for group in groups},
         )
 
-    def picture(self, model: Renderer) -> Image.Image:
-        """A grid of sources, predictions and truths, a column a row of the triples."""
+    def picture(self, model: Renderer, caption_of: Callable[[float], str]) -> Image.Image:
+        """A grid of sources, predictions and truths, a column a row of the triples.
+
+        Args:
+            model: a renderer; it is left in training mode.
+            caption_of: a line above the grid, of the predictions' mean PSNR in dB.
+        """
         rows = torch.arange(len(self._source))
         predicted = self._predict(model, rows, self._motion)
-        kinds = (composite(self._source, self._background), predicted, composite(self._target, self._background))
-        cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in kinds]
-        zoom = max(1, 128 // max(self._source.shape[1:3]))
-        return image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
+        source, truth = (composite(rgba, self._background) for rgba in (self._source, self._target))
+        cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in (source, predicted, truth)]
+        zoom = max(1, round(SHOWN_PX / max(self._source.shape[1:3])))
+        grid = image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
+        return _under_caption(grid, caption_of(float(psnr(predicted, truth).mean())))
 
     def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
         truth = composite(self._target[rows], self._background)
@@ -180,6 +200,15 @@ def find_faults(scores: Scores) -> tuple[str, ...]:
             "another view's. Train longer, or look whether the shards' cameras fit their pictures.",
         )
     return ()
+
+
+def _under_caption(grid: Image.Image, caption: str) -> Image.Image:
+    """The grid under a line of text; wide enough for any caption, so that all frames are of one size."""
+    line = image_grid([], column_labels=[caption])
+    sheet = Image.new("RGB", (max(grid.width, SHOWN_PX + line.height), grid.height + line.height), PAPER)
+    sheet.paste(line, (0, 0))
+    sheet.paste(grid, (0, line.height))
+    return sheet
 
 
 def _spread(rows: Tensor) -> float:
