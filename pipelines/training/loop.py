@@ -21,10 +21,11 @@ import torch
 
 from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
+from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
 from enr.pipelines.training.trainer import StepResult, Trainer
-from enr.pipelines.training.validation import FixedViews, Scores, find_faults
+from enr.pipelines.training.validation import Measured, Scores, find_faults
 from enr.words import count_of, minutes_in_words
 
 PATIENCE = 0.15
@@ -54,10 +55,7 @@ class Task:
         run: where everything is written.
         config: how to train.
         trainer: the model, at its first or at its resumed step.
-        held_out: the views that are measured.
-        album: the views that are shown.
-        is_validation: whether those views are of scenes that are held out; else of scenes that are trained on.
-        chooses: whether they are enough to choose the best checkpoint by; else the last one is taken for the best.
+        measured: the views that are measured and shown.
         metadata: for checkpoints.
         resumed: the state that a resumed run was saved with.
     """
@@ -65,10 +63,7 @@ class Task:
     run: Run
     config: TrainConfig
     trainer: Trainer
-    held_out: FixedViews
-    album: FixedViews
-    is_validation: bool
-    chooses: bool
+    measured: Measured
     metadata: Mapping[str, Any]
     resumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -250,8 +245,8 @@ class TrainingLoop:
 
     def _validate(self, share: float) -> None:
         self._check_weights()
-        scores = self._scores = self._task.held_out.score(self._trainer.best_estimate)
-        kind = "validation" if self._task.is_validation else "train_scenes"
+        scores = self._scores = self._task.measured.views.score(self._trainer.best_estimate)
+        kind = "validation" if self._task.measured.is_validation else "train_scenes"
         is_early = share < PATIENCE or self._trainer.step < PATIENCE_STEPS
         faults = () if is_early else find_faults(scores)
         written = {**scores.to_dict(), "faults": list(faults), "elapsed_s": self._watch.elapsed_s}
@@ -263,7 +258,7 @@ class TrainingLoop:
         )
         for fault in faults:
             self._console.say(f"Warning: the model does not learn as it should; {fault}")
-        if scores.psnr_db > self._best_db or not self._task.chooses:
+        if scores.psnr_db > self._best_db or not self._task.measured.chooses:
             self._best_db = scores.psnr_db
             self._save_best()
         self._save_last()
@@ -292,13 +287,13 @@ class TrainingLoop:
 
     def _add_frame(self) -> None:
         minutes = self._watch.elapsed_s / 60
-        picture = self._task.album.picture(
+        picture = self._task.measured.album.picture(
             self._trainer.best_estimate, lambda db: f"step {self._trainer.step}, {minutes:.1f} min, {db:.1f} dB"
         )
         self._journal.add_frame(picture, self._trainer.step)
 
     def _finish(self) -> None:
-        if not self._task.run.best.is_dir() or not self._task.chooses:
+        if not self._task.run.best.is_dir() or not self._task.measured.chooses:
             self._save_best()  # stopped before the first validation, or there is nothing to choose by
         self._save_last()
         self._journal.save_gif()
@@ -311,7 +306,7 @@ class TrainingLoop:
 
     def _warn_of_few_steps(self) -> None:
         steps, minutes = self._trainer.step, self._config.max_minutes
-        if self._task.metadata.get("initialised_from"):
+        if RECORD in self._task.metadata:
             return  # trained before
         if minutes is not None and steps < min(FEW_STEPS, self._config.steps or FEW_STEPS) and self._progress() >= 1:
             self._console.say(

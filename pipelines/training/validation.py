@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from enr.errors import EnrError
 from enr.model.renderer import Renderer
+from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
 from enr.pipelines.metrics import psnr, shows_something
 from enr.pipelines.pictures import PAPER, Picture, image_grid, to_uint8
+from enr.pipelines.training.loader import MIN_VIEWS
 from enr.shards import Split
+from enr.words import count_of
 
 CHUNK = 32
 BLANK_SHARE = 0.1
@@ -112,6 +116,9 @@ class FixedViews:
         self._motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.target))
         self._wrong_motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.other))
 
+    def __len__(self) -> int:
+        return len(self._target)
+
     def score(self, model: Renderer) -> Scores:
         """Measure a model; it is left in training mode."""
         columns = [self._score_rows(model, rows) for rows in torch.arange(len(self._source)).split(CHUNK)]
@@ -158,6 +165,72 @@ class FixedViews:
         predicted: Tensor = model(images, motion[rows]).float().clamp(0, 1)
         model.train()
         return predicted
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a training measures and shows, over and over.
+
+    Attributes:
+        views: that are measured.
+        album: that are shown.
+        is_validation: whether they are of scenes that are held out; else of scenes that are trained on.
+        chooses: whether they are enough to choose the best checkpoint by; else the last one is taken for the best.
+        notes: lines about what is left out.
+    """
+
+    views: FixedViews
+    album: FixedViews
+    is_validation: bool
+    chooses: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def choose(cls, view_set: ViewSet, config: TrainConfig, device: torch.device) -> Measured:
+        """The views of a training's held-out scenes, or of its own where none are held out.
+
+        Raises:
+            EnrError: none of them shows anything.
+        """
+        held_out = view_set.scenes("val")
+        usable = [scene for scene in held_out if scene.count >= MIN_VIEWS]
+        split: Split = "val" if usable else "train"
+        views, album = (
+            choose_triples(view_set, split, pictures, config.seed).with_something_to_see(view_set)
+            for pictures in (config.validation_pictures, config.frame_scenes)
+        )
+        if not len(views):
+            raise EnrError(
+                f"No chosen view of the scenes of the split '{split}' shows anything of its object, so nothing can be "
+                "measured; look at the pictures with `enr inspect`."
+            )
+        chooses = len({scene.scene_id for scene in usable}) >= FEWEST_SCENES
+        notes = (
+            *_said_of_left_out(len(held_out) - len(usable), config.validation_pictures - len(views), config),
+            *_said_of_choice(bool(usable), chooses),
+        )
+        shown = FixedViews(view_set, album if len(album) else views, device)
+        return cls(FixedViews(view_set, views, device), shown, bool(usable), chooses, notes)
+
+
+def _said_of_left_out(single: int, blank: int, config: TrainConfig) -> Iterator[str]:
+    if single:
+        yield (
+            f"{count_of(single, 'scene')} held out for validation {'has' if single == 1 else 'have'} a single view: "
+            "left out."
+        )
+    if blank:
+        yield f"{blank} of the validation's {count_of(config.validation_pictures, 'target')} show nothing: left out."
+
+
+def _said_of_choice(is_validation: bool, chooses: bool) -> Iterator[str]:
+    if not is_validation:
+        yield "No scene is held out for validation: the best checkpoint is the last one."
+    elif not chooses:
+        yield (
+            f"Fewer than {FEWEST_SCENES} objects are held out for validation, too few to choose a checkpoint by: the "
+            "best checkpoint is the last one."
+        )
 
 
 def choose_triples(view_set: ViewSet, split: Split, pictures: int, seed: int) -> Triples:
