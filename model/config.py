@@ -59,6 +59,7 @@ class RendererConfig:
         detail_stride: a second level of the scene carries the source's own pixels at a predicted depth, in 1 / this
             of the picture's resolution; 0 leaves it out.
         detail_channels: learned features that it carries beside opacity and colour.
+        learned_fusion: several sources are fused by weights that a network gives, to be trained with `sources` above 1.
         output: `linear` starts at the background's colour; `sigmoid` is the published head.
         conditioning_width: width of the layers that are told the motion; for `conditioned` alone.
         depth_cells: depth of the lifted volume; None takes the map's width, as the paper does.
@@ -93,6 +94,7 @@ class RendererConfig:
     carry_colour: bool = False
     detail_stride: int = 0
     detail_channels: int = 0
+    learned_fusion: bool = False
     output: Output = "linear"
     conditioning_width: int = 512
     depth_cells: int | None = None
@@ -320,6 +322,8 @@ def _check_scene(config: RendererConfig) -> None:
         )
     if config.spherical_mask and config.warp != "rigid":
         raise EnrError(f"spherical_mask belongs to the rigid warp's cube; switch it off for warp {config.warp}.")
+    if config.learned_fusion and config.warp != "frustum":
+        raise EnrError(f"learned_fusion weighs what frustums see; switch it off for warp {config.warp}.")
     if config.depth_range == "travelling" and config.warp != "frustum":
         raise EnrError(f"A range that travels is a frustum's; choose depth_range fixed for warp {config.warp}.")
     if config.warp == "conditioned" and config.projection != "fold":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from enr.model.config import group_count
@@ -89,9 +90,17 @@ class ResNet(nn.Module):
             layers.append(conv(current, out_channels, 1))
         self.layers = nn.Sequential(*layers)
         self.out_channels = current if out_channels is None else out_channels
+        self.is_volumetric = dims == 3 and bool(layers)
 
     def forward(self, features: Tensor) -> Tensor:
         """The network's output."""
+        if self.is_volumetric and features.device.type == "cpu":
+            # The bfloat16 gradients of torch's small 3D convolutions on a CPU (2.13.0) read memory that nothing wrote.
+            with torch.autocast("cpu", enabled=False):
+                return self._pass_through(features.to(next(self.parameters()).dtype))
+        return self._pass_through(features)
+
+    def _pass_through(self, features: Tensor) -> Tensor:
         output: Tensor = self.layers(features)
         return output
 

@@ -6,29 +6,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.camera import check_rigid, orbit_camera, target_from_source
+from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine
-from enr.model.fusion import fuse_scenes
+from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
+from enr.model.published import PublishedTurns
 from enr.model.scene import AnyScene, Scene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
-from enr.model.warp import Cube, Frustum, frustum_warp, resample_volume, rigid_warp, spherical_mask, turn_about
+from enr.model.warp import Cube, Frustum, frustum_warp, rigid_warp, spherical_mask
 
 HEAD_SCALE = 0.1
 """The linear head starts this much smaller than torch's default, so that a new model paints the background."""
 
 
-class Renderer(nn.Module):
+class Renderer(PublishedTurns, nn.Module):
     """The paper's renderer (Dupont et al. 2020), with either warp, or conditioned on the pose instead.
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the packed detail level (if `detail_stride`),
@@ -47,6 +47,7 @@ class Renderer(nn.Module):
         self.config = config
         self._build_inverse_renderer()
         self._build_renderer()
+        self.fusion = LearnedFusion(config) if config.learned_fusion else None
         self.conditioning = PoseConditioning(config) if config.warp == "conditioned" else None
         if config.spherical_mask:
             self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
@@ -180,8 +181,8 @@ class Renderer(nn.Module):
             target_from_sources: (b, sources, 4, 4) from each source's camera to the target's.
 
         Returns:
-            (b, *config.scene_shape): the mean weighted by what each source sees (`enr.model.fusion`); of one source,
-            its `transform`.
+            (b, *config.scene_shape): the mean weighted by what each source sees, or by learned weights
+            (`enr.model.fusion`); of one source, its `transform`.
 
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
@@ -199,11 +200,14 @@ class Renderer(nn.Module):
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
-        fused = fuse_scenes(
+        joined, sight = (
             moved.join(self.config).unflatten(0, shape),
-            self.config.has_visibility,
             None if sight is None else sight.unflatten(0, shape),
         )
+        if self.fusion is not None:
+            fused = self.fusion(joined, sight)
+        else:
+            fused = fuse_scenes(joined, self.config.has_visibility, sight)
         if centre is None or not isinstance(scenes, Scene):
             return fused
         return Scene(fused, centre, scenes.uncertainty.amin(1))
@@ -234,56 +238,6 @@ class Renderer(nn.Module):
         check_images(images, next(self.parameters()), self.config)
         motion = torch.as_tensor(target_from_sources).to(self._device)
         return locate(self.sight(images, self.inv_transform_2d(images)), motion, self.config)
-
-    def rotate(self, scene: AnyScene, rotation_matrix: Tensor) -> AnyScene:
-        """The scene turned about the target point (published implementation).
-
-        Args:
-            scene: (b, *config.scene_shape).
-            rotation_matrix: (b, 3, 3) in the volume's (depth, height, width) axes; the volume is resampled at its
-                inverse.
-
-        Returns:
-            (b, *config.scene_shape).
-
-        Raises:
-            EnrError: a matrix is no rotation.
-        """
-        rotation = torch.as_tensor(rotation_matrix).to(torch.float64)
-        if rotation.shape[1:] != (3, 3):
-            raise EnrError(f"rotation_matrix has shape {tuple(rotation.shape)}; expected (batch, 3, 3).")
-        motion = turn_about(rotation, self.config.radius)
-        if (
-            isinstance(scene, Tensor) and self.config.warp == "rigid"
-        ):  # the same numbers, without the way through the camera's frame
-            check_rigid(motion.cpu().numpy())
-            check_scene(scene, self.config)
-            return resample_volume(scene, rotation.transpose(1, 2), torch.zeros(len(rotation), 3))
-        return self.transform(scene, motion)
-
-    def rotate_source_to_target(
-        self,
-        scene: AnyScene,
-        azimuth_source_deg: ArrayLike,
-        elevation_source_deg: ArrayLike,
-        azimuth_target_deg: ArrayLike,
-        elevation_target_deg: ArrayLike,
-    ) -> AnyScene:
-        """The scene seen from one orbit camera, as another one at the same distance has it (published implementation).
-
-        Args:
-            scene: (b, *config.scene_shape).
-            azimuth_source_deg: (b,) of the camera that saw the scene, in degrees; likewise the others.
-            elevation_source_deg: (b,).
-            azimuth_target_deg: (b,).
-            elevation_target_deg: (b,).
-
-        Returns:
-            (b, *config.scene_shape).
-        """
-        source = orbit_camera(azimuth_source_deg, elevation_source_deg, self.config.radius)
-        target = orbit_camera(azimuth_target_deg, elevation_target_deg, self.config.radius)
-        return self.transform(scene, torch.as_tensor(target_from_source(source, target)))
 
     def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""

@@ -26,6 +26,7 @@ from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Scene, ViewSet, composite
+from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
 from enr.pipelines.evaluation.floors import derangement, floor_predictions
@@ -35,6 +36,7 @@ from enr.pipelines.evaluation.inputs import (
     Origin,
     Part,
     check_fit,
+    check_known_distance,
     choose_groups,
     choose_scenes,
     find_origin,
@@ -60,7 +62,7 @@ from enr.pipelines.evaluation.report import (
     mean,
     write_json,
 )
-from enr.pipelines.evaluation.unseen import Unseen, measure_unseen, unseen_notes
+from enr.pipelines.evaluation.unseen import measure_unseen, unseen_notes
 from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
 from enr.pipelines.training.runs import check_folder
@@ -167,7 +169,7 @@ def evaluate(settings: EvalSettings) -> Report:
     view_set = ViewSet.open(origin.shards)
     untrained = make_untrained(model, settings.seed) if settings.untrained else None
     bench = Bench(model, view_set, settings, device, untrained, find_opaque(view_set))
-    notes = check_fit(model, view_set)
+    notes = check_fit(model, view_set) + check_known_distance(settings, model)
     metadata = read_metadata(origin.checkpoint)
     parts = plan_parts(bench, learned_groups(metadata), notes)
     notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
@@ -251,7 +253,17 @@ def _paint(bench: Bench, scene: Scene) -> Painted:
 
 def _score_painted(bench: Bench, scene: Scene, painted: Painted) -> SceneScores:
     scores = score_scene(painted.pictures, painted.predictions, bench)
-    return replace(scores, unseen=_unseen(bench, scene), equivariance=_equivariance(bench, painted.pictures))
+    pictures, (sources, targets) = painted.pictures, split_views(bench.settings, bench.view_set, scene)
+    truth = torch.from_numpy(bench.view_set.distances(np.concatenate([sources, targets])))
+    shown, motions = (pictures.sources, pictures.targets), pictures.target_from_sources[0]
+    estimated, triangulated = measure_distances(bench.model, shown, motions, truth)
+    return replace(
+        scores,
+        unseen=measure_unseen(bench.view_set, bench.model.config, sources, targets),
+        equivariance=_equivariance(bench, pictures),
+        estimated=estimated,
+        triangulated=triangulated,
+    )
 
 
 def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
@@ -282,7 +294,6 @@ def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
 
 
 def _told(pictures: ScenePictures) -> dict[str, Any]:
-    """What the model is told beside the pictures and their motions."""
     return {} if pictures.distances is None else {"distance": pictures.distances}
 
 
@@ -342,11 +353,6 @@ def other_targets(bench: Bench, pictures: ScenePictures) -> torch.Tensor | None:
     return torch.from_numpy(derangement(count, rng))
 
 
-def _unseen(bench: Bench, scene: Scene) -> Unseen:
-    sources, targets = split_views(bench.settings, bench.view_set, scene)
-    return measure_unseen(bench.view_set, bench.model.config, sources, targets)
-
-
 def _equivariance(bench: Bench, pictures: ScenePictures) -> Measures | None:
     if not bench.settings.equivariance:
         return None
@@ -390,4 +396,5 @@ def _facts(bench: Bench, origin: Origin) -> dict[str, Any]:
         "checkpoint_metadata": checkpoint_facts(read_metadata(origin.checkpoint)),
         "untrained": bench.settings.untrained,
         "equivariance": bench.settings.equivariance,
+        "known_distance": bench.settings.known_distance,
     }

@@ -315,6 +315,19 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
     return notes
 
 
+def check_known_distance(settings: EvalSettings, model: Renderer) -> list[str]:
+    """A word about what the model was told beside its pictures.
+
+    Raises:
+        EnrError: it takes no distance.
+    """
+    if not settings.known_distance:
+        return []
+    if not model.config.has_travelling_range:
+        raise EnrError("This checkpoint's depth range stands still and takes no distance; leave out --known-distance.")
+    return ["the model was told the distance of the object in each source (--known-distance)."]
+
+
 def seen_scenes(metadata: dict[str, Any], scenes: Sequence[Scene]) -> list[str]:
     """Ids of the scenes that a checkpoint was trained on, as far as its metadata lists them; held-out views are not."""
     trained = set(metadata.get("data", {}).get("trained_scene_ids", ()))

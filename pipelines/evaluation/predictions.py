@@ -43,7 +43,12 @@ UNKNOWN_SOURCES = (
     "what the method was given is not known here: --sources only says which views are no targets, and whose source is "
     "copied."
 )
-NOT_OF_PREDICTIONS = {"checkpoint": "--checkpoint", "untrained": "--untrained", "equivariance": "--equivariance"}
+NOT_OF_PREDICTIONS = {
+    "checkpoint": "--checkpoint",
+    "untrained": "--untrained",
+    "equivariance": "--equivariance",
+    "known_distance": "--known-distance",
+}
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `
 `one_source` and so on where the model is given more, `swapped_pose`, `untrained` if asked for, `background`,
 `copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
 `ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
-`chroma_correlation`, `unseen`, `equivariance` if asked for, and `per_scene`, the same for every scene. A number that
-does not exist is null.
+`chroma_correlation`, `unseen`, `distance` where the depth range travels, `equivariance` if asked for, and `per_scene`,
+the same for every scene. A number that does not exist is null.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from tabulate import tabulate
 
 from enr import files
 from enr.camera import Group
+from enr.pipelines.evaluation.distance import DEFINITION as DISTANCE_DEFINITION
+from enr.pipelines.evaluation.distance import DistanceErrors, format_distance, join_errors
 from enr.pipelines.evaluation.equivariance import Measures
 from enr.pipelines.evaluation.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
 from enr.pipelines.evaluation.equivariance_report import format_equivariance, join, summarise
@@ -68,6 +70,8 @@ class SceneScores:
         chroma: (2, 2) mean chroma of the foreground: the model's, then the true one.
         unseen: how much of what the targets show the source does not.
         equivariance: its measures, one number for each target, where they were asked for.
+        estimated: errors of the distance, estimated from each view alone.
+        triangulated: errors of the distance, triangulated from the sources.
     """
 
     scene_id: str
@@ -79,6 +83,8 @@ class SceneScores:
     unseen: Unseen = NOTHING_MEASURED
     equivariance: Measures | None = None
     sources: int = 1
+    estimated: DistanceErrors | None = None
+    triangulated: DistanceErrors | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,15 @@ class GroupReport:
         """Its means over all pairs of views, where it was measured (`summarise` in `equivariance_report`)."""
         measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
         return summarise(join(measured)) if measured else None
+
+    @property
+    def distance(self) -> dict[str, dict[str, Any]]:
+        """Errors of the distance by how it was found (`DistanceErrors.to_dict`), where the depth range travels."""
+        found = {
+            "estimated": join_errors([scene.estimated for scene in self.scenes]),
+            "triangulated": join_errors([scene.triangulated for scene in self.scenes]),
+        }
+        return {name: errors for name, errors in found.items() if errors is not None}
 
     @property
     def chroma_correlation(self) -> float:
@@ -203,6 +218,8 @@ def definition(report: Report) -> str:
     lines.append("The oracle, the mean of a scene's own target views, is shown to no model: it may stay out of reach.")
     if any(UNTRAINED in group.scores for group in report.groups):
         lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
+    if any(group.distance for group in report.groups):
+        lines.append(DISTANCE_DEFINITION)
     if any(group.equivariance for group in report.groups):
         lines.append(EQUIVARIANCE_DEFINITION)
     if report.has_ssim:
@@ -235,8 +252,16 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
     chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
     said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen)])
+    text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen), *_distances(group)])
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
+
+
+def _distances(group: GroupReport) -> list[str]:
+    ways = {
+        "estimated": "estimated from one picture",
+        "triangulated": f"triangulated from {count_of(group.scenes[0].sources, 'picture')}",
+    }
+    return [format_distance(ways[name], errors) for name, errors in group.distance.items()]
 
 
 def _source_views(scene: SceneScores) -> str:
@@ -332,6 +357,7 @@ def _group_dict(group: GroupReport) -> dict[str, Any]:
         "silhouette_iou": group.silhouette_iou,
         "chroma_correlation": group.chroma_correlation,
         "unseen": asdict(group.unseen),
+        "distance": group.distance or None,
         "equivariance": group.equivariance,
         "seconds": round(group.seconds, 2),
         "picture": group.picture.name if group.picture else None,

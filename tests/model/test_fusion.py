@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from enr.errors import EnrError
 from enr.model.compositing import compositing_weights
 from enr.model.config import RendererConfig
-from enr.model.fusion import fuse_scenes
+from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.renderer import Renderer
 
 CELLS = (2, 3, 2)
@@ -178,3 +178,54 @@ def test_scenes_and_motions_that_do_not_belong_together_are_refused(small, motio
         model.fuse(scenes[:, :0], torch.zeros(2, 0, 4, 4))
     with pytest.raises(EnrError, match="rigid"):
         model.fuse(scenes, 2 * motions(6).reshape(2, 3, 4, 4))
+
+
+@pytest.fixture
+def learned(small):
+    """A fusion whose weights are far from where they start."""
+    config = RendererConfig(**{**small, "depth_cells": 4, "carry_colour": True, "learned_fusion": True})
+    fusion = LearnedFusion(config).double()
+    for parameter in fusion.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return fusion, config
+
+
+def full_scenes(config, sources, seed):
+    """Scenes (2, sources, ...) with random content, times a visibility that is 0 in places."""
+    generator = torch.Generator().manual_seed(seed)
+    values = torch.randn(2, sources, *config.scene_shape, dtype=torch.float64, generator=generator)
+    seen = torch.rand(2, sources, 1, *config.scene_shape[1:], dtype=torch.float64, generator=generator)
+    seen = (1.4 * seen - 0.3).clamp(0, 1)
+    return torch.cat([values[:, :, :-1] * seen, seen], dim=2)
+
+
+def test_learned_weights_start_as_the_mean(small):
+    config = RendererConfig(**{**small, "depth_cells": 4, "carry_colour": True, "learned_fusion": True})
+    scenes = full_scenes(config, 3, 0)
+    sight = moved_sight(scenes, 0)
+    torch.testing.assert_close(LearnedFusion(config).double()(scenes, sight), fuse_scenes(scenes, True, sight))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_learned_weights_know_no_order_and_one_picture_twice_is_one(learned, seed):
+    fusion, config = learned
+    scenes = full_scenes(config, 3, seed)
+    sight = moved_sight(scenes, seed)
+    order = [2, 0, 1]
+    fused = fusion(scenes, sight)
+    torch.testing.assert_close(fusion(scenes[:, order], sight[:, order]), fused)
+    assert not torch.allclose(fused, fuse_scenes(scenes, True, sight))
+    one = scenes[:, :1]
+    torch.testing.assert_close(fusion(one.repeat(1, 4, 1, 1, 1, 1), sight[:, :1].repeat(1, 4, 1, 1, 1, 1)), one[:, 0])
+    assert torch.equal(fusion(one, sight[:, :1]), one[:, 0])
+
+
+def test_learned_weights_are_finite_where_nobody_sees_and_blind_sources_add_nothing(learned):
+    fusion, config = learned
+    scenes = full_scenes(config, 2, 7).requires_grad_()
+    blind = torch.zeros_like(scenes[:, :1])
+    sight = moved_sight(scenes.detach(), 7)
+    with_blind = fusion(torch.cat([scenes, blind], dim=1), torch.cat([sight, blind[:, :, -1:]], dim=1))
+    torch.testing.assert_close(with_blind, fusion(scenes, sight))
+    with_blind.square().sum().backward()
+    assert scenes.grad.isfinite().all()
