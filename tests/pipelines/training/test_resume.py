@@ -11,8 +11,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.model import load_model
-from enr.pipelines.training.checkpoints import load_state
 from enr.pipelines.training.journal import read_metrics
+from enr.pipelines.training.runs import load_state
 from enr.pipelines.training.train import TrainSettings, train
 from enr.shards import read_shard, write_shard
 

@@ -17,13 +17,13 @@ from enr.errors import EnrError
 from enr.model import load_model, read_metadata
 from enr.pipelines.config import preset_names
 from enr.pipelines.data.views import ViewSet, composite
-from enr.pipelines.training import checkpoints
+from enr.pipelines.training import runs as checkpoints
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.runs import latest_run, open_run
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
-from enr.pipelines.training.validation import Probe, choose_triples, find_faults
+from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews, choose_triples, find_faults
 
 TINY = ("batch_size=2", "validation_pictures=6", "frame_scenes=2", "frames=2", "validations=1", "threads=1", "seed=1")
 CPU = torch.device("cpu")
@@ -120,9 +120,10 @@ def test_a_checkpoint_says_what_it_was_trained_on(shards, tmp_path):
     assert 0 < config.near < config.radius < config.far
 
 
-def test_the_best_checkpoint_is_that_of_the_best_validation(shards, tmp_path):
+def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
+    many = write_toy(tmp_path / "many.h5", Toy(splits=("train",) * 3 + ("val",) * FEWEST_SCENES, seed=1))
     outcome, _ = run(
-        settings_for(shards, tmp_path, "steps=40", "validations=8", "learning_rate=0.02", "warmup_steps=0")
+        settings_for(many, tmp_path / "runs", "steps=40", "validations=8", "learning_rate=0.02", "warmup_steps=0")
     )
     scores = {
         line["step"]: line["psnr_db"] for line in read_metrics(outcome.run.metrics) if line["kind"] == "validation"
@@ -150,7 +151,8 @@ def test_only_train_scenes_are_trained_on_and_only_val_scenes_validated_on(shard
 
     monkeypatch.setattr(PairLoader, "__next__", spy_batch)
     monkeypatch.setattr(ViewSet, "images", spy_images)
-    monkeypatch.setattr(ViewSet, "fingerprint", lambda self: "")  # which looks at a sample of all pictures
+    for name in ("fingerprint", "shard_fingerprints"):  # which look at a sample of all pictures
+        monkeypatch.setattr(ViewSet, name, lambda self: "")
     run(settings_for(shards, tmp_path, "steps=8", "validations=2"))
     assert seen == {"train": {"train"}, "probe": {"val"}}
 
@@ -165,7 +167,7 @@ def test_without_validation_scenes_it_says_so_and_the_best_is_the_last(tmp_path)
 
 
 def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, monkeypatch):
-    score, picture, pauses = Probe.score, Probe.picture, []
+    score, picture, pauses = FixedViews.score, FixedViews.picture, []
 
     def slow(work):
         def paused(*arguments):
@@ -174,8 +176,8 @@ def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, m
 
         return paused
 
-    monkeypatch.setattr(Probe, "score", slow(score))
-    monkeypatch.setattr(Probe, "picture", slow(picture))
+    monkeypatch.setattr(FixedViews, "score", slow(score))
+    monkeypatch.setattr(FixedViews, "picture", slow(picture))
     outcome, _ = run(settings_for(shards, tmp_path, "steps=4", "log_every=1", "validations=2"))
     last = [line for line in read_metrics(outcome.run.metrics) if line["kind"] == "train"][-1]
     assert len(pauses) >= 4
@@ -184,10 +186,10 @@ def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, m
 
 
 def test_time_limits_are_said_in_round_numbers():
-    from enr.pipelines.training.train import _in_words
+    from enr.words import minutes_in_words
 
     said = {2.88378: "2.9 minutes", 105: "105 minutes", 1440: "1440 minutes", 0.02: "1.2 seconds", 1 / 3: "20 seconds"}
-    assert {minutes: _in_words(minutes) for minutes in said} == said
+    assert {minutes: minutes_in_words(minutes) for minutes in said} == said
 
 
 def test_max_minutes_ends_a_run(shards, tmp_path):
@@ -281,7 +283,7 @@ class FakeRenderer:
 @pytest.fixture(scope="module")
 def probe(shards):
     view_set = ViewSet.open([shards])
-    return Probe(view_set, choose_triples(view_set, "val", 24, seed=0), CPU)
+    return FixedViews(view_set, choose_triples(view_set, "val", 24, seed=0), CPU)
 
 
 def test_a_model_that_sits_on_white_is_told_so(probe):
@@ -315,7 +317,7 @@ def test_a_model_that_knows_the_truth_is_not_blamed(shards):
     def paint(images, motion):
         return torch.stack([truths[_key(image), _key(row)] for image, row in zip(images, motion, strict=True)])
 
-    scores = Probe(view_set, triples, CPU).score(FakeRenderer(paint))
+    scores = FixedViews(view_set, triples, CPU).score(FakeRenderer(paint))
     assert scores.psnr_db == 100
     assert scores.swapped_db < 30
     assert scores.painted_share == pytest.approx(1)

@@ -13,8 +13,7 @@ from click.testing import CliRunner
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.pipelines.cli.main import main
-from enr.pipelines.training.checkpoints import load_state
-from enr.pipelines.training.runs import latest_run
+from enr.pipelines.training.runs import latest_run, load_state
 from enr.shards import Shard, write_shard
 
 MAIN = "from enr.pipelines.cli.main import main; main()"
