@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.failures import FLAGGED
-from enr.datagen.workers.pool import Outcome
+from enr.datagen.settings import OnBad
+from enr.datagen.workers.worker import RenderedMesh
 from enr.errors import EnrError
 from enr.shards import FLAGS
-
-Policy = Literal["keep", "skip", "fail"]
-BAD_FLAGS = tuple(name for name in FLAGS if name != "clipped")
-"""What may be called bad; an object that reaches over the border is how a set with translations looks."""
 
 VISIBLE = 128
 """Pixels of at least this alpha belong to the object."""
@@ -32,40 +29,6 @@ NAMED_VIEWS = 5
 
 Pictures = NDArray[np.uint8]
 Marks = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class OnBad:
-    """What becomes of a mesh with a bad view.
-
-    Attributes:
-        policy: `keep` stores the flags and nothing else; `skip` makes the mesh a named failure; `fail` ends the run.
-        flags: the names that count as bad.
-
-    Raises:
-        EnrError: a name is unknown or cannot be bad.
-    """
-
-    policy: Policy = "keep"
-    flags: tuple[str, ...] = BAD_FLAGS
-
-    def __post_init__(self) -> None:
-        """Refuse names that mean nothing."""
-        if self.policy not in get_args(Policy):
-            raise EnrError(f"Bad views got the policy {self.policy!r}; give one of {', '.join(get_args(Policy))}.")
-        unknown = sorted(set(self.flags) - set(BAD_FLAGS))
-        if unknown or not self.flags:
-            raise EnrError(
-                f"Bad views got the flags {', '.join(unknown) or 'none'}; give some of {', '.join(BAD_FLAGS)}."
-            )
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """For a shard's config: what its scenes depend on."""
-        return {"policy": self.policy, "flags": sorted(self.flags) if self.policy != "keep" else []}
-
-
-KEEP = OnBad()
 
 
 def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
@@ -128,23 +91,23 @@ def duplicates(images: Pictures) -> Marks:
     return marks
 
 
-def judge(on_bad: OnBad, outcome: Outcome) -> Outcome:
-    """An outcome as the policy has it: as it is, or a failure that names the flags.
+def judge(on_bad: OnBad, rendered: RenderedMesh) -> RenderedMesh:
+    """What was rendered as the policy has it: as it is, or a failure that names the flags.
 
     Raises:
         EnrError: the policy is `fail` and a view is bad.
     """
-    if on_bad.policy == "keep" or outcome.images is None:
-        return outcome
-    reason = bad_reason(view_flags(outcome.images, outcome.facts), on_bad.flags)
+    if on_bad.policy == "keep" or rendered.images is None:
+        return rendered
+    reason = bad_reason(view_flags(rendered.images, rendered.facts), on_bad.flags)
     if not reason:
-        return outcome
+        return rendered
     if on_bad.policy == "fail":
         raise EnrError(
-            f"{outcome.job['scene_id']} is {reason}; mend or leave out the mesh, choose other cameras, "
+            f"{rendered.job['scene_id']} is {reason}; mend or leave out the mesh, choose other cameras, "
             "or let --on-bad skip or keep it."
         )
-    return replace(outcome, images=None, passes={}, reason=reason, kind=FLAGGED)
+    return replace(rendered, images=None, passes={}, reason=reason, kind=FLAGGED)
 
 
 def bad_reason(flags: NDArray[np.uint16], bad: Iterable[str]) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from enr.datagen.flags import count_flags
+from enr.datagen.metadata.beside import failures_on_disk
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
-from enr.datagen.metadata.manifest import Records, Run
+from enr.datagen.metadata.manifest import Records, RunRecord
 from enr.datagen.metadata.record import record_run
-from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
-from enr.datagen.run.existing import failed_path, failures_on_disk
-from enr.datagen.run.shard_run import RunLog, render_shards
-from enr.errors import EnrError
+from enr.datagen.plan import PlannedShard, plan_shards
+from enr.datagen.run.claims import claim
+from enr.datagen.run.render import RunLog, render
+from enr.datagen.run.work import find_work
+from enr.datagen.settings import GenerateSettings
+from enr.datagen.workers.engines import check_look
+from enr.datagen.workers.installed_blender import blender_version
 from enr.shards import read_tables
 
 __all__ = ["RunLog", "Summary", "generate", "render_shards", "summarise"]
@@ -69,18 +74,42 @@ def generate(settings: GenerateSettings, progress: bool = False) -> Summary:
         progress: show a bar with images/s and time left on standard error.
 
     Raises:
-        EnrError: there are no meshes, or what `render_shards` says.
+        EnrError: there is no Blender, there are no meshes, or what `render_shards` says.
     """
-    shards = plan_shards(settings)
-    begun = [shard for shard in shards if shard.path.exists() or failed_path(shard.path).exists()]
-    if settings.retry_failed and shards and not begun:
-        raise EnrError(f"{settings.out} holds no shard of this data set, so nothing failed; leave --retry-failed out.")
+    shards = plan_shards(settings, blender_version(settings.pool.blender))
     return summarise(settings, shards, render_shards(settings, shards, progress))
+
+
+def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], progress: bool = False) -> RunLog:
+    """Make some of the shards that `plan_shards` planned, all or a part; finished ones are checked and kept.
+
+    Damaged ones are made again; with `settings.retry_failed` only failed meshes of finished ones are. May be called
+    for different shards of one data set by several processes at once, on several machines.
+
+    Args:
+        settings: those that the shards were planned with.
+        shards: which ones to make.
+        progress: say how far it is on standard error.
+
+    Raises:
+        EnrError: the folder holds other shards of this group, cannot be written to, has no room or is in use by
+            another run that makes the same shards, no worker starts, or a view is bad and `settings.on_bad` says so.
+    """
+    log, started = RunLog(), time.monotonic()
+    if shards:
+        with claim(settings.out, shards):
+            work = find_work(settings, shards)
+            log.damaged = {path.name: problem for path, problem in work.damaged.items()}
+            if work.shards:
+                check_look(settings.render.look, settings.pool.blender)
+                render(settings, work, log, progress)
+    log.seconds = time.monotonic() - started
+    return log
 
 
 def _records(settings: GenerateSettings, log: RunLog) -> Records:
     """What the run that made `log` adds to the manifest."""
-    run = Run(
+    run = RunRecord(
         command=settings.command,
         started_at=log.started_at,
         seconds=round(log.seconds, 3),
@@ -104,7 +133,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         flags.update(count_flags(views["flags"]))
     failed_now = tuple(sorted(log.failures))
     for shard in planned:
-        log.failures.update(failures_on_disk(shard))
+        log.failures.update(failures_on_disk(shard.path))
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
     manifest, card = record_run(settings, planned, _records(settings, log), log.failures)
     return Summary(

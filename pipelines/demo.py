@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enr.camera import focal_px_from_lens
-from enr.datagen.cameras.poses import PoseSettings
 from enr.datagen.generate import Summary, generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
 from enr.datagen.shapes.library import write_shapes
-from enr.datagen.workers.pool import PoolSettings, default_workers
+from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings

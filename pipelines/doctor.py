@@ -208,9 +208,8 @@ def _covered_share(folder: Path) -> float:
     Raises:
         EnrError: nothing was rendered, with the reason.
     """
-    from enr.datagen.cameras.poses import PoseSettings
     from enr.datagen.generate import generate
-    from enr.datagen.plan import GenerateSettings
+    from enr.datagen.settings import GenerateSettings, PoseSettings
     from enr.datagen.shapes.library import write_shapes
     from enr.shards import read_shard
 

@@ -18,7 +18,7 @@ from enr.datagen.cameras.samplers import Direction
 from enr.errors import EnrError
 from enr.shards import Split
 
-__all__ = ["PoseSettings", "Poses", "held_out_patches", "sample_poses", "view_columns", "view_rng"]
+NOISE_SEEDS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,26 @@ def sample_poses(settings: PoseSettings, seed: int, scene_id: str, views: int) -
     trained = views - settings.held_out_views
     if trained < 1:
         raise EnrError(f"All {views} views would be held out; give more views than held-out views.")
-    patches = held_out_patches(settings, seed)
-    drawn = [_train_view(settings, seed, scene_id, index, trained, patches) for index in range(trained)]
-    drawn += [_held_out_view(settings, seed, scene_id, index, patches) for index in range(views - trained)]
-    return _poses(settings, drawn)
+    scene = _Scene(seed, scene_id, trained, held_out_patches(settings, seed))
+    drawn = [_draw(settings, scene, index) for index in range(views)]
+    turns, moves = settings.group in ("rot", "rototrans"), settings.group in ("trans", "rototrans")
+    azimuth_deg, elevation_deg = np.array([view.direction for view in drawn]).T * turns
+    poses = Poses(
+        azimuth_deg=azimuth_deg,
+        elevation_deg=elevation_deg,
+        radius=np.full(views, float(settings.radius)),
+        target_point=np.stack([view.target_point for view in drawn]) * moves,
+        roll_deg=np.array([view.roll_deg for view in drawn]),
+        held_out_views=views - trained,
+    )
+    if not settings.look_at_jitter:
+        return poses
+    return _looking_at(poses, poses.target_point + np.stack([view.look_at for view in drawn]))
+
+
+def noise_seed(seed: int, scene_id: str, view_index: int) -> int:
+    """The renderer's noise seed of a view, from (seed, scene, view) alone."""
+    return int(view_rng(seed, f"{scene_id}/noise", view_index).integers(NOISE_SEEDS))
 
 
 def held_out_patches(settings: PoseSettings, seed: int) -> tuple[Patch, ...]:
@@ -123,50 +139,35 @@ class _View(NamedTuple):
     roll_deg: float
 
 
-def _train_view(
-    settings: PoseSettings, seed: int, scene_id: str, index: int, views: int, patches: tuple[Patch, ...]
-) -> _View:
-    rng = view_rng(seed, scene_id, index)
-    direction = settings.directions.draw(rng)
-    if settings.sphere == "rings":
-        direction = samplers.ring(index, views, settings.rings_deg, settings.azimuth_deg)
-    elif settings.sphere == "spiral":
-        direction = samplers.spiral(index, views)
-    if any(patch.contains(direction) for patch in patches):  # a generator of its own: the view's other numbers stay
-        direction = settings.directions.draw_outside(view_rng(seed, f"{scene_id}/outside", index), patches)
-    return _finish(settings, rng, direction)
+@dataclass(frozen=True)
+class _Scene:
+    """Whose views are drawn: the data set's seed, the scene, its views that are trained on, what these avoid."""
+
+    seed: int
+    scene_id: str
+    trained: int
+    patches: tuple[Patch, ...]
 
 
-def _held_out_view(settings: PoseSettings, seed: int, scene_id: str, index: int, patches: tuple[Patch, ...]) -> _View:
-    rng = view_rng(seed, f"{scene_id}/held-out", index)
-    return _finish(settings, rng, settings.directions.draw_inside(rng, patches[index % len(patches)]))
-
-
-def _finish(settings: PoseSettings, rng: np.random.Generator, direction: Direction) -> _View:
-    return _View(
-        direction,
-        samplers.in_box(rng, settings.box),
-        samplers.around(rng, settings.look_at_jitter),
-        samplers.between(rng, settings.roll_deg),
-    )
-
-
-def _poses(settings: PoseSettings, drawn: list[_View]) -> Poses:
-    """Drawn numbers as the group uses them."""
-    turns = settings.group in ("rot", "rototrans")
-    moves = settings.group in ("trans", "rototrans")
-    azimuth_deg, elevation_deg = np.array([view.direction for view in drawn]).T * turns
-    poses = Poses(
-        azimuth_deg=azimuth_deg,
-        elevation_deg=elevation_deg,
-        radius=np.full(len(drawn), float(settings.radius)),
-        target_point=np.stack([view.target_point for view in drawn]) * moves,
-        roll_deg=np.array([view.roll_deg for view in drawn]),
-        held_out_views=settings.held_out_views,
-    )
-    if not settings.look_at_jitter:
-        return poses
-    return _looking_at(poses, poses.target_point + np.stack([view.look_at for view in drawn]))
+def _draw(settings: PoseSettings, scene: _Scene, index: int) -> _View:
+    """View `index` of a scene; those after the trained ones are held out, and lie in the patches in turn."""
+    held_out = index - scene.trained
+    if held_out >= 0:
+        rng = view_rng(scene.seed, f"{scene.scene_id}/held-out", held_out)
+        direction = settings.directions.draw_inside(rng, scene.patches[held_out % len(scene.patches)])
+    else:
+        rng = view_rng(scene.seed, scene.scene_id, index)
+        direction = settings.directions.draw(rng)
+        if settings.sphere == "rings":
+            direction = samplers.ring(index, scene.trained, settings.rings_deg, settings.azimuth_deg)
+        elif settings.sphere == "spiral":
+            direction = samplers.spiral(index, scene.trained)
+        if any(patch.contains(direction) for patch in scene.patches):  # another generator: the other numbers stay
+            again = view_rng(scene.seed, f"{scene.scene_id}/outside", index)
+            direction = settings.directions.draw_outside(again, scene.patches)
+    target_point = samplers.in_box(rng, settings.box)
+    look_at = samplers.around(rng, settings.look_at_jitter)
+    return _View(direction, target_point, look_at, samplers.between(rng, settings.roll_deg))
 
 
 def _looking_at(poses: Poses, target_point: Array) -> Poses:

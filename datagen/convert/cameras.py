@@ -24,7 +24,7 @@ FOCAL_OVER_WIDTH: dict[LayoutName, float] = {"apple": 131.25 / 128, "uva": focal
 
 
 @dataclass(frozen=True)
-class Patch:
+class HeldOutDirections:
     """Held-out directions: all within `half_size_deg` of an azimuth and of an elevation."""
 
     azimuth_deg: float
@@ -49,7 +49,7 @@ class Cameras:
         """(views, 4, 4) OpenCV cameras at a distance from the point looked at, see `enr.camera.orbit_camera`."""
         return orbit_camera(self.azimuth_deg, self.elevation_deg, radius, self.target_point)
 
-    def inside(self, patch: Patch) -> NDArray[np.bool_]:
+    def inside(self, patch: HeldOutDirections) -> NDArray[np.bool_]:
         """(views,) bool: the views whose direction is held out by a patch."""
         turned = np.abs((self.azimuth_deg - patch.azimuth_deg + 180) % 360 - 180)
         raised = np.abs(self.elevation_deg - patch.elevation_deg)

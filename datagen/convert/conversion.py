@@ -23,7 +23,7 @@ from enr.datagen.convert.resample import shrink
 from enr.datagen.convert.scenes import PosedScene, gather_scenes
 from enr.datagen.flags import view_flags
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
-from enr.datagen.plan import SHARD_BYTES, WHITE, Compression
+from enr.datagen.settings import SHARD_BYTES, WHITE, Compression
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
 from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard

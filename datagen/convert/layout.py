@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from enr.datagen.convert.cameras import Cameras, LayoutName, Patch, to_cameras
+from enr.datagen.convert.cameras import Cameras, HeldOutDirections, LayoutName, to_cameras
 from enr.errors import EnrError
 from enr.shards import Split
 
@@ -59,7 +59,7 @@ class SceneFolder:
     pictures: tuple[Path, ...]
     absent: tuple[str, ...]
     cameras: Cameras
-    patches: tuple[Patch, ...]
+    patches: tuple[HeldOutDirections, ...]
 
 
 def read_folders(root: Path, layout: LayoutName) -> tuple[SceneFolder, ...]:
@@ -175,11 +175,11 @@ def _numbers(file: Path, name: str, entry: dict[str, Any], layout: LayoutName) -
     return angles + ([0.0] * 3 if layout == "apple" else [_number(file, name, entry, key) for key in "xyz"])
 
 
-def _patch(file: Path, name: str, entry: dict[str, Any]) -> Patch:
+def _patch(file: Path, name: str, entry: dict[str, Any]) -> HeldOutDirections:
     azimuth, elevation, half_size = (
         np.rad2deg(_number(file, name, entry, key)) for key in ("azimuth", "elevation", "epsilon")
     )
-    return Patch(float(azimuth), float(elevation), float(half_size))
+    return HeldOutDirections(float(azimuth), float(elevation), float(half_size))
 
 
 def _number(file: Path, name: str, entry: dict[str, Any], key: str) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from enr.datagen.convert.cameras import Cameras, Patch
+from enr.datagen.convert.cameras import Cameras, HeldOutDirections
 from enr.datagen.convert.layout import PARAMS, SceneFolder
 from enr.errors import EnrError
 from enr.shards import SPLITS, Split
@@ -37,7 +37,7 @@ class PosedScene:
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
     cameras: Cameras
-    patches: tuple[Patch, ...]
+    patches: tuple[HeldOutDirections, ...]
 
 
 def gather_scenes(folders: Sequence[SceneFolder]) -> tuple[PosedScene, ...]:

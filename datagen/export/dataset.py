@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from enr import __version__
 from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
+from enr.files import replacing_folder, write_text
 from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
 from enr.shards.checks import check_intact
 
@@ -132,22 +131,8 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 def _write_folders(layout: FolderLayout, scene: SceneViews, out: Path) -> None:
     for folder, views in layout.folders(scene):
-        with _complete_or_absent(out / folder) as partial:
+        with replacing_folder(out / folder) as partial:
             layout.write(partial, views)
-
-
-@contextlib.contextmanager
-def _complete_or_absent(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` to write into, which takes its place at the end."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_tars(sources: tqdm[Any], out: Path) -> None:
@@ -176,4 +161,4 @@ def _write_about(out: Path, layout: Layout, shards: Sequence[Path]) -> None:
         "poses": {meta.group: meta.config.get("poses") for meta in metas},
         "render": metas[0].config.get("render"),
     }
-    (out / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    write_text(out / ABOUT, json.dumps(about, indent=1) + "\n")

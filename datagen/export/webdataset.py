@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from enr.datagen.export.layouts import SceneViews
+from enr.files import partial_of, publish
 from enr.shards import FLAGS
 
 TAR_BYTES = 256 * 2**20
@@ -44,7 +44,7 @@ class TarWriter:
             self._finish()
         elif self._tar is not None:
             self._tar.close()
-            self._partial.unlink(missing_ok=True)
+            partial_of(self._path).unlink(missing_ok=True)
 
     def add(self, scene: SceneViews) -> None:
         """Append every view of a scene as a sample."""
@@ -59,13 +59,9 @@ class TarWriter:
     def _path(self) -> Path:
         return self._out / f"{self._series}-{self._number:06d}.tar"
 
-    @property
-    def _partial(self) -> Path:
-        return self._path.with_name(f".{self._path.name}.{os.getpid()}.partial")
-
     def _open(self) -> tarfile.TarFile:
         if self._tar is None:
-            self._tar = tarfile.open(self._partial, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+            self._tar = tarfile.open(partial_of(self._path), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         return self._tar
 
     def _append(self, name: str, content: bytes) -> None:
@@ -77,7 +73,7 @@ class TarWriter:
         if self._tar is None:
             return
         self._tar.close()
-        self._partial.replace(self._path)
+        publish(partial_of(self._path), self._path)
         self._tar, self._number = None, self._number + 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -23,6 +24,8 @@ from enr.datagen.meshes.formats import (
 from enr.errors import EnrError
 
 DRAW_SALT = b"enr draw\n"
+READERS = 8
+"""Meshes that are read at once for their hashes."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,22 @@ def mesh_sha256(source: MeshSource) -> str:
         return file_sha256(source.path)
     archive = open_archive(source.path)
     return sha256_of(source.suffix, archive.read(source.member), archive.reader_beside(source.member))
+
+
+def hash_meshes(sources: Sequence[MeshSource]) -> tuple[str, ...]:
+    """The hashes of some meshes, of which several are read at once: they may lie far away.
+
+    Empty for one that cannot be read, which becomes a named failure when its turn comes.
+    """
+    with ThreadPoolExecutor(READERS) as pool:
+        return tuple(pool.map(_sha256_or_nothing, sources))
+
+
+def _sha256_or_nothing(source: MeshSource) -> str:
+    try:
+        return mesh_sha256(source)
+    except (OSError, EnrError):
+        return ""
 
 
 def _sources(given: Path) -> Iterator[MeshSource]:

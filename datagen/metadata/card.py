@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from enr.datagen.metadata.manifest import Manifest, write_text
+from enr.datagen.metadata.manifest import Manifest
+from enr.files import write_text
 from enr.shards import SPLITS
 from enr.words import count_of
 

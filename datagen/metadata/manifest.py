@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.errors import EnrError
-from enr.files import replacing
+from enr.files import write_text
 from enr.shards import FLAGS, PASS_SHAPES, SPLITS, ShardMeta, Table, open_shard, read_meta, read_tables
 
 FORMAT = "enr-manifest"
@@ -42,7 +42,7 @@ class MeshTimes:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """One run of a command that added to a data set.
 
     Attributes:
@@ -67,7 +67,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedMesh:
     """A mesh without pictures: why, in words and as a kind that can be counted."""
 
     scene_id: str
@@ -90,9 +90,9 @@ class Records:
         part: (i, n) where this is part i of n, from 1.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
     times: Mapping[str, MeshTimes] = field(default_factory=dict)
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailedMesh, ...] = ()
     empty_shards: tuple[str, ...] = ()
     part: tuple[int, int] | None = None
 
@@ -162,13 +162,13 @@ def records_of(manifest: Manifest) -> Records:
     """What a manifest knows beyond its shards."""
     part = manifest["part"]
     return Records(
-        runs=tuple(Run(**run) for run in manifest["runs"]),
+        runs=tuple(RunRecord(**run) for run in manifest["runs"]),
         times={
             mesh["scene_id"]: MeshTimes(mesh["seconds"], mesh["worker_memory_mb"])
             for mesh in manifest["meshes"]
             if any(mesh[name] is not None for name in TIMES)
         },
-        failures=tuple(Failure(**failure) for failure in manifest["failures"]),
+        failures=tuple(FailedMesh(**failure) for failure in manifest["failures"]),
         empty_shards=tuple(shard["name"] for shard in manifest["shards"] if not shard["scenes"]),
         part=None if part is None else (part["index"], part["of"]),
     )
@@ -231,12 +231,6 @@ def _lines(value: Any) -> str:
     return json.dumps(value)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file so that `path` is complete or as it was."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 def _head(shard: Path) -> dict[str, Any]:
     """What all shards share."""
     meta = read_meta(shard)
@@ -297,7 +291,7 @@ def _flag_counts(flags: NDArray[Any]) -> dict[str, int]:
 def _counts(
     shards: Sequence[dict[str, Any]],
     meshes: Sequence[dict[str, Any]],
-    failures: Sequence[Failure],
+    failures: Sequence[FailedMesh],
     flags: Mapping[str, int],
 ) -> dict[str, Any]:
     """Totals over the data set."""

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from enr.datagen.failures import from_config
+from enr.datagen.metadata.beside import FAILED_SUFFIX, read_failed
 from enr.datagen.metadata.card import card_path, write_card
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
 from enr.datagen.metadata.manifest import (
-    Failure,
+    FailedMesh,
     Manifest,
     Records,
     build_manifest,
@@ -29,7 +30,6 @@ from enr.datagen.metadata.manifest import (
     records_of,
     write_manifest,
 )
-from enr.datagen.run.existing import FAILED_SUFFIX, read_failed
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.shards import ShardMeta, read_meta, read_tables
@@ -247,7 +247,7 @@ def _place(shard: Path, out: Path) -> Path:
     return target
 
 
-def _failures(parts: _Parts) -> tuple[Failure, ...]:
+def _failures(parts: _Parts) -> tuple[FailedMesh, ...]:
     """What failed, by the shards themselves; where the meshes lie is told by the manifests alone."""
     places = {failure.scene_id: failure.mesh_path for failure in parts.records.failures}
     failures = []
@@ -256,7 +256,7 @@ def _failures(parts: _Parts) -> tuple[Failure, ...]:
         for scene_id, failure in from_config(config).items():
             mesh = meshes.get(scene_id, {"sha256": "", "split": ""})
             place = places.get(scene_id, "")
-            failures.append(Failure(scene_id, place, mesh["sha256"], mesh["split"], failure.reason, failure.kind))
+            failures.append(FailedMesh(scene_id, place, mesh["sha256"], mesh["split"], failure.reason, failure.kind))
     return tuple(failures)
 
 

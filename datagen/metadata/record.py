@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from enr.datagen.failures import Failure as MeshFailure
+from enr.datagen.failures import Failure
+from enr.datagen.metadata.beside import forget_times, noted_times
 from enr.datagen.metadata.card import card_path, write_card
 from enr.datagen.metadata.manifest import (
     TIMES,
-    Failure,
+    FailedMesh,
     Manifest,
     Records,
     build_manifest,
@@ -18,8 +19,8 @@ from enr.datagen.metadata.manifest import (
     read_manifest,
     write_manifest,
 )
-from enr.datagen.plan import GenerateSettings, PlannedShard
-from enr.datagen.run.noted_times import forget_times, noted_times
+from enr.datagen.plan import PlannedShard
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 
 SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "config")
@@ -27,7 +28,7 @@ SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "confi
 
 
 def record_run(
-    settings: GenerateSettings, planned: Sequence[PlannedShard], new: Records, failures: Mapping[str, MeshFailure]
+    settings: GenerateSettings, planned: Sequence[PlannedShard], new: Records, failures: Mapping[str, Failure]
 ) -> tuple[Path | None, Path | None]:
     """Write the manifest, and the card unless this is a part of a data set.
 
@@ -87,11 +88,11 @@ def with_earlier_runs(manifest: Manifest, path: Path) -> Manifest:
     return {**manifest, "meshes": meshes, "runs": [*earlier["runs"], *manifest["runs"]]}
 
 
-def _failures(planned: Sequence[PlannedShard], failures: Mapping[str, MeshFailure]) -> tuple[Failure, ...]:
+def _failures(planned: Sequence[PlannedShard], failures: Mapping[str, Failure]) -> tuple[FailedMesh, ...]:
     """The meshes that failed, with what the plan knows of them."""
     scenes = [scene for shard in planned for scene in shard.scenes if scene.source.scene_id in failures]
     return tuple(
-        Failure(
+        FailedMesh(
             scene_id=scene.source.scene_id,
             mesh_path=str(scene.source.place),
             mesh_sha256=scene.sha256,

@@ -15,8 +15,8 @@ from uuid import uuid4
 
 from enr import __version__
 from enr.datagen.plan import PlannedShard
-from enr.datagen.workers.filelock import take
 from enr.errors import EnrError
+from enr.files import lock
 
 
 @contextmanager
@@ -27,23 +27,25 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
 
     Args:
         folder: where the shards go; made if need be, and removed again if nothing was put there.
-        shards: those that the caller is about to make.
+        shards: those that the caller is about to make; at least one.
 
     Raises:
         EnrError: another run makes them, or the folder cannot be written to.
     """
     is_new = not folder.exists()
-    group = _group(shards)
+    group, claimed = shards[0].path.name.split("-")[0], _claim_of(shards)
     path = folder / f".{group}-{uuid4().hex}.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _publish(path, _claim_of(shards))
+        handle = _publish(path, claimed)
     except OSError as error:
         raise EnrError(
             f"{folder} cannot be written to ({error.strerror or error}); give another folder as --out."
         ) from error
     try:
-        _refuse_rivals(folder, group, path, _claim_of(shards))
+        for other in sorted(folder.glob(f".{group}-*.lock")):
+            if other != path:
+                _refuse_rival(other, claimed)
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -51,10 +53,6 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # something is in it
                 folder.rmdir()
-
-
-def _group(shards: Sequence[PlannedShard]) -> str:
-    return shards[0].path.name.split("-")[0] if shards else "none"
 
 
 def _claim_of(shards: Sequence[PlannedShard]) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def _claim_of(shards: Sequence[PlannedShard]) -> dict[str, Any]:
 def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
     """Lock a file and write a claim into it before anybody can find it under its name."""
     hidden = path.with_suffix(".new")
-    handle = take(hidden)
+    handle = lock(hidden)
     assert handle is not None
     try:
         json.dump(claimed, handle)
@@ -87,25 +85,22 @@ def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
     return handle
 
 
-def _refuse_rivals(folder: Path, group: str, own: Path, claimed: dict[str, Any]) -> None:
-    """Raise if a living run claims the same shards or has other settings; forget the claims of dead ones."""
-    for path in sorted(folder.glob(f".{group}-*.lock")):
-        if path == own:
-            continue
-        other = _living_claim(path)
-        if other is None:
-            continue
-        if other["settings"] != claimed["settings"] or set(other["shards"]) & set(claimed["shards"]):
-            raise EnrError(
-                f"Another run makes {group} shards in {folder} (process {other['pid']} on {other['host']}, since "
-                f"{other['since']}); wait for its end, or give another folder as --out."
-            )
+def _refuse_rival(path: Path, claimed: dict[str, Any]) -> None:
+    """Raise if the run that made a lock file lives, and claims the same shards or has other settings."""
+    other = _living_claim(path)
+    if other is None:
+        return
+    if other["settings"] != claimed["settings"] or set(other["shards"]) & set(claimed["shards"]):
+        raise EnrError(
+            f"Another run makes {path.name[1:].split('-')[0]} shards in {path.parent} (process {other['pid']} on "
+            f"{other['host']}, since {other['since']}); wait for its end, or give another folder as --out."
+        )
 
 
 def _living_claim(path: Path) -> dict[str, Any] | None:
     """The claim in a lock file whose holder lives; the file of a dead one is removed."""
     try:
-        handle = take(path)
+        handle = lock(path)
         if handle is not None:
             path.unlink(missing_ok=True)
             handle.close()

@@ -7,7 +7,6 @@ import importlib.metadata
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from enr.errors import EnrError
@@ -80,20 +79,3 @@ def executable_version(executable: Path) -> str:
             f"{executable} is no Blender (asked for its version, it said {words[0][:80]!r}); give Blender's executable."
         )
     return ".".join(part or "0" for part in found.groups())
-
-
-def worker_command(script: Path, arguments: tuple[str, ...], threads: int, executable: Path | None = None) -> list[str]:
-    """The command that runs a Python script in which `bpy` can be imported.
-
-    Args:
-        script: the file.
-        arguments: what it finds at the end of `sys.argv`.
-        threads: how many an installed Blender may use; in the wheel the script sees to that itself.
-        executable: an installed Blender; None for the wheel.
-    """
-    if executable is None:
-        # `-P`: the script's own folder holds modules that must not hide others.
-        safe_path = ["-P"] if sys.version_info >= (3, 11) else []
-        return [sys.executable, *safe_path, str(script), *arguments]
-    quiet = ["--background", "--factory-startup", "-noaudio", "--threads", str(threads)]
-    return [str(executable), *quiet, "--python-exit-code", "1", "--python", str(script), "--", *arguments]

@@ -14,7 +14,7 @@ from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
-    from enr.datagen.plan import GenerateSettings
+    from enr.datagen.settings import GenerateSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -65,7 +65,7 @@ def settings_of(options: dict[str, Any]) -> GenerateSettings:
     Raises:
         EnrError: options contradict each other, or a file that they name cannot be read.
     """
-    from enr.datagen.plan import GenerateSettings
+    from enr.datagen.settings import GenerateSettings
 
     options = poses.settled(options)
     return GenerateSettings(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enr.datagen.meshes.discovery import find_meshes
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, resolve
 from enr.pipelines.experiments.checks import check_assignments, check_posed

@@ -28,9 +28,8 @@ from enr import __version__
 from enr.datagen.convert.conversion import convert
 from enr.datagen.generate import generate
 from enr.datagen.shapes.library import write_shapes
-from enr.datagen.workers.filelock import take
 from enr.errors import EnrError
-from enr.files import replacing
+from enr.files import lock, replacing
 from enr.model.checkpoint import read_metadata
 from enr.pipelines.config import Config
 from enr.pipelines.evaluation.evaluate import evaluate
@@ -80,10 +79,10 @@ def reproduce(
     plan = make_plan(settings)
     check_folder(plan.folder, "--out")
     plan.folder.mkdir(parents=True, exist_ok=True)
-    lock = take(plan.folder / ".lock")
-    if lock is None:
+    held = lock(plan.folder / ".lock")
+    if held is None:
         raise EnrError(f"Another enr reproduce works in {plan.folder}; wait for it, or give another --out.")
-    with closing(lock):
+    with closing(held):
         try:
             keep_record(plan)
             return _work(plan, say, should_stop)

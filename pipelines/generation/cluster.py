@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from enr import __version__
 from enr.datagen.generate import RunLog, Summary, render_shards, summarise
-from enr.datagen.plan import GenerateSettings, PlannedShard, plan_shards
-from enr.datagen.run.progress import Progress
+from enr.datagen.plan import PlannedShard, plan_shards
+from enr.datagen.run.render import Progress
+from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.installed_blender import blender_version
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
@@ -66,7 +67,7 @@ def generate_on_cluster(
     """
     settings = _with_absolute_paths(settings)
     with _connected(scheduler) as client:
-        shards = plan_shards(settings)
+        shards = plan_shards(settings, blender_version(settings.pool.blender))
         _make_folder(settings.out)
         images = sum(len(shard.scenes) for shard in shards) * settings.views
         with Progress(images, progress) as bar:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enr.datagen.generate import RunLog, render_shards
-from enr.datagen.plan import GenerateSettings, PlannedScene, PlannedShard, plan_scenes, plan_shard, with_hashes
+from enr.datagen.meshes.discovery import hash_meshes
+from enr.datagen.plan import PlannedScene, PlannedShard, plan_scenes, plan_shard
+from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.installed_blender import blender_version
 from enr.errors import EnrError
 from enr.words import count_of
@@ -63,7 +65,7 @@ def estimate(settings: GenerateSettings) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="enr-dry-run-") as folder:
         there = dataclasses.replace(settings, out=Path(folder), part=None, overwrite=False, retry_failed=False)
         path = Path(folder) / f"{settings.poses.group}-00000-of-00001.h5"
-        shard = plan_shard(there, path, with_hashes(sample), blender_version(settings.pool.blender))
+        shard = plan_shard(there, path, _hashed(sample), blender_version(settings.pool.blender))
         log = render_shards(there, [shard])
         size = shard.path.stat().st_size if shard.path.exists() else 0
     return _estimate(settings, len(scenes), shard, log, size)
@@ -101,6 +103,11 @@ def _estimate(settings: GenerateSettings, meshes: int, shard: PlannedShard, log:
         sampled=len(shard.scenes),
         failures=failures,
     )
+
+
+def _hashed(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
+    hashes = hash_meshes([scene.source for scene in scenes])
+    return [scene.hashed(sha256) for scene, sha256 in zip(scenes, hashes, strict=True)]
 
 
 def _spread(scenes: Sequence[PlannedScene], count: int) -> tuple[PlannedScene, ...]:

@@ -113,10 +113,8 @@ def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
 
 def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
     """See `enr.pipelines.speed.datagen.benchmark_datagen`."""
-    from enr.datagen.jobs import RenderSettings
-    from enr.datagen.plan import GenerateSettings
+    from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
     from enr.datagen.shapes.library import write_shapes
-    from enr.datagen.workers.pool import PoolSettings
     from enr.pipelines.speed.datagen import benchmark_datagen
 
     size = settings.resolution_px

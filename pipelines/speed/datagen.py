@@ -12,7 +12,7 @@ from typing import Any
 
 from enr.datagen.generate import Summary, generate
 from enr.datagen.meshes.discovery import MeshSource, find_meshes
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.speed.loops import Loop, children_cpu_seconds, run_bare_loop, run_plain_way
 from enr.pipelines.speed.pictures import compare_pictures

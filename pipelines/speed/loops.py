@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from enr.datagen.jobs import make_jobs
 from enr.datagen.meshes.discovery import MeshSource
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.run.mesh_jobs import make_jobs
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 
 BARE_LOOP = "enr.datagen.blender.bare_loop"

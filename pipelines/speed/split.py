@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.meshes.discovery import MeshSource
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers.pool import Outcome, render_all
+from enr.datagen.settings import GenerateSettings
+from enr.datagen.workers.pool import render_all
+from enr.datagen.workers.worker import RenderedMesh
 from enr.errors import EnrError
 from enr.pipelines.speed.loops import plain_jobs
 
@@ -88,11 +89,11 @@ def _variants(jobs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]
     return variants
 
 
-def _render_seconds(outcomes: Sequence[Outcome], kind: str) -> dict[str, float]:
+def _render_seconds(outcomes: Sequence[RenderedMesh], kind: str) -> dict[str, float]:
     """By scene id, the time inside Blender's render call."""
     done = (outcome for outcome in outcomes if outcome.images is not None and _kind(outcome) == kind)
     return {outcome.job["scene_id"]: outcome.facts["timings"].get("render", 0.0) for outcome in done}
 
 
-def _kind(outcome: Outcome) -> str:
+def _kind(outcome: RenderedMesh) -> str:
     return str(outcome.job["job_kind"])

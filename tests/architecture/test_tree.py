@@ -16,7 +16,7 @@ MACHINE_PATH = re.compile(r"(?<![\w./}])/(home|Users|root|work|mnt|tmp)/\w")
 
 def files(root: Path) -> list[Path]:
     """Every file of the project, without caches."""
-    top = [path for path in root.iterdir() if path.is_file()]
+    top = [path for path in root.iterdir() if path.is_file() and path.name != ".git"]  # a worktree's is a file
     below = [path for folder in FOLDERS for path in (root / folder).rglob("*") if path.is_file()]
     return [path for path in top + below if "__pycache__" not in path.parts]
 

@@ -270,7 +270,7 @@ def test_a_shard_that_fails_half_way_leaves_the_old_one_and_no_partial(written, 
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("enr.shards.hdf5._write_column", fail)
+    monkeypatch.setattr("enr.shards.hdf5.seal", fail)
     with pytest.raises(OSError, match="No space"):
         write_shard(written, make_shard(seed=1))
     assert written.read_bytes() == before

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
-from enr.datagen.workers.pool import Outcome, PoolSettings, render_all
+from enr.datagen.meshes.staging import stage
+from enr.datagen.settings import PoolSettings, PoseSettings, RenderSettings
+from enr.datagen.workers.pool import render_all
+from enr.datagen.workers.worker import RenderedMesh
 
 PATCH = ((0, 0, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1))
 """A square that faces the camera of the group `trans`."""
@@ -68,10 +71,12 @@ def make_job(path: Path, views: int = 6, poses: PoseSettings | None = None, **re
     size = {"width_px": 48, "height_px": 48, "focal_px": 60.0, "samples": 8}
     settings = RenderSettings(**{**size, **render})
     poses = poses or PoseSettings("rototrans")
-    return render_job(settings, MeshSource(path.stem, path), sample_poses(poses, settings.seed, path.stem, views))
+    source = MeshSource(path.stem, path)
+    staged = stage(source, path.parent, settings.up_axis)
+    return render_job(settings, source, sample_poses(poses, settings.seed, path.stem, views), staged)
 
 
-def render(*jobs: dict) -> list[Outcome]:
+def render(*jobs: dict) -> list[RenderedMesh]:
     """The outcomes of some jobs in their order, from one Blender."""
     outcomes = list(render_all(jobs, PoolSettings(workers=1)))
     assert [outcome.job for outcome in outcomes] == list(jobs)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
 from tests.datagen import blender_meshes as bm
 
-from enr.pipelines.cli.main import main
 from enr.shards import read_shard
 
 
@@ -23,12 +22,8 @@ def chairs(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str):
-    return CliRunner().invoke(main, ["datagen", *arguments])
-
-
 def test_the_line_of_the_readme(chairs):
-    result = run("--group", "rototrans", "--views", "5", "shapenet/chairs")
+    result = enr("datagen", "--group", "rototrans", "--views", "5", "shapenet/chairs")
     assert result.exit_code == 0, result.output
     shard = read_shard(chairs / "shards/rototrans-00000-of-00001.h5")
     assert shard.images.shape == (15, 64, 64, 4)
@@ -46,7 +41,7 @@ def test_every_option_reaches_the_shard(chairs):
         "--elevation-deg 10 20 --azimuth-deg 30 40 --sphere area --normalise longest --seed 7 --out made --workers 1 "
         "--split 1 1 1 --materials grey --background #ff0000 --compression gzip --mesh-timeout 60 shapenet/chairs"
     )
-    result = run(*line.split())
+    result = enr("datagen", *line.split())
     assert result.exit_code == 0, result.output
     shard = read_shard(chairs / "made/rototrans-00000-of-00001.h5")
     views, render = shard.views, shard.meta.config["render"]
@@ -82,7 +77,7 @@ def test_every_option_reaches_the_shard(chairs):
 )
 def test_bad_input_is_one_sentence_and_status_2(chairs, line, sentence):
     (chairs / "empty").mkdir()
-    result = run(*line.split())
+    result = enr("datagen", *line.split())
     assert result.exit_code == 2, result.output
     assert sentence in result.output
     assert "Traceback" not in result.output
@@ -92,13 +87,13 @@ def test_bad_input_is_one_sentence_and_status_2(chairs, line, sentence):
 @pytest.mark.usefixtures("fake_worker")
 def test_status_1_if_no_scene_was_made_and_0_if_one_was(chairs):
     bad = bm.write_obj(chairs / "bad/refuses.obj", [(0, 0, 0)], [])
-    alone = run(str(bad), "--views", "2")
+    alone = enr("datagen", str(bad), "--views", "2")
     assert alone.exit_code == 1
     assert "1 mesh failed (named above)" in alone.output and alone.output.count("refuses: it refuses") == 1
-    together = run("bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
+    together = enr("datagen", "bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
     assert together.exit_code == 0
     assert "6 images of 3 meshes" in together.output
     assert "refuses: it refuses" in together.output
-    again = run("bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
+    again = enr("datagen", "bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
     assert again.exit_code == 0
     assert "nothing to do" in again.output and "1 mesh failed in earlier runs:\n  refuses: it refuses" in again.output

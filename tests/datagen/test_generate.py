@@ -2,19 +2,17 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.datagen.conftest import SMALL, small_set, write_mesh
 
 from enr.camera import intrinsics, orbit_camera
-from enr.datagen import plan
-from enr.datagen.cameras.poses import PoseSettings
+from enr.datagen.appearance.palette import linear_palette
+from enr.datagen.cameras.poses import noise_seed
 from enr.datagen.generate import Summary, generate
-from enr.datagen.jobs import RenderSettings, linear_palette, noise_seed, render_config
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.run import shard_run
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.run import publish
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
 from enr.errors import EnrError
 from enr.shards import Shard, read_meta, read_shard
 
@@ -23,22 +21,12 @@ SCENES_PER_SHARD = 3
 
 
 @pytest.fixture
-def settings(tmp_path, fake_worker, monkeypatch) -> GenerateSettings:
+def settings(tmp_path, fake_worker) -> GenerateSettings:
     """Eight meshes, three to a shard, drawn by the fake worker."""
-    monkeypatch.setattr(plan, "SHARD_BYTES", SCENES_PER_SHARD * VIEWS * 8 * 8 * 4)
     for number in range(8):
         write_mesh(tmp_path / "meshes", f"mesh{number}")
-    render = RenderSettings(width_px=8, height_px=8, focal_px=11.0, seed=5)
-    return GenerateSettings(
-        meshes=(tmp_path / "meshes",), views=VIEWS, render=render, out=tmp_path / "shards", pool=PoolSettings(workers=2)
-    )
-
-
-def write_mesh(folder: Path, name: str) -> Path:
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{name}.obj"
-    path.write_text(f"#{sum(name.encode()):x}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    return path
+    render = dataclasses.replace(SMALL, seed=5)
+    return small_set(tmp_path / "meshes", VIEWS, SCENES_PER_SHARD, render=render, pool=PoolSettings(workers=2))
 
 
 def contents(summary: Summary) -> list[Shard]:
@@ -97,7 +85,7 @@ def test_the_tables_say_how_each_view_was_made(settings):
         np.testing.assert_array_equal(views["K"], np.broadcast_to(intrinsics(11.0, 8, 8), (len(cameras), 3, 3)))
         np.testing.assert_array_equal(views["view_index"], list(range(VIEWS)) * len(shard.scenes["scene_id"]))
         assert shard.meta.seed == 5
-        assert shard.meta.config["render"] == render_config(settings.render)
+        assert shard.meta.config["render"] == settings.render.config()
     clipped = np.concatenate([shard.views["clipped"] for shard in contents(summary)])
     assert summary.clipped_share == clipped.mean()
 
@@ -177,7 +165,7 @@ def test_a_full_disk_is_one_sentence(settings, monkeypatch):
     def no_room(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shard_run, "write_shard", no_room)
+    monkeypatch.setattr(publish, "write_shard", no_room)
     with pytest.raises(EnrError, match="No space left on device"):
         generate(settings)
 

@@ -9,7 +9,7 @@ import click
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
-    from enr.datagen.flags import OnBad
+    from enr.datagen.settings import OnBad
 
 BAD_FLAGS = ("blank", "camera_inside", "flat_colour", "duplicate", "purple")
 
@@ -36,7 +36,7 @@ def on_bad(options: dict[str, Any]) -> OnBad:
     Raises:
         EnrError: flags are named, and nothing is to be done about them.
     """
-    from enr.datagen.flags import OnBad
+    from enr.datagen.settings import OnBad
 
     if options["bad"] and options["on_bad"] == "keep":
         raise EnrError(

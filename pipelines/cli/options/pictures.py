@@ -13,7 +13,7 @@ from enr.pipelines.cli.options import lens
 
 if TYPE_CHECKING:
     from enr.datagen.appearance.look import Look, PassName, PictureFile
-    from enr.datagen.jobs import RenderSettings
+    from enr.datagen.settings import RenderSettings
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 RESOLUTION = "64"
@@ -83,7 +83,7 @@ def render_settings(options: dict[str, Any]) -> RenderSettings:
     Raises:
         EnrError: the size or the lens is not one that can be rendered.
     """
-    from enr.datagen.jobs import RenderSettings
+    from enr.datagen.settings import RenderSettings
 
     width_px, height_px = picture_size(options["resolution"])
     return RenderSettings(

@@ -15,7 +15,7 @@ from enr.pipelines.cli.options.pictures import RESOLUTION, picture_size
 if TYPE_CHECKING:
     from enr.datagen.cameras.hold_out import HoldOut
     from enr.datagen.cameras.pose_files import GivenCameras
-    from enr.datagen.cameras.poses import PoseSettings
+    from enr.datagen.settings import PoseSettings
 
 VIEWS = 50
 BOX = tuple(bound for axis in camera.BOX for bound in axis)
@@ -148,7 +148,7 @@ def pose_settings(options: dict[str, Any]) -> PoseSettings:
     Raises:
         EnrError: a range is reversed, not finite or beyond the poles, or options contradict each other.
     """
-    from enr.datagen.cameras.poses import PoseSettings
+    from enr.datagen.settings import PoseSettings
 
     x0, x1, y0, y1, z0, z1 = options["box"]
     return PoseSettings(

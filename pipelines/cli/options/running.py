@@ -12,7 +12,7 @@ from enr.pipelines.cli.options.meshes import blender_executable
 from enr.pipelines.cli.options.pictures import picture_size
 
 if TYPE_CHECKING:
-    from enr.datagen.workers.pool import PoolSettings
+    from enr.datagen.settings import PoolSettings
 
 SECONDS_A_MESH = 120.0
 SECONDS_A_VIEW = 2.0
@@ -59,7 +59,8 @@ OPTIONS = (
 
 def pool_settings(options: dict[str, Any]) -> PoolSettings:
     """The workers' settings; the time limit for a mesh follows from how much there is to render."""
-    from enr.datagen.workers.pool import PoolSettings, default_workers
+    from enr.datagen.settings import PoolSettings
+    from enr.datagen.workers.pool import default_workers
 
     width_px, height_px = picture_size(options["resolution"])
     paths = width_px * height_px * options["samples"]

@@ -37,7 +37,6 @@ without what came later, is still read: columns that it lacks are filled with wh
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -52,7 +51,7 @@ from numpy.typing import NDArray
 
 from enr.camera import Group
 from enr.errors import EnrError
-from enr.files import PARTIAL_SUFFIX
+from enr.files import replacing
 from enr.shards.hashes import attributes_sha256, data_sets, is_intact, seal, values_sha256
 from enr.shards.layout import (
     FLAGS,
@@ -137,7 +136,7 @@ class Shard:
 
 
 def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] = "none") -> None:
-    """Write a shard so that `path` is complete or absent: temporary name, flush, fsync, rename.
+    """Write a shard so that `path` is complete or as it was (see `enr.files.replacing`).
 
     Args:
         path: the shard's final name.
@@ -149,27 +148,25 @@ def write_shard(path: Path, shard: Shard, compression: Literal["none", "gzip"] =
         OSError: the disk is full or the like; `path` is as it was before.
     """
     _check_tables(shard, str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + PARTIAL_SUFFIX)
-    try:
-        _publish(_file_image(shard, compression), partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    content = _file_image(shard, compression)
+    with replacing(path) as partial, partial.open("wb") as handle:
+        handle.write(content)
+        handle.write(seal(content))
 
 
 def _file_image(shard: Shard, compression: str) -> bytes:
     """The bytes of a shard's file, made in memory: on a disk that runs full, HDF5 could not even close its file."""
     with h5py.File("in-memory", "w", driver="core", backing_store=False, block_size=MEMORY_STEP) as file:
         _write_meta(file, shard.meta)
-        _write_pictures(file, "images", shard.images, compression)
+        _write(file, "images", shard.images, np.uint8, compression)
         for name, pictures in shard.passes.items():
-            _write_pictures(file, name, pictures, compression)
+            _write(file, name, pictures, PASS_SHAPES[name][0], compression)
         if "normals" in shard.passes:
             file["normals"].attrs["space"] = shard.normals_space
         for name, (dtype, _) in VIEW_SHAPES.items():
-            _write_column(file, name, shard.views[name], dtype)
+            _write(file, name, shard.views[name], dtype)
         for name, (dtype, _) in SCENE_SHAPES.items():
-            _write_column(file, f"scenes/{name}", shard.scenes[name], dtype)
+            _write(file, f"scenes/{name}", shard.scenes[name], dtype)
         file.attrs["sha256"] = attributes_sha256(file)
         file.flush()
         image: bytes = file.id.get_file_image()
@@ -281,17 +278,14 @@ def _three_numbers(background: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _write_pictures(file: h5py.File, name: str, pictures: NDArray[Any], compression: str) -> None:
-    layout: dict[str, Any] = {}
-    if compression != "none":
-        layout = {"chunks": (1, *pictures.shape[1:]), "compression": "gzip", "compression_opts": 4}
-    file.create_dataset(name, data=pictures, **layout).attrs["sha256"] = values_sha256(pictures)
-
-
-def _write_column(file: h5py.File, name: str, values: NDArray[Any], dtype: Any) -> None:
+def _write(file: h5py.File, name: str, values: NDArray[Any], dtype: Any, compression: str = "none") -> None:
+    """Write a data set with its hash; compressed ones have a chunk a row."""
     is_text = h5py.check_string_dtype(np.dtype(dtype)) is not None
     column = np.asarray(values, dtype=object) if is_text else np.asarray(values, dtype=dtype)
-    file.create_dataset(name, data=column, dtype=dtype).attrs["sha256"] = values_sha256(column)
+    layout: dict[str, Any] = {}
+    if compression != "none":
+        layout = {"chunks": (1, *column.shape[1:]), "compression": "gzip", "compression_opts": 4}
+    file.create_dataset(name, data=column, dtype=dtype, **layout).attrs["sha256"] = values_sha256(column)
 
 
 def check_hashes(path: Path, pictures: bool = True) -> tuple[str, ...]:
@@ -333,21 +327,6 @@ def _is_as_written(dataset: h5py.Dataset) -> bool:
         return bool(dataset.attrs.get("sha256") == values_sha256(_read_column(dataset)))
     except (OSError, RuntimeError, ValueError):  # the bytes are not even what HDF5 or UTF-8 allow
         return False
-
-
-def _publish(content: bytes, partial: Path, path: Path) -> None:
-    """Write a file and rename it into place once its bytes are on the disk."""
-    with partial.open("wb") as handle:
-        handle.write(content)
-        handle.write(seal(content))
-        handle.flush()
-        os.fsync(handle.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read_column(dataset: h5py.Dataset) -> NDArray[Any]:

@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.appearance import engines
 from enr.datagen.appearance.backdrop import over, put_behind, read_backdrop
-from enr.datagen.appearance.engines import check_look
 from enr.datagen.appearance.lighting import LIGHTINGS, Lamp, Lighting, Sun
 from enr.datagen.appearance.look import Look, PictureFile
-from enr.datagen.cameras.poses import PoseSettings
+from enr.datagen.settings import PoseSettings
+from enr.datagen.workers import engines
+from enr.datagen.workers.engines import check_look
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
 from enr.shards import open_shard, read_shard
 
 FRONT = PoseSettings("trans", box=((0, 0), (0, 0), (0, 0)))
@@ -168,8 +167,8 @@ print("\\n" + json.dumps(worst))
 def test_the_surroundings_behind_the_object_are_those_that_cycles_shows(tmp_path, ball, surroundings):
     job = bm.make_job(ball, 4, look=Look(hdri=surroundings, hdri_background=True), width_px=40, height_px=24)
     job |= {"out": str(tmp_path / "out.tga"), "threads": 1}
-    done = subprocess.run(
-        [sys.executable, "-c", WORLD_OF_CYCLES], input=json.dumps(job), capture_output=True, text=True
+    done = subprocess.enr(
+        *LINE, [sys.executable, "-c", WORLD_OF_CYCLES], input=json.dumps(job), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert max(json.loads(done.stdout.splitlines()[-1])) <= 3
@@ -261,13 +260,11 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*arguments: str):
-    line = ["datagen", "m", "--views", "3", "--resolution", "24x16", "--samples", "2", "--workers", "1", *arguments]
-    return CliRunner().invoke(main, line)
+LINE = ["datagen", "m", "--views", "3", "--resolution", "24x16", "--samples", "2", "--workers", "1"]
 
 
 def test_every_option_of_the_look_reaches_the_shard(folder):
-    result = run("--lighting", "srn", "--background", "sky.png", "--depth", "--normals", "world")
+    result = enr(*LINE, "--lighting", "srn", "--background", "sky.png", "--depth", "--normals", "world")
     assert result.exit_code == 0, result.output
     path = next((folder / "shards").glob("*.h5"))
     shard = read_shard(path)
@@ -282,7 +279,7 @@ def test_every_option_of_the_look_reaches_the_shard(folder):
     facts = json.loads(shard.scenes["facts"][0])
     assert (facts["faces"], facts["vertices"], facts["textures_missing"]) == (36, 24, 0)
     (folder / "sky.png").rename(folder / "moved.png")
-    again = run("--lighting", "srn", "--background", "moved.png", "--depth", "--normals", "world")
+    again = enr(*LINE, "--lighting", "srn", "--background", "moved.png", "--depth", "--normals", "world")
     assert "nothing to do" in again.output
 
 
@@ -299,7 +296,7 @@ def test_every_option_of_the_look_reaches_the_shard(folder):
     ],
 )
 def test_contradictions_are_one_sentence_and_nothing_is_made(folder, arguments, words):
-    result = run(*arguments)
+    result = enr(*LINE, *arguments)
     assert result.exit_code == 2
     assert words in result.output
     assert not list(folder.glob("shards/*.h5"))

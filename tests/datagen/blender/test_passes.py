@@ -7,7 +7,8 @@ from PIL import Image
 from tests.datagen import blender_meshes as bm
 
 from enr.datagen.appearance.look import Look
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.settings import PoseSettings
 
 ALL = ("depth", "normals", "mask")
 VIEWS = 6

@@ -9,7 +9,8 @@ import pytest
 from tests.datagen import blender_meshes as bm
 
 from enr.camera import intrinsics, project
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.settings import PoseSettings
 
 FULL_FRAME = """
 import json, sys

@@ -10,9 +10,11 @@ from tests.datagen.silhouettes import View, own_iou
 from enr.camera import intrinsics
 from enr.datagen.cameras.lens import LensJitter, view_intrinsics
 from enr.datagen.cameras.pose_files import read_cameras, write_cameras
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.staging import StagedMesh
+from enr.datagen.settings import PoseSettings, RenderSettings
 
 SHAPE = {"samples": 16, "materials": "grey", "normalise": "none"}
 VIEWS = 4
@@ -52,10 +54,13 @@ def views_of(settings, poses, images, triangles):
 def test_pictures_have_the_lens_that_is_stored(tmp_path, blocks):
     path = bm.write_obj(tmp_path / "blocks.obj", blocks.vertices, blocks.faces)
     chosen = tasks(tmp_path)
-    jobs = [render_job(settings, MeshSource("blocks", path), poses) for settings, poses in chosen.values()]
+    jobs = [
+        render_job(settings, MeshSource("blocks", path), poses, StagedMesh(path, "Y"))
+        for settings, poses in chosen.values()
+    ]
     triangles = blocks.vertices[blocks.faces]
     for (name, (settings, poses)), images in zip(chosen.items(), bm.pictures(*jobs), strict=True):
-        plain = intrinsics(settings.focal_px, settings.width_px, settings.height_px)
+        plain = intrinsics(settings.lens.focal_px, settings.width_px, settings.height_px)
         for view in views_of(settings, poses, images, triangles):
             own = own_iou(view)
             print(name, round(own, 4), round(own_iou(View(view.alpha, triangles, view.world_from_camera, plain)), 4))

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.datagen import blender_meshes as bm
 
 from enr.camera import intrinsics, orbit_camera
 from enr.datagen.cameras.pose_files import write_cameras
 from enr.datagen.cameras.samplers import ring, spiral
-from enr.pipelines.cli.main import main
 from enr.shards import Shard, read_shard
 
 pytestmark = pytest.mark.usefixtures("fake_worker")
@@ -32,13 +31,13 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run(line: str):
-    return CliRunner().invoke(main, ["datagen", "meshes", *line.split()])
+def datagen(line: str):
+    return enr("datagen", "meshes", *line.split())
 
 
 def made(folder: Path, line: str) -> Shard:
     """The only shard of a run of small pictures."""
-    result = run(line)
+    result = datagen(line)
     assert result.exit_code == 0, result.output
     (path,) = sorted((folder / "shards").glob("*.h5"))
     return read_shard(path)
@@ -106,9 +105,9 @@ def test_given_cameras_without_a_lens_take_that_of_the_options(folder):
 
 
 def test_other_cameras_are_noticed(folder):
-    assert run("--poses bare.json --resolution 4").exit_code == 0
+    assert datagen("--poses bare.json --resolution 4").exit_code == 0
     write_cameras(folder / "bare.json", orbit_camera([1.0, 2.0, 3.0], 0.0, 1.5))
-    again = run("--poses bare.json --resolution 4")
+    again = datagen("--poses bare.json --resolution 4")
     assert again.exit_code == 2 and "other settings" in again.output
 
 
@@ -145,7 +144,7 @@ def test_other_cameras_are_noticed(folder):
     ],
 )
 def test_contradictions_end_in_one_sentence(folder, line, sentence):
-    result = run(line)
+    result = datagen(line)
     assert result.exit_code == 2, result.output
     assert sentence in result.output and "Traceback" not in result.output
     assert not (folder / "shards").exists()
@@ -155,12 +154,16 @@ def test_bad_views_end_the_run_with_status_2_or_leave_the_mesh_out(folder, monke
     from enr.datagen import flags
 
     monkeypatch.setattr(flags, "is_flat", lambda colours: True)
-    kept = run("--resolution 4 --views 2 --out kept")
+    kept = datagen("--resolution 4 --views 2 --out kept")
     assert kept.exit_code == 0 and "views flagged: 6 flat_colour" in kept.output
-    failed = run("--resolution 4 --views 2 --on-bad fail")
+    failed = datagen("--resolution 4 --views 2 --on-bad fail")
     assert failed.exit_code == 2 and "is flagged: flat_colour" in failed.output
     assert not list((folder / "shards").glob("*.h5*"))
-    skipped = run("--resolution 4 --views 2 --on-bad skip --out skipped")
+    skipped = datagen("--resolution 4 --views 2 --on-bad skip --out skipped")
     assert skipped.exit_code == 1 and "mesh1: flagged: flat_colour (views 0, 1)" in skipped.output
-    unmoved = run("--resolution 4 --views 2 --on-bad skip --bad purple --out other")
+    unmoved = enr(
+        "datagen",
+        "meshes",
+        *["--resolution", "4", "--views", "2", "--on-bad", "skip", "--bad", "purple", "--out", "other"],
+    )
     assert unmoved.exit_code == 0

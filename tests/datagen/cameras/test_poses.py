@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enr.camera import AZIMUTH_DEG, BOX, ELEVATION_DEG, GROUPS, RADIUS, check_rigid, intrinsics, project
-from enr.datagen.cameras.poses import PoseSettings, sample_poses, view_rng
+from enr.datagen.cameras.poses import sample_poses, view_rng
+from enr.datagen.settings import PoseSettings
 from enr.errors import EnrError
 
 groups = st.sampled_from(GROUPS)

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from enr.datagen.cameras.poses import Poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource, find_meshes
-from enr.datagen.workers.pool import PoolSettings, render_all
+from enr.datagen.meshes.staging import StagedMesh
+from enr.datagen.settings import PoolSettings, RenderSettings
+from enr.datagen.workers.pool import render_all
 
 RENDER = RenderSettings(
     width_px=128, height_px=128, focal_px=131.25, samples=16, normalise="longest", materials="grey", seed=0
@@ -69,7 +71,8 @@ def camera_job(source: MeshSource, poses: Poses, mirror: float) -> dict[str, Any
     """A job from published poses; `mirror` is 1, or -1 for the wrong sign of the azimuth."""
     turn_deg = V2_AZIMUTH_DEG if source.path.stem == "model_normalized" else 0.0
     azimuth_deg = mirror * poses.azimuth_deg + turn_deg
-    return render_job(RENDER, source, Poses(azimuth_deg, poses.elevation_deg, poses.radius, poses.target_point))
+    turned = Poses(azimuth_deg, poses.elevation_deg, poses.radius, poses.target_point)
+    return render_job(RENDER, source, turned, StagedMesh(source.path, "Y"))
 
 
 def mean_ious(chairs: list[tuple[MeshSource, Path]], mirror: float = 1.0) -> dict[str, float]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.datagen.posed_folders import apple_view, make_thing, uva_view
 
 from enr.camera import invert_rigid, orbit_camera
-from enr.datagen.convert.cameras import Cameras, Patch, fold, to_cameras
+from enr.datagen.convert.cameras import Cameras, HeldOutDirections, fold, to_cameras
 
 POINTS = make_thing(count=30).points
 KEYS = ("azimuth", "elevation", "x", "y", "z")
@@ -57,7 +57,7 @@ def test_folding_keeps_the_place_and_raises_the_head(azimuth, elevation):
 
 @given(azimuth=st.floats(-180, 180), elevation=st.floats(-90, 90), turns=st.integers(-2, 2))
 def test_a_patch_holds_what_lies_within_its_half_size_whatever_the_turns(azimuth, elevation, turns):
-    patch = Patch(azimuth + 360 * turns, elevation, 3.0)
+    patch = HeldOutDirections(azimuth + 360 * turns, elevation, 3.0)
     offsets = np.array([0.0, 2.9, -2.9, 3.1, -3.1])
     beside = Cameras(azimuth + offsets, np.full(5, elevation), np.zeros((5, 3)))
     above = Cameras(np.full(5, azimuth), elevation + offsets, np.zeros((5, 3)))

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy
 
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.datagen.export.dataset import export
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
 from enr.shards import Shard, write_shard
 
 BACKGROUND = (0.2, 0.4, 1.0)
@@ -190,10 +189,6 @@ def test_ids_that_are_no_file_names_do_not_collide(tmp_path):
     assert len(folders) == 2 and all(name.startswith("a_b_c-") for name in folders)
 
 
-def run(*arguments):
-    return CliRunner().invoke(main, ["export", *map(str, arguments)])
-
-
 @pytest.mark.parametrize(
     ("layout", "change", "words"),
     [
@@ -206,7 +201,7 @@ def run(*arguments):
 def test_what_a_layout_has_no_place_for_is_refused_before_anything_is_written(tmp_path, layout, change, words):
     shard = make_toy(TOY)
     views = {name: make(shard.views[name]) for name, make in change.items()}
-    result = run(written(tmp_path, changed(shard, **views)), "--to", layout, "--out", tmp_path / "out")
+    result = enr("export", written(tmp_path, changed(shard, **views)), "--to", layout, "--out", tmp_path / "out")
     assert result.exit_code == 2
     assert words in result.output and len(result.output.splitlines()) == 1
     assert not (tmp_path / "out").exists()
@@ -221,13 +216,13 @@ def test_translated_targets_have_no_place_in_azimuth_and_elevation(tmp_path):
 def test_a_folder_that_is_not_empty_is_kept_unless_told(tmp_path):
     path = written(tmp_path, make_toy(TOY))
     out = tmp_path / "out"
-    first = run(path, "--to", "nerf", "--out", out)
+    first = enr("export", path, "--to", "nerf", "--out", out)
     assert first.exit_code == 0 and "6 images of 2 scenes" in first.output
     stale = out / "rot/box-000/train/r_99.png"
     stale.write_bytes(b"")
-    again = run(path, "--to", "nerf", "--out", out)
+    again = enr("export", path, "--to", "nerf", "--out", out)
     assert again.exit_code == 2 and "is not empty" in again.output and stale.exists()
-    assert run(path, "--to", "nerf", "--out", out, "--overwrite").exit_code == 0
+    assert enr("export", path, "--to", "nerf", "--out", out, "--overwrite").exit_code == 0
     assert not stale.exists() and not list(out.rglob("*.partial"))
     assert json.loads((out / "about.json").read_text())["layout"] == "nerf"
 
@@ -240,7 +235,7 @@ def test_an_export_that_fails_leaves_no_half_written_scene(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    result = run(path, "--to", layout, "--out", tmp_path / "out")
+    result = enr("export", path, "--to", layout, "--out", tmp_path / "out")
     assert result.exit_code == 2 and "No space left" in result.output
     assert [item for item in (tmp_path / "out").rglob("*") if item.is_file()] == []
 

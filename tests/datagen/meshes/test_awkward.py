@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.cameras.poses import PoseSettings
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.meshes.discovery import find_meshes, unread_files
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers.pool import PoolSettings, default_workers
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
+from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
 from enr.shards import read_shard
 

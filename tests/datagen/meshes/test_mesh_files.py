@@ -19,7 +19,7 @@ from enr.datagen.meshes.discovery import MeshSource, find_meshes, mesh_sha256, u
 from enr.datagen.meshes.files import named_files
 from enr.datagen.meshes.formats import stored_up_axis, unread_words, why_not_read
 from enr.datagen.meshes.staging import stage, unstage
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.shards import read_shard
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.cameras.poses import PoseSettings, sample_poses
-from enr.datagen.jobs import RenderSettings, render_job
+from enr.datagen.cameras.poses import sample_poses
+from enr.datagen.jobs import render_job
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.staging import stage
+from enr.datagen.settings import PoseSettings, RenderSettings
 
 WRITE_FILES = """
 import sys
@@ -92,7 +94,8 @@ def job(path: Path, **render) -> dict:
     """A job whose pictures are the same for every file that holds the same shape."""
     settings = RenderSettings(**{"width_px": 48, "height_px": 48, "focal_px": 60.0, "samples": 8, **render})
     poses = sample_poses(PoseSettings("rototrans"), 0, "blocks", 4)
-    return render_job(settings, MeshSource("blocks", path), poses)
+    source = MeshSource("blocks", path)
+    return render_job(settings, source, poses, stage(source, path.parent, settings.up_axis))
 
 
 def test_every_format_shows_the_same_shape(files):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.datagen.conftest import SMALL, small_set, write_mesh
 
-from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
+from enr.datagen.meshes import discovery
 from enr.datagen.metadata.card import card
 from enr.datagen.metadata.manifest import (
     FORMAT,
@@ -19,12 +19,12 @@ from enr.datagen.metadata.manifest import (
     manifest_path,
     read_manifest,
     without_times,
-    write_text,
 )
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.run import shard_run
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.plan import plan_shards
+from enr.datagen.run import publish
+from enr.datagen.settings import GenerateSettings, PoolSettings
 from enr.errors import EnrError
+from enr.files import write_text
 from enr.shards import FLAGS, read_shard
 
 VIEWS = 3
@@ -32,20 +32,12 @@ NAMES = (*(f"mesh{number}" for number in range(7)), "refuses", "dies")
 
 
 @pytest.fixture
-def settings(tmp_path, fake_worker, monkeypatch) -> GenerateSettings:
+def settings(tmp_path, fake_worker) -> GenerateSettings:
     """Nine meshes, two to a shard, two of which fail, drawn by the fake worker."""
-    monkeypatch.setattr(plan, "SHARD_BYTES", 2 * VIEWS * 8 * 8 * 4)
-    (tmp_path / "meshes").mkdir()
     for name in NAMES:
-        (tmp_path / f"meshes/{name}.obj").write_text(f"#{sum(name.encode()):x}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    return GenerateSettings(
-        meshes=(tmp_path / "meshes",),
-        views=VIEWS,
-        render=RenderSettings(width_px=8, height_px=8, focal_px=11.0),
-        out=tmp_path / "shards",
-        command="enr datagen meshes",
-        pool=PoolSettings(workers=2),
-    )
+        write_mesh(tmp_path / "meshes", name)
+    told = {"command": "enr datagen meshes", "pool": PoolSettings(workers=2)}
+    return small_set(tmp_path / "meshes", VIEWS, per_shard=2, **told)
 
 
 def manifest_of(settings: GenerateSettings) -> dict:
@@ -182,14 +174,14 @@ def test_parts_make_each_shard_once_and_the_same_as_one_run(settings, tmp_path, 
 
 def test_a_part_reads_only_its_own_meshes(settings, monkeypatch):
     hashed = []
-    original = plan._sha256_or_nothing
-    monkeypatch.setattr(plan, "_sha256_or_nothing", lambda source: hashed.append(source) or original(source))
-    planned = plan.plan_shards(dataclasses.replace(settings, part=(2, 3)))
+    original = discovery.mesh_sha256
+    monkeypatch.setattr(discovery, "mesh_sha256", lambda source: hashed.append(source) or original(source))
+    planned = plan_shards(dataclasses.replace(settings, part=(2, 3)), "5.0.1")
     assert len(hashed) == sum(len(shard.scenes) for shard in planned) == 3
 
 
 def test_a_part_refuses_shards_of_other_settings_and_overwrites_only_those(settings):
-    generate(dataclasses.replace(settings, render=RenderSettings(8, 8, 11.0, seed=1)))
+    generate(dataclasses.replace(settings, render=dataclasses.replace(SMALL, seed=1)))
     part = dataclasses.replace(settings, part=(1, 2))
     with pytest.raises(EnrError, match="made with other settings"):
         generate(part)
@@ -203,7 +195,7 @@ def test_a_part_refuses_shards_of_other_settings_and_overwrites_only_those(setti
 def test_a_run_that_is_cut_off_after_some_shards_leaves_their_times_to_the_next_one(settings, monkeypatch):
     first = manifest_of(dataclasses.replace(settings, out=settings.out.with_name("undisturbed")))
     published = []
-    write = shard_run.write_shard
+    write = publish.write_shard
 
     def cut_off_after_two(path, *rest):
         if len(published) == 2:
@@ -211,10 +203,10 @@ def test_a_run_that_is_cut_off_after_some_shards_leaves_their_times_to_the_next_
         published.append(path.name)
         write(path, *rest)
 
-    monkeypatch.setattr(shard_run, "write_shard", cut_off_after_two)
+    monkeypatch.setattr(publish, "write_shard", cut_off_after_two)
     with pytest.raises(KeyboardInterrupt):
         generate(settings)
-    monkeypatch.setattr(shard_run, "write_shard", write)
+    monkeypatch.setattr(publish, "write_shard", write)
     resumed = manifest_of(settings)
     assert without_times(resumed) == without_times(first)
     assert all(mesh["seconds"] == 0.5 for mesh in resumed["meshes"])

@@ -7,13 +7,11 @@ from pathlib import Path
 import h5py
 import pytest
 from click.testing import CliRunner
+from tests.datagen.conftest import fake_blender, shard_bytes, small_set, write_mesh
 
-from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.metadata.manifest import read_manifest, without_times
 from enr.datagen.metadata.merge import merge
-from enr.datagen.plan import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 
@@ -26,30 +24,17 @@ NAMES = ("mesh0", "mesh1", "mesh2", "mesh3", "refuses", "refuses-too")
 def made(tmp_path_factory):
     """Folders: `whole` by one run, `parts/1` to `parts/3` by three, `together` by three into one folder."""
     root = tmp_path_factory.mktemp("made")
-    (root / "meshes").mkdir()
     for name in NAMES:
-        path = root / "meshes" / f"{name}/refuses.obj" if "refuses" in name else root / f"meshes/{name}.obj"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(f"#{sum(name.encode()):x}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+        write_mesh(root / "meshes", f"{name}/refuses" if "refuses" in name else name)
     with pytest.MonkeyPatch.context() as patch:
         fake_blender(patch)
-        settings = GenerateSettings(
-            meshes=(root / "meshes",), views=VIEWS, render=RenderSettings(8, 8, 11.0), out=root / "whole"
-        )
+        settings = small_set(root / "meshes", VIEWS, per_shard=2, out=root / "whole")
         generate(settings)
         for number in range(1, PARTS + 1):
             for out in (root / f"parts/{number}", root / "together"):
                 generate(dataclasses.replace(settings, part=(number, PARTS), out=out))
         generate(dataclasses.replace(settings, views=VIEWS + 1, part=(2, PARTS), out=root / "other-settings"))
     return root
-
-
-def fake_blender(patch) -> None:
-    from enr.datagen.workers import pool
-
-    patch.setattr(pool, "WORKER", Path(__file__).parents[1] / "fake_worker.py")
-    patch.setattr(plan, "blender_version", lambda blender: "5.0.1")
-    patch.setattr(plan, "SHARD_BYTES", 2 * VIEWS * 8 * 8 * 4)
 
 
 @pytest.fixture
@@ -62,14 +47,10 @@ def parts(root: Path) -> list[Path]:
     return [root / f"parts/{number}" for number in range(1, PARTS + 1)]
 
 
-def shards(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.h5")}
-
-
 def test_parts_in_several_folders_become_what_one_run_makes(made, tmp_path):
     (merged,) = merge(parts(made), tmp_path / "out")
-    assert shards(tmp_path / "out") == shards(made / "whole")
-    assert [path.name for path in merged.shards] == sorted(shards(made / "whole"))
+    assert shard_bytes(tmp_path / "out") == shard_bytes(made / "whole")
+    assert [path.name for path in merged.shards] == sorted(shard_bytes(made / "whole"))
     whole = read_manifest(made / "whole/rototrans-manifest.json")
     assert without_times(read_manifest(merged.manifest)) == without_times(whole)
     assert merged.contact_sheet.read_bytes() == (made / "whole/rototrans-contact-sheet.png").read_bytes()

@@ -15,20 +15,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.datagen.conftest import HERE
+from tests.datagen.conftest import fake_blender, shard_bytes
 
-from enr.datagen import plan
 from enr.datagen.failures import BAD_MESH, CRASH, Failure
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.run import shard_run
-from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.run import publish
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
 
 VIEWS = 3
+SQUARE = RenderSettings(width_px=8, height_px=8)
 FINE = [f"mesh{number}" for number in range(8)]
 FAULTS = {"dies": "SIGABRT) (Blender's last words", "fails": "it fails", "swells": "more than 400 MB"}
 SIGNALS = (signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP)
@@ -47,17 +44,17 @@ def meshes(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def fake() -> Iterator[None]:
-    """Two meshes to a shard, drawn without Blender."""
+    """Drawn without Blender."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "WORKER", HERE / "fake_worker.py")
-        patch.setattr(plan, "blender_version", lambda blender: "5.0.1")
-        patch.setattr(plan, "SHARD_BYTES", 2 * VIEWS * 8 * 8 * 4)
+        fake_blender(patch)
         yield
 
 
 def make_settings(meshes: tuple[Path, ...], out: Path) -> GenerateSettings:
+    """Two meshes to a shard."""
     workers = PoolSettings(workers=2, mesh_timeout_s=60.0, mesh_memory_mb=400.0)
-    return GenerateSettings(meshes, views=VIEWS, render=RenderSettings(width_px=8, height_px=8), out=out, pool=workers)
+    size = 2 * VIEWS * 8 * 8 * 4
+    return GenerateSettings(meshes, views=VIEWS, render=SQUARE, out=out, pool=workers, shard_bytes=size)
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ def undisturbed(meshes, tmp_path_factory) -> dict[str, bytes]:
     """The shards of the meshes without trouble."""
     out = tmp_path_factory.mktemp("undisturbed") / "shards"
     generate(make_settings(tuple(meshes / f"{name}.obj" for name in FINE), out))
-    return shards(out)
+    return shard_bytes(out)
 
 
 @pytest.fixture
@@ -81,10 +78,6 @@ def begun(tmp_path, monkeypatch) -> Callable[[], list[int]]:
     log.touch()
     monkeypatch.setenv("ENR_FAKE_LOG", str(log))
     return lambda: [int(line.split()[0]) for line in log.read_text().splitlines() if line.count(" ") == 1]
-
-
-def shards(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -131,9 +124,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(fine, undisturbed, begun, see
             break
         time.sleep(rng.uniform(0, 0.03))
         kill(process)
-        assert set(shards(fine.out).items()) <= set(undisturbed.items())
+        assert set(shard_bytes(fine.out).items()) <= set(undisturbed.items())
     assert kills > 1 and process.exitcode == 0
-    assert shards(fine.out) == undisturbed
+    assert shard_bytes(fine.out) == undisturbed
     assert not leftovers(fine.out)
     wait_until(lambda: all(is_gone(pid) for pid in begun()))
 
@@ -161,7 +154,7 @@ def test_killed_workers_cost_retries_and_no_pixel(fine, undisturbed, begun):
     assert set(summary.retryable) == set(summary.failures)
     again = generate(dataclasses.replace(fine, retry_failed=True))
     assert (again.failures, again.images_made) == ({}, len(summary.failures) * VIEWS)
-    assert shards(fine.out) == undisturbed
+    assert shard_bytes(fine.out) == undisturbed
 
 
 def test_troubled_meshes_are_named_and_the_next_try_mends_their_shards_alone(fine, meshes, tmp_path, monkeypatch):
@@ -181,7 +174,7 @@ def test_troubled_meshes_are_named_and_the_next_try_mends_their_shards_alone(fin
     assert len(whole) == 4 and not list(every.out.glob("*.failed.json"))
     healthy = dataclasses.replace(every, out=tmp_path / "healthy")
     generate(healthy)
-    assert shards(every.out) == shards(healthy.out)
+    assert shard_bytes(every.out) == shard_bytes(healthy.out)
 
 
 def test_a_hang_costs_its_mesh_alone(fine, meshes, tmp_path, monkeypatch):
@@ -192,7 +185,7 @@ def test_a_hang_costs_its_mesh_alone(fine, meshes, tmp_path, monkeypatch):
     assert not generate(dataclasses.replace(both, retry_failed=True)).failures
     healthy = dataclasses.replace(both, out=tmp_path / "healthy")
     generate(healthy)
-    assert shards(both.out) == shards(healthy.out)
+    assert shard_bytes(both.out) == shard_bytes(healthy.out)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
@@ -209,7 +202,7 @@ def test_a_damaged_shard_is_called_so_and_made_again(fine, undisturbed, damage):
     summary = generate(fine)
     assert list(summary.damaged) == [path.name]
     assert summary.images_made == 2 * VIEWS
-    assert shards(fine.out) == undisturbed
+    assert shard_bytes(fine.out) == undisturbed
 
 
 @pytest.fixture
@@ -228,12 +221,12 @@ def test_a_disk_that_runs_full_keeps_what_is_finished(fine, undisturbed, small_d
     on_disk = dataclasses.replace(fine, out=small_disk / "shards")
     with pytest.raises(EnrError, match=r"cannot be written \(No space left on device\).*finished shards are kept"):
         generate(on_disk)
-    kept = shards(on_disk.out)
+    kept = shard_bytes(on_disk.out)
     assert 0 < len(kept) < len(undisturbed) and set(kept.items()) <= set(undisturbed.items())
     assert not leftovers(on_disk.out)
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     generate(on_disk)
-    assert shards(on_disk.out) == undisturbed
+    assert shard_bytes(on_disk.out) == undisturbed
 
 
 def test_what_cannot_fit_is_not_begun(fine, small_disk, begun):
@@ -256,9 +249,9 @@ def test_a_quota_ends_in_a_sentence_and_nothing_half_written(fine, undisturbed):
     process.start()
     process.join()
     assert "cannot be written (File too large)" in (fine.out.parent / "said").read_text()
-    assert not shards(fine.out)
+    assert not shard_bytes(fine.out)
     generate(fine)
-    assert shards(fine.out) == undisturbed
+    assert shard_bytes(fine.out) == undisturbed
 
 
 def test_two_runs_do_not_make_the_same_shards(fine, undisturbed, begun, monkeypatch):
@@ -277,22 +270,22 @@ def test_two_runs_do_not_make_the_same_shards(fine, undisturbed, begun, monkeypa
     for part in parts:
         part.join()
     assert [part.exitcode for part in parts] == [0, 0]
-    made = shards(slow.out)
+    made = shard_bytes(slow.out)
     assert generate(slow).images_made == 0
-    assert len(made) == 5 and shards(slow.out) == made and not leftovers(slow.out)
+    assert len(made) == 5 and shard_bytes(slow.out) == made and not leftovers(slow.out)
     waits.unlink()
 
 
 def test_an_interrupted_overwrite_never_leaves_two_data_sets(fine, undisturbed, begun):
     longer = dataclasses.replace(fine, meshes=(*fine.meshes, fine.meshes[0].with_name("dies.obj")))
     generate(longer)
-    assert len(shards(fine.out)) == 5
+    assert len(shard_bytes(fine.out)) == 5
     process = run_apart(dataclasses.replace(fine, overwrite=True))
-    wait_until(lambda: any((fine.out / name).exists() for name in undisturbed))
+    wait_until(lambda: any(name in undisturbed for name in shard_bytes(fine.out)))
     kill(process)
-    assert set(shards(fine.out).items()) <= set(undisturbed.items())
+    assert set(shard_bytes(fine.out).items()) <= set(undisturbed.items())
     generate(fine)
-    assert shards(fine.out) == undisturbed
+    assert shard_bytes(fine.out) == undisturbed
 
 
 def test_a_mesh_that_cannot_be_read_today_is_read_tomorrow(fine, tmp_path):
@@ -311,14 +304,14 @@ def test_a_mesh_that_cannot_be_read_today_is_read_tomorrow(fine, tmp_path):
     away.rename(lost)
     assert generate(some).images_made == 0
     assert generate(dataclasses.replace(some, retry_failed=True)).images_made == VIEWS
-    assert shards(some.out) == shards(whole.out)
+    assert shard_bytes(some.out) == shard_bytes(whole.out)
 
 
 def test_a_bad_mesh_is_tried_again_only_if_asked(fine, meshes, tmp_path, monkeypatch):
     def failure(scene, outcome):
         return Failure(BAD_MESH if scene.source.scene_id == "fails" else CRASH, outcome.reason)
 
-    monkeypatch.setattr(shard_run, "_failure", failure)
+    monkeypatch.setattr(publish, "_failure", failure)
     some = dataclasses.replace(fine, meshes=tuple(meshes / f"{name}.obj" for name in ("dies", "fails", "mesh0")))
     summary = generate(some)
     assert set(summary.failures) == set(summary.failed_now) == {"dies", "fails"}
@@ -330,7 +323,7 @@ def test_a_bad_mesh_is_tried_again_only_if_asked(fine, meshes, tmp_path, monkeyp
     assert not generate(dataclasses.replace(some, retry_failed=True, retry_bad=True)).failures
     healthy = dataclasses.replace(some, out=tmp_path / "healthy")
     generate(healthy)
-    assert shards(some.out) == shards(healthy.out)
+    assert shard_bytes(some.out) == shard_bytes(healthy.out)
 
 
 def test_a_folder_in_a_shards_place_is_noticed_before_work(fine, begun):

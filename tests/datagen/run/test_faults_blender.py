@@ -6,23 +6,16 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import psutil
 from tests.datagen import blender_meshes as bm
+from tests.datagen.conftest import shard_bytes
 
-from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 
 PATIENCE_S = 180.0
 VIEWS = 12
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*.h5")}
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
@@ -34,22 +27,22 @@ def wait_for_render(pid: int, settings: GenerateSettings) -> psutil.Process:
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         found = workers_of(pid)
-        if found and contents(settings.out):
+        if found and shard_bytes(settings.out):
             return found[0]
         time.sleep(0.01)
     raise AssertionError("no shard was finished")
 
 
-def test_a_killed_blender_and_a_killed_run_change_nothing(tmp_path, monkeypatch):
+def test_a_killed_blender_and_a_killed_run_change_nothing(tmp_path):
     blocks = bm.corner_blocks()
     meshes = tuple(bm.write_obj(tmp_path / f"m{n}.obj", blocks.vertices * (n + 1), blocks.faces) for n in range(3))
-    monkeypatch.setattr(plan, "SHARD_BYTES", VIEWS * 32 * 32 * 4)
     whole = GenerateSettings(
         meshes,
         views=VIEWS,
         render=RenderSettings(width_px=32, height_px=32, samples=64),
         out=tmp_path / "whole",
         pool=PoolSettings(workers=1),
+        shard_bytes=VIEWS * 32 * 32 * 4,
     )
     assert generate(whole).images_made == 3 * VIEWS
     torn = dataclasses.replace(whole, out=tmp_path / "torn")
@@ -60,7 +53,7 @@ def test_a_killed_blender_and_a_killed_run_change_nothing(tmp_path, monkeypatch)
     run.kill()
     run.join()
     worker.wait(PATIENCE_S)
-    assert 0 < len(contents(torn.out)) < 3
+    assert 0 < len(shard_bytes(torn.out)) < 3
 
     def crash() -> None:
         wait_for_render(os.getpid(), torn).send_signal(signal.SIGSEGV)
@@ -70,4 +63,4 @@ def test_a_killed_blender_and_a_killed_run_change_nothing(tmp_path, monkeypatch)
     summary = generate(torn)
     gun.join()
     assert not summary.failures
-    assert contents(torn.out) == contents(whole.out)
+    assert shard_bytes(torn.out) == shard_bytes(whole.out)

@@ -12,12 +12,11 @@ from tests.datagen import blender_meshes as bm
 from enr.camera import orbit_camera
 from enr.datagen.blender.spread import directions_around, surface_points
 from enr.datagen.cameras.pose_files import GivenCameras
-from enr.datagen.cameras.poses import PoseSettings
 from enr.datagen.failures import FLAGGED
-from enr.datagen.flags import BAD_FLAGS, OnBad, bad_reason, count_flags, judge, view_flags
+from enr.datagen.flags import bad_reason, count_flags, judge, view_flags
 from enr.datagen.generate import generate
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers.pool import Outcome
+from enr.datagen.settings import BAD_FLAGS, GenerateSettings, OnBad, PoseSettings
+from enr.datagen.workers.worker import RenderedMesh
 from enr.errors import EnrError
 from enr.shards import FLAGS, read_shard
 
@@ -73,7 +72,7 @@ def test_reasons_and_counts_name_the_flags():
 
 
 def test_the_policy_keeps_skips_or_fails():
-    outcome = Outcome({"scene_id": "a"}, np.stack([noisy(), noisy()]), {"clipped": [False, False]})
+    outcome = RenderedMesh({"scene_id": "a"}, np.stack([noisy(), noisy()]), {"clipped": [False, False]})
     assert judge(OnBad("keep"), outcome) is outcome
     assert judge(OnBad("skip", ("blank",)), outcome) is outcome
     skipped = judge(OnBad("skip"), outcome)

@@ -8,23 +8,18 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.camera import invert_rigid, orbit_camera
 from enr.datagen.metadata.contact_sheet import LINE_GREY, SHEET_PX, TILE_PX, save_contact_sheet, save_tiles
 from enr.datagen.verify.camera_plot import frustum_lines
 from enr.datagen.verify.inspection_pictures import depth_colours
-from enr.pipelines.cli.main import main
 from enr.shards import FLAGS, ShardMeta, write_shard
 from enr.shards import hashes as shard_hashes
-
-
-def run(*arguments):
-    return CliRunner().invoke(main, ["inspect", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def folder(tmp_path):
 
 
 def test_the_numbers(folder):
-    result = run(folder, "--json", "--no-pictures")
+    result = enr("inspect", folder, "--json", "--no-pictures")
     assert result.exit_code == 0, result.output
     summary = json.loads(result.output)
     assert (summary["shards"], summary["scenes"], summary["images"]) == (2, 3, 8)
@@ -68,22 +63,22 @@ def test_damaged_shards_are_named_and_left_out(folder):
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(content)
-    result = run(folder, "--no-pictures")
+    result = enr("inspect", folder, "--no-pictures")
     assert result.exit_code == 1
     assert "1 shard, 1 scene, 2 images" in result.output and f"left out: {damaged} is no longer" in result.output
-    assert run(damaged).exit_code == 2
+    assert enr("inspect", damaged).exit_code == 2
     whole.write_bytes(whole.read_bytes()[: -shard_hashes.LENGTH])
-    result = run(whole, "--no-pictures")
+    result = enr("inspect", whole, "--no-pictures")
     assert result.exit_code == 0 and "1 shard without a seal" in result.output
 
 
 def test_no_zero_is_negative(folder):
-    result = run(folder / "rot-00000-of-00001.h5", "--no-pictures")
+    result = enr("inspect", folder / "rot-00000-of-00001.h5", "--no-pictures")
     assert result.exit_code == 0 and not re.search(r"-0(?![.\d])", result.output), result.output
 
 
 def test_the_page_and_the_pictures(folder):
-    result = run(folder, "--out", folder / "seen")
+    result = enr("inspect", folder, "--out", folder / "seen")
     assert result.exit_code == 0, result.output
     for words in ("2 shards, 3 scenes, 8 images", "purple 2", "depth, mask, normals", "broken: it has no faces"):
         assert words in result.output
@@ -107,13 +102,16 @@ def test_missing_angles_are_unknown(tmp_path):
     toy = make_toy(Toy(splits=("train",), views=2, size_px=8))
     views = {**toy.views, "azimuth_deg": np.full(2, np.nan)}
     write_shard(tmp_path / "toy.h5", dataclasses.replace(toy, views=views))
-    assert json.loads(run(tmp_path, "--json").output)["groups"]["rototrans"]["poses"]["azimuth_deg"] == [None, None]
-    assert "unknown" in run(tmp_path).output
+    assert json.loads(enr("inspect", tmp_path, "--json").output)["groups"]["rototrans"]["poses"]["azimuth_deg"] == [
+        None,
+        None,
+    ]
+    assert "unknown" in enr("inspect", tmp_path).output
 
 
 def test_a_folder_that_cannot_be_made_is_bad_input(folder):
     (folder / "file").write_text("")
-    result = run(folder, "--out", folder / "file")
+    result = enr("inspect", folder, "--out", folder / "file")
     assert result.exit_code == 2 and len(result.output.splitlines()) == 1
 
 

@@ -14,16 +14,13 @@ from hypothesis import strategies as st
 from tests.datagen.silhouettes import View, fill_triangles_slowly, own_iou, wrong_ious
 
 from enr.camera import GROUPS, focal_px_from_lens
-from enr.datagen.cameras.poses import PoseSettings
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.meshes.triangles import load_triangles
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
 from enr.datagen.shapes.library import write_shapes
 from enr.datagen.verify.raster import fill_triangles
 from enr.datagen.verify.reprojection import reproject
-from enr.datagen.workers.pool import PoolSettings
 from enr.shards import read_shard
 
 RENDER = RenderSettings(

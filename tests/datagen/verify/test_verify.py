@@ -10,13 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.datagen.verify.integrity import verify_shards
-from enr.pipelines.cli.main import main
 from enr.shards import read_shard, write_shard
 
 TOY = Toy(splits=("train", "val"), views=3, size_px=8)
@@ -25,10 +24,6 @@ TOY = Toy(splits=("train", "val"), views=3, size_px=8)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return write_toy(tmp_path_factory.mktemp("whole") / "rototrans-00000-of-00001.h5", TOY)
-
-
-def verify(*arguments):
-    return CliRunner().invoke(main, ["verify", *map(str, arguments)])
 
 
 def problems(path):
@@ -62,7 +57,7 @@ def same(first, second):
 
 
 def test_a_whole_shard_passes(whole):
-    result = verify(whole.parent)
+    result = enr("verify", whole.parent)
     assert result.exit_code == 0, result.output
     assert result.output == "1 shard, 2 scenes, 6 images: all well\n"
 
@@ -87,7 +82,7 @@ def test_a_bit_that_flips_anywhere_is_found_or_changes_nothing(whole, tmp_path_f
 def test_the_line_names_file_and_data_set(whole, tmp_path):
     name, start, _ = places(whole)[0]
     path = flipped(whole, tmp_path, 8 * start + 3)
-    result = verify(path)
+    result = enr("verify", path)
     assert result.exit_code == 1
     assert result.output.splitlines()[0].startswith(f"{path}: the data set {name} is not what was written")
     assert result.output.splitlines()[-1] == "1 shard, 2 scenes, 6 images: 1 finding"
@@ -97,7 +92,7 @@ def test_the_line_names_file_and_data_set(whole, tmp_path):
 def test_a_truncated_file_is_a_finding(whole, tmp_path, share):
     path = tmp_path / whole.name
     path.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
-    result = verify(path)
+    result = enr("verify", path)
     assert result.exit_code == 1
     assert str(path) in result.output and "Traceback" not in result.output
     assert "1 shard (1 damaged, not counted further), 0 scenes" in result.output
@@ -161,7 +156,7 @@ def test_missing_views_and_meshes_are_found(tmp_path):
 def test_a_missing_file_and_a_scene_given_twice_are_found(whole, tmp_path):
     for index in (0, 2):
         shutil.copy(whole, tmp_path / f"rototrans-{index:05d}-of-00003.h5")
-    output = verify(tmp_path).output
+    output = enr("verify", tmp_path).output
     assert f"{tmp_path / 'rototrans-00001-of-00003.h5'}: is missing from its set" in output
     assert "scene box-001 of group rototrans is in several shards" in output
 
@@ -179,6 +174,6 @@ def test_a_shard_that_its_manifest_does_not_know_is_found(whole, tmp_path):
 @pytest.mark.parametrize("place", ["nowhere.h5", "empty"])
 def test_nothing_to_look_at_is_bad_input(tmp_path, place):
     (tmp_path / "empty").mkdir()
-    result = verify(tmp_path / place)
+    result = enr("verify", tmp_path / place)
     assert result.exit_code == 2
     assert "Traceback" not in result.output

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
 
-from enr.datagen.workers import installed_blender, pool
-from enr.datagen.workers.installed_blender import blender_version, find_blender, worker_command
-from enr.datagen.workers.pool import PoolSettings, render_all
+from enr.datagen.settings import PoolSettings
+from enr.datagen.workers import installed_blender, worker
+from enr.datagen.workers.installed_blender import blender_version, find_blender
+from enr.datagen.workers.pool import render_all
+from enr.datagen.workers.worker import worker_command
 from enr.errors import EnrError
 
 FAKE_WORKER = Path(__file__).parents[1] / "fake_worker.py"
@@ -92,7 +94,7 @@ def test_what_blender_prints_before_the_script_is_no_answer(tmp_path):
 
 def test_a_blender_that_never_runs_the_script_is_told_with_its_words(tmp_path, monkeypatch):
     silent = write_script(tmp_path / "blender", "echo Blender 4.2.1; echo 'no display' >&2")
-    monkeypatch.setattr(pool, "WORKER", FAKE_WORKER)
+    monkeypatch.setattr(worker, "WORKER", FAKE_WORKER)
     with pytest.raises(EnrError, match=r"did not start: .*no display"):
         list(render_all([bm.make_job(tmp_path / "fine.obj")], PoolSettings(blender=silent)))
 
@@ -124,6 +126,6 @@ def test_an_installed_blender_makes_the_wheel_s_pictures(tmp_path):
         assert one.facts["normalise_scale"] == pytest.approx(two.facts["normalise_scale"], rel=1e-6)
 
 
-def difference(one: pool.Outcome, two: pool.Outcome) -> float:
+def difference(one: worker.RenderedMesh, two: worker.RenderedMesh) -> float:
     assert one.images is not None and two.images is not None
     return float(np.abs(one.images.astype(int) - two.images).mean())

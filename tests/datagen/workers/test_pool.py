@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings, render_all
-from enr.datagen.workers.scratch import scratch_folder
+from enr.datagen.settings import PoolSettings
+from enr.datagen.workers import pool, worker
+from enr.datagen.workers.pool import render_all, scratch_folder
 from enr.errors import EnrError
 
 ENDINGS = {
@@ -93,7 +93,7 @@ def test_leaving_early_ends_the_workers_and_their_files(tmp_path, monkeypatch):
 def test_a_worker_that_cannot_start_is_an_error_with_its_words(tmp_path, monkeypatch):
     broken = tmp_path / "worker.py"
     broken.write_text("raise ImportError('libX11 is missing')")
-    monkeypatch.setattr(pool, "WORKER", broken)
+    monkeypatch.setattr(worker, "WORKER", broken)
     with pytest.raises(EnrError, match="libX11 is missing"):
         list(render_all([job(tmp_path, "fine")], PoolSettings()))
 
@@ -108,7 +108,7 @@ def test_pictures_arrive_whole(tmp_path):
 HOLDS_A_FOLDER = """
 import sys, time
 from pathlib import Path
-from enr.datagen.workers.scratch import scratch_folder
+from enr.datagen.workers.pool import scratch_folder
 
 with scratch_folder(Path(sys.argv[1])) as folder:
     print(folder, flush=True)

@@ -10,7 +10,8 @@ import pytest
 
 from enr.camera import GROUPS, orbit_camera
 from enr.datagen.cameras.hold_out import HoldOut
-from enr.datagen.cameras.poses import PoseSettings, held_out_patches, sample_poses
+from enr.datagen.cameras.poses import held_out_patches, sample_poses
+from enr.datagen.settings import PoseSettings
 from enr.pipelines.evaluation.view_lists import (
     FEW_MESHES,
     HELD_OUT_VIEWS,

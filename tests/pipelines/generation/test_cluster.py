@@ -5,22 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.datagen.conftest import FAKE_WORKER, fake_blender, small_set, write_mesh
 from tests.pipelines.generation.dask_cluster import running_cluster, wait_for
 
 import enr
-from enr.datagen import plan
 from enr.datagen.failures import CRASH, Failure
 from enr.datagen.generate import Summary, generate
-from enr.datagen.jobs import RenderSettings
 from enr.datagen.metadata.manifest import read_manifest, without_times
-from enr.datagen.plan import GenerateSettings
+from enr.datagen.plan import plan_shards
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.datagen.shapes.library import write_shapes
-from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.generation import cluster
@@ -29,12 +26,11 @@ distributed = pytest.importorskip("distributed", reason="Dask comes with enr[clu
 
 VIEWS = 2
 NAMES = ("dies-once", "mesh1", "mesh2", "mesh3", "mesh4", "refuses", "waits")
-FAKE_WORKER = Path(__file__).parents[2] / "datagen/fake_worker.py"
 PRELOAD = f"""
 from pathlib import Path
-from enr.datagen.workers import pool
+from enr.datagen.workers import worker
 from enr.pipelines.generation import cluster
-pool.WORKER = Path({str(FAKE_WORKER)!r})
+worker.WORKER = Path({str(FAKE_WORKER)!r})
 cluster.blender_version = lambda blender: "5.0.1"
 """
 
@@ -42,16 +38,11 @@ cluster.blender_version = lambda blender: "5.0.1"
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> GenerateSettings:
     """Seven meshes, one to a shard, drawn by the fake worker."""
-    monkeypatch.setattr(pool, "WORKER", FAKE_WORKER)
-    monkeypatch.setattr(plan, "blender_version", lambda blender: "5.0.1")
+    fake_blender(monkeypatch)
     monkeypatch.setattr(cluster, "blender_version", lambda blender: "5.0.1")
-    monkeypatch.setattr(plan, "SHARD_BYTES", 1)
-    (tmp_path / "meshes").mkdir()
     for name in NAMES:
-        (tmp_path / f"meshes/{name}.obj").write_text(f"#{sum(name.encode()):x}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
-    return GenerateSettings(
-        meshes=(tmp_path / "meshes",), views=VIEWS, render=RenderSettings(8, 8, 11.0), out=tmp_path / "by-cluster"
-    )
+        write_mesh(tmp_path / "meshes", name)
+    return small_set(tmp_path / "meshes", VIEWS, per_shard=1, out=tmp_path / "by-cluster")
 
 
 def assert_same(made: Summary, wanted: Summary) -> None:
@@ -102,7 +93,6 @@ def test_a_worker_is_killed_on_the_way_and_the_result_is_that_of_one_machine(set
 
 
 def test_blender_draws_the_same_on_a_cluster(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "SHARD_BYTES", 1)
     write_shapes(tmp_path / "meshes", 2, seed=1)
     settings = GenerateSettings(
         meshes=(tmp_path / "meshes",),
@@ -130,7 +120,7 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence_and_status_2(settings,
 
 
 def task_of(settings: GenerateSettings, **changes) -> cluster.Task:
-    return cluster.Task(settings, plan.plan_shards(settings)[1], workers=1, enr_version=enr.__version__, **changes)
+    return cluster.Task(settings, plan_shards(settings, "5.0.1")[1], workers=1, enr_version=enr.__version__, **changes)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +151,7 @@ def test_workers_that_keep_dying_are_one_sentence(settings):
             raise distributed.KilledWorker("key", "tcp://10.0.0.7:1", 4)
 
     with pytest.raises(EnrError, match=r"died one after the other.*10\.0\.0\.7.*finished shards are kept"):
-        cluster.result_of(Killed(), plan.plan_shards(settings)[0])
+        cluster.result_of(Killed(), plan_shards(settings, "5.0.1")[0])
 
 
 def test_dask_is_loaded_only_for_a_cluster():

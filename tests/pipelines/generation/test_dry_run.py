@@ -1,33 +1,30 @@
 """A forecast counts what a run makes, and writes nothing."""
 
 import dataclasses
+import functools
 import shutil
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.datagen.conftest import fake_blender
 
-from enr.datagen import plan
 from enr.datagen.generate import generate
-from enr.datagen.jobs import RenderSettings
-from enr.datagen.plan import GenerateSettings
-from enr.datagen.workers import pool
-from enr.datagen.workers.pool import PoolSettings
+from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.cli.options.scale import part_of
+from enr.pipelines.generation import dry_run
 from enr.pipelines.generation.dry_run import FEWEST_MESHES, describe, estimate
 
 VIEWS, MESHES, SECONDS_A_MESH = 3, 20, 0.5
 LINE = ("datagen", "meshes", "--views", "3", "--resolution", "32")
-FAKE_WORKER = Path(__file__).parents[2] / "datagen/fake_worker.py"
 
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch) -> GenerateSettings:
     """Twenty meshes, drawn by the fake worker, which says that each took half a second."""
-    monkeypatch.setattr(pool, "WORKER", FAKE_WORKER)
-    monkeypatch.setattr(plan, "blender_version", lambda blender: "5.0.1")
+    fake_blender(monkeypatch)
+    monkeypatch.setattr(dry_run, "blender_version", lambda blender: "5.0.1")
     (tmp_path / "meshes").mkdir()
     for number in range(MESHES):
         (tmp_path / f"meshes/mesh{number:02}.obj").write_text(f"#{number}\n")
@@ -60,8 +57,8 @@ def test_failures_of_the_sample_are_named_and_cost_no_forecast(settings, tmp_pat
         estimate(dataclasses.replace(settings, meshes=(tmp_path / "meshes/a",)))
 
 
-def test_of_a_part_it_tells_the_part(settings, monkeypatch):
-    monkeypatch.setattr(plan, "SHARD_BYTES", 1)
+def test_of_a_part_it_tells_the_part(settings):
+    settings = dataclasses.replace(settings, shard_bytes=1)
     assert estimate(dataclasses.replace(settings, part=(3, 3))).meshes == 6
     with pytest.raises(EnrError, match="give fewer parts"):
         estimate(dataclasses.replace(settings, part=(30, 30)))
@@ -78,7 +75,8 @@ def test_as_a_user_types_it(settings, tmp_path, monkeypatch):
 
 def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(plan, "SHARD_BYTES", 15 * VIEWS * 32 * 32 * 4)
+    fifteen = functools.partial(GenerateSettings, shard_bytes=15 * VIEWS * 32 * 32 * 4)
+    monkeypatch.setattr("enr.datagen.settings.GenerateSettings", fifteen)
     for number, images in ((1, 45), (2, 15), (3, 0)):
         result = CliRunner().invoke(main, [*LINE, "--workers", "1", "--part", f"{number}/3"])
         assert result.exit_code == 0, result.output

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from enr.datagen.appearance.look import Look
-from enr.datagen.workers.installed_blender import worker_command
+from enr.datagen.workers.worker import worker_command
 from enr.errors import EnrError
 
 PROBE = Path(__file__).resolve().parents[1] / "blender/probe.py"

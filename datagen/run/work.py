@@ -1,17 +1,12 @@
-"""What an output folder holds already: finished shards, damaged ones, and those of other settings.
-
-A planned shard of which every mesh failed is no HDF5 file; `<shard>.failed.json` in its place says so, so that it is
-neither forgotten nor tried for ever.
-"""
+"""What is left to do in an output folder: of what was planned, all that is not there, whole and made the same way."""
 
 from __future__ import annotations
 
 import glob
-import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,42 +16,92 @@ import numpy as np
 from enr import __version__
 from enr.datagen import failures
 from enr.datagen.failures import Failure
-from enr.datagen.plan import GenerateSettings, PlannedShard
+from enr.datagen.metadata.beside import FAILED_SUFFIX, read_failed
+from enr.datagen.plan import PlannedScene, PlannedShard
+from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
-from enr.files import PARTIAL_SUFFIX, replacing
+from enr.files import PARTIAL_SUFFIX
 from enr.shards import PASS_SHAPES, check_hashes, read_meta
 from enr.shards.hashes import is_intact
 from enr.shards.layout import FORMAT, READABLE_VERSIONS
 
-FAILED_FORMAT = "enr-failed-shard"
-FAILED_SUFFIX = ".failed.json"
 TABLE_BYTES = 600
 """About what a view takes in a shard beside its pictures."""
 
 
 @dataclass(frozen=True)
-class Existing:
-    """The shards of the group that lie in the output folder.
+class ShardWork:
+    """What is to be done for one shard.
 
     Attributes:
-        finished: planned ones that are whole and made with the same settings from the same meshes, each with what
-            failed in it by scene id; also those of which every mesh failed.
-        damaged: planned ones that are no longer what was written, each with what is wrong.
-        foreign: files of other settings, meshes or versions, to be removed.
+        shard: the shard.
+        scenes: those to render, all of them or the failed ones.
+        keeps: whether the other scenes are taken from the shard as it lies on the disk.
     """
+
+    shard: PlannedShard
+    scenes: tuple[PlannedScene, ...]
+    keeps: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done in an output folder.
+
+    Attributes:
+        shards: those to make, or of which failed meshes are tried again, in order.
+        damaged: planned shards that are no longer what was written, each with what is wrong.
+        foreign: files of other settings, meshes or versions, to be removed before the first shard is written.
+    """
+
+    shards: tuple[ShardWork, ...] = ()
+    damaged: Mapping[Path, str] = field(default_factory=dict)
+    foreign: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Existing:
+    """The shards of the group that lie in the output folder: `finished` ones each with what failed in it."""
 
     finished: Mapping[Path, Mapping[str, Failure]]
     damaged: Mapping[Path, str]
     foreign: tuple[Path, ...]
 
 
-def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> Existing:
-    """What the output folder holds of some planned shards, and what stands in their way.
+def find_work(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> Work:
+    """What is missing of some planned shards, or with `overwrite` all, or with `retry_failed` what failed in them.
+
+    What an interrupted run left half-written is removed; the caller keeps others from making the same shards.
 
     Raises:
-        EnrError: it holds shards of this group that were made differently and `overwrite` is off, or a planned name
-            is taken by a folder.
+        EnrError: the folder holds shards of this group that were made differently and `overwrite` is off, a planned
+            name is taken by a folder, there is no room for what is to be written, or nothing
+            is there of which something could be tried again.
     """
+    existing = _find_existing(settings, shards)
+    if settings.retry_failed and not (existing.finished or existing.damaged or existing.foreign):
+        raise EnrError(f"{settings.out} holds no shard of this data set, so nothing failed; leave --retry-failed out.")
+    for shard in shards:
+        for path in shard.path.parent.glob(f"{glob.escape(shard.path.stem)}.*{PARTIAL_SUFFIX}"):
+            path.unlink(missing_ok=True)
+    if settings.retry_failed:
+        chosen = tuple(item for shard in shards if (item := _retried(settings, shard, existing)).scenes)
+    else:
+        missing = [shard for shard in shards if settings.overwrite or shard.path not in existing.finished]
+        chosen = tuple(ShardWork(shard, shard.scenes) for shard in missing)
+        _check_room(settings, missing, existing.foreign)
+    return Work(chosen, existing.damaged, existing.foreign)
+
+
+def _retried(settings: GenerateSettings, shard: PlannedShard, existing: _Existing) -> ShardWork:
+    """The scenes of a shard that failed and are to be tried again."""
+    failed = existing.finished.get(shard.path, {})
+    again = {scene_id for scene_id, failure in failed.items() if failure.is_transient or settings.retry_bad}
+    return ShardWork(shard, tuple(scene for scene in shard.scenes if scene.source.scene_id in again), keeps=True)
+
+
+def _find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) -> _Existing:
+    """What the output folder holds of some planned shards, and what stands in their way."""
     finished: dict[Path, Mapping[str, Failure]] = {}
     damaged: dict[Path, str] = {}
     foreign = _of_other_sizes(settings, shards)
@@ -76,57 +121,12 @@ def find_existing(settings: GenerateSettings, shards: Sequence[PlannedShard]) ->
             f"{settings.out} already holds {settings.poses.group} shards made with other settings, meshes or versions "
             f"(such as {precious[0].name}); give another --out, or --overwrite to replace them."
         )
-    return Existing(finished, damaged, tuple(foreign))
+    return _Existing(finished, damaged, tuple(foreign))
 
 
-def failures_on_disk(shard: PlannedShard) -> dict[str, Failure]:
-    """What failed in a shard when it was made, by scene id; nothing if it was not made yet."""
-    if shard.path.exists():
-        return failures.from_config(read_meta(shard.path).config)
-    return failures.from_config(read_failed(failed_path(shard.path)).get("config", {}))
-
-
-def failed_path(shard: Path) -> Path:
-    """The file that stands in for a shard of which every mesh failed."""
-    return shard.with_suffix(FAILED_SUFFIX)
-
-
-def write_failed(shard: PlannedShard, config: dict[str, Any]) -> None:
-    """Say in a shard's place that every mesh of it failed; complete or absent.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    path = failed_path(shard.path)
-    content = {
-        "format": FAILED_FORMAT,
-        "enr_version": __version__,
-        "blender_version": shard.blender_version,
-        "config": config,
-    }
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, sort_keys=True, indent=1), encoding="utf-8")
-
-
-def sweep_partials(shards: Sequence[PlannedShard]) -> None:
-    """Remove what an interrupted run left of shards that nobody else makes now."""
-    for shard in shards:
-        for path in shard.path.parent.glob(f"{glob.escape(shard.path.stem)}.*{PARTIAL_SUFFIX}"):
-            path.unlink(missing_ok=True)
-
-
-def check_room(settings: GenerateSettings, shards: Sequence[PlannedShard], replaced: Sequence[Path]) -> None:
-    """Refuse to start what the disk cannot hold.
-
-    Args:
-        settings: those of the run.
-        shards: to be written.
-        replaced: files that go before the first of them is written.
-
-    Raises:
-        EnrError: there is not enough room for the shards; not said of compressed ones, whose size is not known.
-    """
-    if settings.compression != "none":
+def _check_room(settings: GenerateSettings, shards: Sequence[PlannedShard], replaced: Sequence[Path]) -> None:
+    """Refuse to start what the disk cannot hold; `replaced` goes first. Nobody knows the size of compressed ones."""
+    if not shards or settings.compression != "none":
         return
     needed = sum(len(shard.scenes) for shard in shards) * settings.views * view_bytes(settings)
     free = shutil.disk_usage(settings.out).free + sum(path.stat().st_size for path in replaced if path.exists())
@@ -179,22 +179,12 @@ def _state(shard: PlannedShard) -> Mapping[str, Failure] | Path | str | None:
 
 
 def _state_of_failed(shard: PlannedShard) -> Mapping[str, Failure] | Path | None:
-    path = failed_path(shard.path)
-    content = read_failed(path)
+    path = shard.path.with_suffix(FAILED_SUFFIX)
+    content = read_failed(path) if path.exists() else {}
     if not content:
         return None
     versions = (content["enr_version"], content["blender_version"])
     return failures.from_config(content["config"]) if _is_same(shard, content["config"], versions) else path
-
-
-def read_failed(path: Path) -> dict[str, Any]:
-    """The content of a file made by `write_failed`; nothing if it is not there or damaged."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        known = content["format"] == FAILED_FORMAT and {"enr_version", "blender_version", "config"} <= content.keys()
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return dict(content) if known else {}
 
 
 def _is_of_another_version(path: Path) -> bool:

@@ -1,0 +1,232 @@
+"""What the user can say about a data set: cameras (`PoseSettings`), pictures, bad views, workers, and the whole.
+
+Plain, checked data at the foot of the room: whoever needs a setting's type takes it from here. What is said of cameras,
+lenses and light stands beside what they mean, in `cameras` and `appearance`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from enr.camera import focal_px_from_lens
+from enr.compositing import WHITE
+from enr.datagen.appearance.look import PLAIN, Look
+from enr.datagen.cameras.lens import NO_JITTER, Lens, LensJitter
+from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
+from enr.datagen.meshes.formats import UpAxis
+from enr.datagen.meshes.triangles import NORMALISE, Normalise
+from enr.datagen.splits import SPLIT_SHARES
+from enr.errors import EnrError
+from enr.shards import FLAGS
+
+__all__ = [
+    "BAD_FLAGS",
+    "KEEP",
+    "SHARD_BYTES",
+    "SPLIT_SHARES",
+    "WHITE",
+    "Compression",
+    "GenerateSettings",
+    "Look",
+    "Materials",
+    "Normalise",
+    "OnBad",
+    "Policy",
+    "PoolSettings",
+    "PoseSettings",
+    "RenderSettings",
+]
+
+Compression = Literal["none", "gzip"]
+Materials = Literal["original", "grey", "palette"]
+Policy = Literal["keep", "skip", "fail"]
+
+SHARD_BYTES = 64 * 2**20
+BAD_FLAGS = tuple(name for name in FLAGS if name != "clipped")
+"""What may be called bad; an object that reaches over the border is how a set with translations looks."""
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """How every picture is made.
+
+    Attributes:
+        width_px: picture width in pixels.
+        height_px: picture height in pixels.
+        focal_px: focal length in pixels; None for a lens of 50 mm on 36 mm, whatever the width.
+        samples: paths for each pixel.
+        normalise: `diagonal` (box diagonal 1), `longest` (longest side 1) or `none`.
+        materials: `original`, `grey`, `palette`, or None to take what the file can offer.
+        up_axis: the axis that points up in the mesh files; `auto` is what their formats say.
+        seed: the data set's seed.
+        lens_jitter: how much the lens differs from view to view.
+        look: light, background, passes and engine.
+
+    Raises:
+        EnrError: the size, the focal length or the number of samples is not positive, or a word is unknown.
+    """
+
+    width_px: int = 64
+    height_px: int = 64
+    focal_px: float | None = None
+    samples: int = 16
+    normalise: Normalise = "diagonal"
+    materials: Materials | None = None
+    up_axis: UpAxis = "auto"
+    seed: int = 0
+    lens_jitter: LensJitter = NO_JITTER
+    look: Look = PLAIN
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered."""
+        focal_px = self.lens.focal_px
+        if min(self.width_px, self.height_px) < 1 or not (math.isfinite(focal_px) and focal_px > 0):
+            raise EnrError(
+                f"Pictures of {self.width_px}x{self.height_px} px with a focal length of {focal_px:g} px were asked "
+                "for; give positive numbers of pixels."
+            )
+        if self.samples < 1:
+            raise EnrError(f"{self.samples} samples were asked for; give at least 1 path for each pixel.")
+        if self.normalise not in NORMALISE:
+            raise EnrError(f"The normalisation is {self.normalise!r}; give one of {', '.join(NORMALISE)}.")
+        if self.materials not in (None, *get_args(Materials)):
+            raise EnrError(f"The materials are {self.materials!r}; give one of {', '.join(get_args(Materials))}.")
+
+    @property
+    def lens(self) -> Lens:
+        """The lens of all views and its jitter."""
+        focal_px = focal_px_from_lens(self.width_px) if self.focal_px is None else self.focal_px
+        return Lens(focal_px, self.width_px, self.height_px, self.lens_jitter)
+
+    def config(self) -> dict[str, Any]:
+        """Everything about the rendering that a shard's content depends on, as JSON."""
+        return {**dataclasses.asdict(self), "focal_px": self.lens.focal_px, "look": self.look.config()}
+
+
+@dataclass(frozen=True)
+class OnBad:
+    """What becomes of a mesh with a bad view.
+
+    Attributes:
+        policy: `keep` stores the flags and nothing else; `skip` makes the mesh a named failure; `fail` ends the run.
+        flags: the names that count as bad (see `enr.datagen.flags`).
+
+    Raises:
+        EnrError: a name is unknown or cannot be bad.
+    """
+
+    policy: Policy = "keep"
+    flags: tuple[str, ...] = BAD_FLAGS
+
+    def __post_init__(self) -> None:
+        """Refuse names that mean nothing."""
+        if self.policy not in get_args(Policy):
+            raise EnrError(f"Bad views got the policy {self.policy!r}; give one of {', '.join(get_args(Policy))}.")
+        unknown = sorted(set(self.flags) - set(BAD_FLAGS))
+        if unknown or not self.flags:
+            raise EnrError(
+                f"Bad views got the flags {', '.join(unknown) or 'none'}; give some of {', '.join(BAD_FLAGS)}."
+            )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """For a shard's config: what its scenes depend on."""
+        return {"policy": self.policy, "flags": sorted(self.flags) if self.policy != "keep" else []}
+
+
+KEEP = OnBad()
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How the workers are run.
+
+    Attributes:
+        workers: processes.
+        threads: threads of each; changes no pixel.
+        mesh_timeout_s: seconds after which a mesh's worker is killed.
+        mesh_memory_mb: a worker that holds more than this is killed; one that has grown half-way there is replaced
+            after its mesh.
+        meshes_per_worker: a worker is replaced after so many meshes.
+        blender: an installed Blender's executable that the workers are; None for the `bpy` package.
+    """
+
+    workers: int = 1
+    threads: int = 1
+    mesh_timeout_s: float = 300.0
+    mesh_memory_mb: float = 2048.0
+    meshes_per_worker: int = 500
+    blender: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a pool that renders nothing."""
+        for name in ("workers", "threads", "mesh_timeout_s", "mesh_memory_mb", "meshes_per_worker"):
+            if not getattr(self, name) > 0:
+                raise EnrError(f"{name} is {getattr(self, name)}; give a number above 0.")
+
+
+@dataclass(frozen=True)
+class GenerateSettings:
+    """Everything that `enr datagen` is told.
+
+    Attributes:
+        meshes: files and folders to search for meshes.
+        max_meshes: at most so many of them, drawn by a hash of their ids; None for all.
+        views: pictures of each mesh.
+        poses: the group and its ranges.
+        render: picture size, lens, samples, materials, seed.
+        split_shares: shares of scenes for train, val and test.
+        on_bad: what becomes of a mesh with a bad view.
+        background: sRGB in [0, 1] that readers put behind the RGBA pictures.
+        compression: `none` or `gzip`.
+        out: folder of the shards.
+        overwrite: make everything again, and replace shards of the same group that were made with other settings.
+        retry_failed: of finished shards, render the meshes again whose failure may pass; nothing else.
+        retry_bad: together with it, the other failed ones too.
+        part: (i, n) to make only part i of n, from 1: every n-th shard; all parts agree on shards and splits.
+        command: the command line, for the manifest; changes nothing in the data.
+        pool: how the workers are run; changes nothing in the data.
+        shard_bytes: about so many bytes of pictures go into a shard; fewer make more shards.
+
+    Raises:
+        EnrError: there is less than one view of each mesh.
+    """
+
+    meshes: tuple[Path, ...]
+    views: int = 50
+    poses: PoseSettings = field(default_factory=lambda: PoseSettings("rototrans"))
+    render: RenderSettings = field(default_factory=RenderSettings)
+    split_shares: tuple[float, float, float] = SPLIT_SHARES
+    on_bad: OnBad = KEEP
+    background: tuple[float, float, float] = WHITE
+    compression: Compression = "none"
+    out: Path = Path("shards")
+    overwrite: bool = False
+    retry_failed: bool = False
+    retry_bad: bool = False
+    part: tuple[int, int] | None = None
+    command: str = ""
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    max_meshes: int | None = None
+    shard_bytes: int = SHARD_BYTES
+
+    def __post_init__(self) -> None:
+        """Refuse a data set of nothing."""
+        if self.views < 1:
+            raise EnrError(f"{self.views} views were asked for; give at least 1.")
+
+    def config(self) -> dict[str, Any]:
+        """All that a shard's pixels and tables depend on but for its meshes, as JSON."""
+        return {
+            "views": self.views,
+            "on_bad": self.on_bad.config,
+            "render": self.render.config(),
+            "poses": pose_config(self.poses),
+            "split_shares": list(self.split_shares),
+            "compression": self.compression,
+            "background": list(self.background),
+        }
