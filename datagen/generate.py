@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +19,10 @@ from enr.datagen.run.claims import claim
 from enr.datagen.run.render import RunLog, render
 from enr.datagen.run.work import find_work
 from enr.datagen.settings import GenerateSettings
+from enr.datagen.workers.cards import with_cards
 from enr.datagen.workers.engines import check_look
 from enr.datagen.workers.installed_blender import blender_version
-from enr.shards import read_tables
+from enr.shards import SPLITS, read_tables
 
 __all__ = ["RunLog", "Summary", "generate", "render_shards", "summarise"]
 
@@ -44,6 +46,8 @@ class Summary:
         damaged: names of shards that were no longer what was written and were made again, with what was wrong.
         flags: views in the shards by the flags that they carry (see `enr.datagen.flags`).
         clipped_share: share of views in which the object reaches over the picture's border.
+        cards: graphics cards that this run rendered on, one worker or more on each; 0 on the CPU.
+        scenes_by_split: scenes in the shards for train, val and test.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
         timings: seconds inside the workers by kind of work, summed (see `enr.datagen.blender.scene`).
     """
@@ -62,6 +66,8 @@ class Summary:
     damaged: dict[str, str]
     flags: dict[str, int]
     clipped_share: float
+    cards: int
+    scenes_by_split: dict[str, int]
     worker_peak_memory_mb: float
     timings: dict[str, float]
 
@@ -102,7 +108,8 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
             log.damaged = {path.name: problem for path, problem in work.damaged.items()}
             if work.shards:
                 check_look(settings.render.look, settings.pool.blender)
-                render(settings, work, log, progress)
+                pool = with_cards(settings.pool, settings.render.look.device)
+                render(dataclasses.replace(settings, pool=pool), work, log, progress)
     log.seconds = time.monotonic() - started
     return log
 
@@ -114,7 +121,7 @@ def _records(settings: GenerateSettings, log: RunLog) -> Records:
         started_at=log.started_at,
         seconds=round(log.seconds, 3),
         images_made=log.images,
-        workers=settings.pool.workers,
+        workers=log.workers or settings.pool.workers,
         worker_peak_memory_mb=log.peak_memory_mb,
     )
     return Records(runs=(run,) if log.times else (), times=log.times)
@@ -124,13 +131,14 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
     """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
     scenes = images = clipped = 0
-    flags: Counter[str] = Counter()
+    flags, splits = Counter[str](), Counter[str]()
     for path in shards:
         _, views, table = read_tables(path)
         scenes += len(table["scene_id"])
         images += len(views["clipped"])
         clipped += int(views["clipped"].sum())
         flags.update(count_flags(views["flags"]))
+        splits.update(table["split"].tolist())
     failed_now = tuple(sorted(log.failures))
     for shard in planned:
         log.failures.update(failures_on_disk(shard.path))
@@ -151,6 +159,8 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         damaged=log.damaged,
         flags=dict(flags),
         clipped_share=clipped / max(images, 1),
+        cards=log.cards,
+        scenes_by_split={split: splits[split] for split in SPLITS},
         worker_peak_memory_mb=log.peak_memory_mb,
         timings=log.timings,
     )

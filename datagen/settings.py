@@ -146,13 +146,16 @@ class PoolSettings:
     """How the workers are run.
 
     Attributes:
-        workers: processes.
+        workers: processes that render on the CPU.
+        workers_per_device: processes for each graphics card, where Cycles computes on cards.
         threads: threads of each; changes no pixel.
         mesh_timeout_s: seconds after which a mesh's worker is killed.
         mesh_memory_mb: a worker that holds more than this is killed; one that has grown half-way there is replaced
             after its mesh.
         meshes_per_worker: a worker is replaced after so many meshes.
         blender: an installed Blender's executable that the workers are; None for the `bpy` package.
+        pins: for each worker the variable that leaves it one graphics card, such as `CUDA_VISIBLE_DEVICES=0`; empty on
+            the CPU. The run fills it in (see `enr.datagen.workers.cards`).
     """
 
     workers: int = 1
@@ -161,10 +164,13 @@ class PoolSettings:
     mesh_memory_mb: float = 2048.0
     meshes_per_worker: int = 500
     blender: Path | None = None
+    workers_per_device: int = 1
+    pins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a pool that renders nothing."""
-        for name in ("workers", "threads", "mesh_timeout_s", "mesh_memory_mb", "meshes_per_worker"):
+        counts, limits = ("workers", "workers_per_device", "threads", "meshes_per_worker"), ("_timeout_s", "_memory_mb")
+        for name in (*counts, *(f"mesh{limit}" for limit in limits)):
             if not getattr(self, name) > 0:
                 raise EnrError(f"{name} is {getattr(self, name)}; give a number above 0.")
 

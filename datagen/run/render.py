@@ -24,6 +24,7 @@ from enr.datagen.run.work import Work
 from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.pool import render_all, scratch_folder
 from enr.datagen.workers.worker import RenderedMesh
+from enr.words import count_of
 
 LINE_SECONDS = 60.0
 BAR_SECONDS = 0.2
@@ -40,6 +41,8 @@ class RunLog:
         timings: seconds inside the workers by kind of work, summed.
         failures: by scene id.
         times: what each scene took, by id.
+        workers: render processes; 0 if nothing was rendered.
+        cards: graphics cards that they were dealt to.
         damaged: names of shards that were no longer what was written, and are made again, with what was wrong.
         started_at: the time of day at its start.
     """
@@ -51,6 +54,8 @@ class RunLog:
     failures: dict[str, Failure] = field(default_factory=dict)
     times: dict[str, MeshTimes] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
+    workers: int = 0
+    cards: int = 0
     started_at: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def add(self, rendered: RenderedMesh) -> None:
@@ -138,6 +143,10 @@ def render(settings: GenerateSettings, work: Work, log: RunLog, progress: bool =
     images = len(sources) * settings.views
     with Progress(images, progress) as bar, scratch_folder(Path(tempfile.gettempdir())) as scratch:
         publisher = Publisher(settings, work.foreign)
+        log.workers, log.cards = settings.pool.workers, len(set(settings.pool.pins))
+        if log.cards:
+            device = settings.render.look.device
+            bar.say(f"{count_of(log.workers, 'worker')} on {count_of(log.cards, 'graphics card')} ({device})")
         for path, problem in work.damaged.items():
             bar.say(f"{path.name} is damaged and is made again: {problem}")
         for rendered in render_all(make_jobs(settings, sources, scratch), settings.pool):

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,8 @@ class Seat:
         self._stopping = stopping
         self._scratch = scratch
         self._log_path = scratch / f"worker-{number}.log"
+        pin = settings.pins[number % len(settings.pins)] if settings.pins else ""
+        self._environment = {**os.environ, **dict([pin.split("=", 1)] if pin else [])}
         self._limits = Limits(settings.mesh_timeout_s, settings.mesh_memory_mb)
         self._process: WorkerProcess | None = None
         self._memory_at_start_mb = 0.0
@@ -129,7 +132,7 @@ class Seat:
         pauses = list(START_PAUSES_S) if self._has_started else [0.0]
         while True:
             try:
-                process = start_worker(command, self._log_path, self._stopping)
+                process = start_worker(command, self._log_path, self._stopping, self._environment)
                 break
             except EnrError:
                 if not pauses or self._stopping.wait(pauses.pop(0)):
@@ -199,7 +202,9 @@ class WorkerProcess:
     Setting the event `stopping` ends the wait.
     """
 
-    def __init__(self, command: list[str], log_path: Path, stopping: Event) -> None:
+    def __init__(
+        self, command: list[str], log_path: Path, stopping: Event, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._log_path = log_path
         self._stopping = stopping
         self._left = b""
@@ -210,6 +215,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 bufsize=0,
+                env=environment,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the workers
             )
         self._status = psutil.Process(self._process.pid)
@@ -311,15 +317,23 @@ class WorkerProcess:
         return Failure(failure.kind, f"{failure.reason} ({words})" if words else failure.reason)
 
 
-def start_worker(command: list[str], log_path: Path, stopping: Event, seconds: float = START_SECONDS) -> WorkerProcess:
+def start_worker(
+    command: list[str], log_path: Path, stopping: Event, environment: Mapping[str, str] | None = None
+) -> WorkerProcess:
     """A worker that has said that it is ready.
+
+    Args:
+        command: what to run.
+        log_path: where its words go.
+        stopping: ends the wait.
+        environment: its variables; None for those of this process.
 
     Raises:
         EnrError: it did not, with Blender's words.
     """
     try:
-        worker = WorkerProcess(command, log_path, stopping)
-        worker.ask(None, Limits(seconds, math.inf))
+        worker = WorkerProcess(command, log_path, stopping, environment)
+        worker.ask(None, Limits(START_SECONDS, math.inf))
     except (OSError, WorkerError) as error:
         raise EnrError(f"A render worker did not start: {error}; run `enr doctor` to see what is missing.") from error
     return worker

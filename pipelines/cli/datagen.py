@@ -39,7 +39,7 @@ def command(**options: Any) -> None:
         click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
         sys.exit(INTERRUPTED)
     click.echo(_report(summary, options["part"]))
-    sys.exit(0 if summary.scenes or not summary.failures else 1)
+    sys.exit(1 if summary.failures else 0)
 
 
 def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
@@ -95,7 +95,8 @@ def _report(summary: Summary, part: str | None) -> str:
     if summary.images_made:
         rate = summary.images_made / summary.seconds
         lines.append(
-            f"{count_of(summary.images_made, 'image')} made in {summary.seconds:.1f} s ({rate:.1f} images/s), "
+            f"{count_of(summary.images_made, 'image')} made in {summary.seconds:.1f} s ({rate:.1f} images/s"
+            f"{f', {rate / summary.cards:.1f} on each of {summary.cards} cards' if summary.cards > 1 else ''}), "
             f"peak memory of a worker {summary.worker_peak_memory_mb:.0f} MB"
         )
     elif summary.scenes:
@@ -104,6 +105,7 @@ def _report(summary: Summary, part: str | None) -> str:
         lines.append(f"part {part.replace('/', ' of ')} has no shard: there are fewer shards than parts; nothing to do")
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
+        lines.append(_splits(summary.scenes_by_split))
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
     if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
         lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))
@@ -112,6 +114,14 @@ def _report(summary: Summary, part: str | None) -> str:
         described = [path.name for path in (summary.manifest, summary.card, summary.contact_sheet) if path]
         lines.append(f"in {summary.manifest.parent}: shards, {', '.join(described)}")
     return "\n".join(lines)
+
+
+def _splits(scenes: dict[str, int]) -> str:
+    """How many meshes went where, and what to do about a split that has none."""
+    line = ", ".join(f"{count:,} {split}" for split, count in scenes.items())
+    empty = [split for split in ("val", "test") if not scenes[split]]
+    advice = f"; --split gives {' and '.join(empty)} a larger share, or more meshes do" if empty else ""
+    return f"meshes by split: {line}{advice}"
 
 
 def _failures(summary: Summary) -> list[str]:

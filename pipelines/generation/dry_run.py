@@ -91,15 +91,16 @@ def _estimate(settings: GenerateSettings, meshes: int, shard: PlannedShard, log:
     if not rendered or not seconds:
         reason = next(iter(failures.values()), "no times came back")
         raise EnrError(f"None of the {len(shard.scenes)} meshes that were tried could be rendered ({reason}).")
+    workers = log.workers or settings.pool.workers
     mean = statistics.fmean(seconds)
     spread = 2 * statistics.stdev(seconds) / math.sqrt(len(seconds)) / mean if len(seconds) > 1 else math.nan
     return Estimate(
         meshes=meshes,
         images=meshes * settings.views,
-        seconds=mean * meshes / settings.pool.workers,
+        seconds=mean * meshes / workers,
         spread=spread,
         gigabytes=size / rendered * meshes / 1e9,
-        workers=settings.pool.workers,
+        workers=workers,
         sampled=len(shard.scenes),
         failures=failures,
     )

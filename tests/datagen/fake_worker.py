@@ -52,6 +52,7 @@ def obey(job: dict) -> dict:
         return {"ok": False, "bad_mesh": name == REFUSES, "reason": f"it {name}"}
     np.save(job["out"], picture(job)[: -1 if name == LIES else None])
     facts = {"normalise_scale": 1.0, "normalise_offset": [0, 0, 0], "materials": "palette"}
+    facts["cards"] = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     clipped = [bool(view["seed"] % 2) for view in job["views"]]
     return {"ok": True, **facts, "clipped": clipped, "blender_version": "5.0.1", "timings": {"render": 0.5}}
 

@@ -85,15 +85,30 @@ def test_bad_input_is_one_sentence_and_status_2(chairs, line, sentence):
 
 
 @pytest.mark.usefixtures("fake_worker")
-def test_status_1_if_no_scene_was_made_and_0_if_one_was(chairs):
+def test_status_1_if_a_mesh_failed_now_or_before(chairs):
     bad = bm.write_obj(chairs / "bad/refuses.obj", [(0, 0, 0)], [])
     alone = enr("datagen", str(bad), "--views", "2")
     assert alone.exit_code == 1
     assert "1 mesh failed (named above)" in alone.output and alone.output.count("refuses: it refuses") == 1
     together = enr("datagen", "bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
-    assert together.exit_code == 0
+    assert together.exit_code == 1
     assert "6 images of 3 meshes" in together.output
     assert "refuses: it refuses" in together.output
     again = enr("datagen", "bad", "shapenet/chairs", "--views", "2", "--resolution", "8")
-    assert again.exit_code == 0
+    assert again.exit_code == 1
     assert "nothing to do" in again.output and "1 mesh failed in earlier runs:\n  refuses: it refuses" in again.output
+    good = enr("datagen", "shapenet/chairs", "--views", "2", "--resolution", "8", "--out", "good")
+    assert good.exit_code == 0 and "0 meshes failed" in good.output
+
+
+@pytest.mark.usefixtures("fake_worker")
+@pytest.mark.parametrize(
+    ("shares", "line"),
+    [
+        ("1 0 0", "meshes by split: 3 train, 0 val, 0 test; --split gives val and test a larger share"),
+        ("0 0 1", "meshes by split: 0 train, 0 val, 3 test; --split gives val a larger share"),
+    ],
+)
+def test_the_last_lines_say_how_many_meshes_went_where_and_name_the_option(chairs, shares, line):
+    result = enr("datagen", "shapenet/chairs", "--views", "2", "--resolution", "8", "--split", *shares.split())
+    assert line in result.output

@@ -43,6 +43,11 @@ OPTIONS = (
     click.option("--overwrite", is_flag=True, help="Make everything again; shards of other settings are replaced."),
     click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core]."),
     click.option(
+        "--workers-per-device",
+        type=click.IntRange(1),
+        help="Blender processes for each graphics card, with --device cuda, optix, hip or metal [default: 1].",
+    ),
+    click.option(
         "--mesh-timeout",
         type=click.FloatRange(0, min_open=True),
         help="Seconds before a mesh is given up [default: by views, picture size and samples].",
@@ -58,15 +63,28 @@ OPTIONS = (
 
 
 def pool_settings(options: dict[str, Any]) -> PoolSettings:
-    """The workers' settings; the time limit for a mesh follows from how much there is to render."""
+    """The workers' settings; the time limit for a mesh follows from how much there is to render.
+
+    Raises:
+        EnrError: processes of the CPU are counted where cards compute, or the other way round.
+    """
     from enr.datagen.settings import PoolSettings
     from enr.datagen.workers.pool import default_workers
 
+    on_cpu = options["device"] == "cpu"
+    if options["workers"] and not on_cpu and not options["scheduler"]:
+        raise EnrError(
+            f"--workers counts processes on the CPU; with --device {options['device']} each graphics card has one: "
+            "leave --workers out, or give --workers-per-device."
+        )
+    if options["workers_per_device"] and on_cpu:
+        raise EnrError("--workers-per-device is for --device cuda, optix, hip or metal; on the CPU give --workers.")
     width_px, height_px = picture_size(options["resolution"])
     paths = width_px * height_px * options["samples"]
     patience_s = SECONDS_A_MESH + options["views"] * (SECONDS_A_VIEW + SECONDS_A_PATH * paths)
     return PoolSettings(
         workers=options["workers"] or default_workers(),
+        workers_per_device=options["workers_per_device"] or 1,
         mesh_timeout_s=options["mesh_timeout"] or patience_s,
         mesh_memory_mb=options["mesh_memory"],
         blender=blender_executable(options),
