@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any, Literal, get_args
 
 from enr.camera import RADIUS
@@ -35,6 +35,36 @@ _LISTS = (
     "num_channels_inv_projection",
     "num_channels_projection",
 )
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the loss's parts; the defaults are the published implementation's (Dupont et al. 2020).
+
+    Attributes:
+        l1: of the mean absolute difference.
+        l2: of the mean squared difference.
+        ssim: of 1 - SSIM (11 x 11 Gaussian window, sigma 1.5, data range 1).
+        lpips: of LPIPS (`enr.model.lpips`).
+        cycle: of `enr.model.losses.cycle_loss`.
+        scene: of `enr.model.losses.scene_loss`.
+        distance: of `enr.model.sighting.sighting_loss`; where the depth range travels alone.
+    """
+
+    l1: float = 1.0
+    l2: float = 0.0
+    ssim: float = 0.05
+    lpips: float = 0.0
+    cycle: float = 0.0
+    scene: float = 0.0
+    distance: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, weight in asdict(self).items():
+            if not (0 <= weight < math.inf):
+                raise EnrError(f"loss.{name} is {weight:g}; a loss weight must be finite and must not be negative.")
+        if max(self.l1, self.l2, self.ssim, self.lpips) <= 0:
+            raise EnrError(f"Loss weights are {astuple(self)}; one of l1, l2, ssim and lpips must be positive.")
 
 
 @dataclass(frozen=True, kw_only=True)

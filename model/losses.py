@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import asdict, astuple, dataclass
 
 import torch
 from pytorch_msssim import ssim
@@ -12,41 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from enr.errors import EnrError
-from enr.model.config import RendererConfig
+from enr.model.config import LossWeights, RendererConfig
 from enr.model.scene import AnyScene, features_of
 from enr.model.warp import invert_rigid
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the loss's parts; the defaults are the published implementation's (Dupont et al. 2020).
-
-    Attributes:
-        l1: of the mean absolute difference.
-        l2: of the mean squared difference.
-        ssim: of 1 - SSIM (11 x 11 Gaussian window, sigma 1.5, data range 1).
-        lpips: of LPIPS (`enr.model.lpips`).
-        cycle: of `cycle_loss`.
-        scene: of `scene_loss`.
-        distance: of `enr.model.sighting.sighting_loss`; where the depth range travels alone.
-    """
-
-    l1: float = 1.0
-    l2: float = 0.0
-    ssim: float = 0.05
-    lpips: float = 0.0
-    cycle: float = 0.0
-    scene: float = 0.0
-    distance: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, weight in asdict(self).items():
-            if not (0 <= weight < math.inf):
-                raise EnrError(f"loss.{name} is {weight:g}; a loss weight must be finite and must not be negative.")
-        if max(self.l1, self.l2, self.ssim, self.lpips) <= 0:
-            raise EnrError(f"Loss weights are {astuple(self)}; one of l1, l2, ssim and lpips must be positive.")
 
 
 def reconstruction_loss(

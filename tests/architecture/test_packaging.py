@@ -47,7 +47,7 @@ def test_the_wheel_holds_every_file_of_the_package(root, wheel):
         files = [path for path in (root / room).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         wanted |= {f"enr/{path.relative_to(root)}" for path in files}
     assert "enr/py.typed" in wanted
-    assert any(name.startswith("enr/pipelines/presets/") and name.endswith(".yaml") for name in wanted)
+    assert any(name.startswith("enr/pipelines/config/presets/") and name.endswith(".yaml") for name in wanted)
     assert wanted <= inside
 
 

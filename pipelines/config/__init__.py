@@ -1,0 +1,44 @@
+"""What can be configured, as one tree of typed, frozen, checked objects.
+
+| object | what | its views |
+|---|---|---|
+| `datagen.DatagenConfig` | a data set that is rendered | `enr datagen`'s options, an experiment's `datagen` |
+| `datagen.ConvertConfig` | a data set that is converted | `enr convert`'s options, an experiment's `convert` |
+| `Config.model`, `Config.train` | a renderer and its training | presets, `--set`, `set=`, `config.yaml` |
+
+Nothing here loads torch or Blender.
+"""
+
+from __future__ import annotations
+
+from enr.pipelines.config.presets import (
+    Assignments,
+    Preset,
+    find_key,
+    key_values,
+    known_keys,
+    override,
+    preset_names,
+    read_preset,
+)
+from enr.pipelines.config.resolved import Config, resolve, validated_train
+from enr.pipelines.config.training import MAX_SEED, Clock, Device, Precision, TrainConfig
+
+__all__ = [
+    "MAX_SEED",
+    "Assignments",
+    "Clock",
+    "Config",
+    "Device",
+    "Precision",
+    "Preset",
+    "TrainConfig",
+    "find_key",
+    "key_values",
+    "known_keys",
+    "override",
+    "preset_names",
+    "read_preset",
+    "resolve",
+    "validated_train",
+]

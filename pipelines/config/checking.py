@@ -1,0 +1,153 @@
+"""How a configuration is checked: bounds and choices stand on the fields, a refusal is one sentence that names the key.
+
+Values may be given as text, as a command line and YAML's `1e-4` do: they are read as the field's type, or refused, in
+the same way wherever they come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+import pydantic.dataclasses
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from enr.errors import EnrError
+
+T = TypeVar("T")
+Table = Mapping[str, object]
+"""Entries of a section as they were given, before they are checked."""
+
+CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
+BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "above"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "below"),
+}
+KINDS = {
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "string_type": "a text",
+}
+
+
+def checked(section: str) -> Callable[[type[T]], type[T]]:
+    """A decorator of a frozen dataclass: its fields are checked whenever one is made.
+
+    Args:
+        section: what a refusal calls it, such as `train` in `train.steps is 0; it must be at least 1.`
+    """
+
+    def decorate(kind: type[T]) -> type[T]:
+        made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=CHECKED)(kind)
+        make = made.__init__
+
+        def __init__(self: T, **values: object) -> None:
+            try:
+                make(self, **values)
+            except ValidationError as error:
+                raise EnrError(refusal(error, kind, section)) from error
+
+        made.__init__ = __init__
+        return made
+
+    return decorate
+
+
+def validated(kind: type[T], values: Table, section: str) -> T:
+    """The entries of a section as an object.
+
+    Args:
+        kind: its class.
+        values: its entries; values may be text.
+        section: what a refusal calls it.
+
+    Raises:
+        EnrError: an entry is unknown or does not fit; the message names it.
+    """
+    known = typing.get_type_hints(kind)
+    for key in values:
+        if key not in known:
+            raise EnrError(f"The {section} configuration has no entry {key!r}; {nearest(str(key), known)}")
+    try:
+        return TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        raise EnrError(refusal(error, kind, section)) from error
+
+
+def read_value(value: object, key: str = "") -> object:
+    """A value of a configuration: text is read as YAML, anything else is what it is.
+
+    Raises:
+        EnrError: it is no YAML.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise EnrError(
+            f"--set {key}={value} has a value that is not YAML; quote it or write a list as [1,2]."
+        ) from error
+
+
+def refusal(error: ValidationError, kind: type, section: str) -> str:
+    """The first thing that does not fit, in one sentence."""
+    found = error.errors()[0]
+    place = ".".join([section, *(str(part) for part in found["loc"] if str(part) != "__root__")]).strip(".")
+    if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        *path, key = found["loc"]
+        known = _names(_kind_at(kind, path))
+        return f"{place.rpartition('.')[0]} has no entry {key!r}; {nearest(str(key), known)}"
+    if found["type"] in ("missing", "missing_argument"):
+        return f"{place} is missing; give it."
+    return f"{place} is {found['input']!r}; {_expected(found)}"
+
+
+def _expected(found: ErrorDetails) -> str:
+    context = found.get("ctx", {})
+    if found["type"] in BOUNDS:
+        name, words = BOUNDS[found["type"]]
+        return f"it must be {words} {context[name]}."
+    if found["type"] == "literal_error":
+        return f"give one of {str(context['expected']).replace(' or ', ', ')}."
+    if found["type"] in KINDS:
+        return f"it must be {KINDS[found['type']]}."
+    reason = found["msg"].removeprefix("Value error, ")
+    return f"{reason[:1].lower()}{reason[1:].rstrip('.')}; give a value that fits."
+
+
+def _kind_at(kind: Any, path: Iterable[int | str]) -> Any:
+    """The class of an entry inside a class, through mappings and optional entries."""
+    for part in path:
+        inside = [*typing.get_args(kind), kind]
+        kind = next((entry for entry in inside if isinstance(entry, type) and hasattr(entry, "__annotations__")), kind)
+        if typing.get_origin(kind) is dict:
+            kind = typing.get_args(kind)[1]
+        elif isinstance(part, str):
+            kind = typing.get_type_hints(kind).get(part, kind)
+    return kind
+
+
+def _names(kind: Any) -> list[str]:
+    found = [entry for entry in (*typing.get_args(kind), kind) if isinstance(entry, type)]
+    return [name for entry in found for name in typing.get_type_hints(entry)]
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown key: the nearest known one, or all of them."""
+    known = list(known)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."

@@ -1,0 +1,133 @@
+"""Presets, and what is laid over them: `--set key=value`, a table from Python or an experiment's `set`, all alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+import yaml
+
+from enr.errors import EnrError
+from enr.model.config import LossWeights, RendererConfig
+from enr.pipelines.config.checking import Table, nearest, read_value
+from enr.pipelines.config.training import TrainConfig
+
+Assignments = Mapping[str, object] | Iterable[str]
+"""Keys and values, or texts such as `learning_rate=1e-4`."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named starting point.
+
+    Attributes:
+        name: of its YAML file.
+        any_size: whether it takes pictures of other sizes than its own.
+        model: entries of `RendererConfig` but for the camera, as they are written.
+        train: entries of `TrainConfig`, likewise.
+    """
+
+    name: str
+    any_size: bool
+    model: Table
+    train: Table
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """(height, width) of the pictures that it is for.
+
+        Raises:
+            EnrError: an override made `image_shape` something else than three whole numbers.
+        """
+        shape = self.model["image_shape"]
+        if not isinstance(shape, list | tuple) or len(shape) != 3 or not all(type(size) is int for size in shape):
+            raise EnrError(f"model.image_shape is {shape!r}; give channels, height and width, such as [3,64,64].")
+        return shape[1], shape[2]
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of all presets, sorted."""
+    folder = resources.files("enr.pipelines.config") / "presets"
+    return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
+
+
+def read_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        EnrError: there is none.
+    """
+    if name not in preset_names():
+        raise EnrError(f"There is no preset {name!r}; {nearest(name, preset_names())}")
+    text = (resources.files("enr.pipelines.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    return Preset(name, bool(content.get("any_size", False)), content["model"], content.get("train", {}))
+
+
+def override(preset: Preset, assignments: Assignments) -> Preset:
+    """The preset with assignments laid over it, the later over the earlier.
+
+    Args:
+        preset: the starting point.
+        assignments: such as `learning_rate=1e-4`, `loss.ssim=0`, `model.warp=rigid`; text is read as YAML.
+
+    Raises:
+        EnrError: no `=`, or an unknown key (with the nearest known one).
+    """
+    sections: dict[str, dict[str, object]] = {"model": dict(preset.model), "train": dict(preset.train)}
+    any_size = preset.any_size
+    for key, value in key_values(assignments):
+        section, *path, last = find_key(key)
+        any_size = any_size and last != "image_shape"  # a size that is asked for must be the shards'
+        place = sections[section]
+        for part in path:
+            inside = place.get(part, {})
+            place[part] = dict(inside) if isinstance(inside, Mapping) else {}
+            place = place[part]  # type: ignore[assignment]
+        place[last] = read_value(value, key)
+    return dataclasses.replace(preset, any_size=any_size, model=sections["model"], train=sections["train"])
+
+
+def key_values(assignments: Assignments) -> list[tuple[str, object]]:
+    """Keys and values in their order.
+
+    Raises:
+        EnrError: a text has no `=`.
+    """
+    if isinstance(assignments, Mapping):
+        return list(assignments.items())
+    found: list[tuple[str, object]] = []
+    for assignment in [assignments] if isinstance(assignments, str) else assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise EnrError(f"--set {assignment} has no value; write --set key=value.")
+        found.append((key.strip(), text))
+    return found
+
+
+def known_keys() -> dict[str, tuple[str, ...]]:
+    """Every name that `--set` knows, and the place that it stands for, such as ("train", "loss", "ssim").
+
+    The section may be left out: `warp` is `model.warp`, `steps` is `train.steps`.
+    """
+    paths = [("model", entry.name) for entry in dataclasses.fields(RendererConfig)]
+    paths += [("train", entry.name) for entry in dataclasses.fields(TrainConfig) if entry.name != "loss"]
+    nested = [("train", "loss", entry.name) for entry in dataclasses.fields(LossWeights)]
+    known: dict[str, tuple[str, ...]] = {}
+    for path in [*paths, *nested]:
+        known[".".join(path)] = known[".".join(path[1:])] = path
+    return known
+
+
+def find_key(key: str) -> tuple[str, ...]:
+    """The place that a key of `--set` stands for.
+
+    Raises:
+        EnrError: it is unknown; the message names the nearest known one.
+    """
+    known = known_keys()
+    if key not in known:
+        raise EnrError(f"--set does not know {key!r}; {nearest(key, known)}")
+    return known[key]
