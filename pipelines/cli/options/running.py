@@ -71,7 +71,7 @@ def pool_settings(options: dict[str, Any]) -> PoolSettings:
     from enr.datagen.settings import PoolSettings
     from enr.datagen.workers.pool import default_workers
 
-    on_cpu = options["device"] == "cpu"
+    on_cpu = options["device"] == "cpu" or options["engine"] != "cycles"
     if options["workers"] and not on_cpu and not options["scheduler"]:
         raise EnrError(
             f"--workers counts processes on the CPU; with --device {options['device']} each graphics card has one: "
