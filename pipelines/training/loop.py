@@ -25,7 +25,7 @@ from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
 from enr.pipelines.training.trainer import StepResult, Trainer
-from enr.pipelines.training.validation import Measured, Scores, find_faults
+from enr.pipelines.training.validation import Validation, Scores, find_faults
 from enr.words import count_of, minutes_in_words
 
 PATIENCE = 0.15
@@ -55,7 +55,7 @@ class Task:
         run: where everything is written.
         config: how to train.
         trainer: the model, at its first or at its resumed step.
-        measured: the views that are measured and shown.
+        validation: the views that are measured and shown.
         metadata: for checkpoints.
         resumed: the state that a resumed run was saved with.
     """
@@ -63,7 +63,7 @@ class Task:
     run: Run
     config: TrainConfig
     trainer: Trainer
-    measured: Measured
+    validation: Validation
     metadata: Mapping[str, Any]
     resumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -245,8 +245,8 @@ class TrainingLoop:
 
     def _validate(self, share: float) -> None:
         self._check_weights()
-        scores = self._scores = self._task.measured.views.score(self._trainer.best_estimate)
-        kind = "validation" if self._task.measured.is_validation else "train_scenes"
+        scores = self._scores = self._task.validation.views.score(self._trainer.best_estimate)
+        kind = "validation" if self._task.validation.is_validation else "train_scenes"
         is_early = share < PATIENCE or self._trainer.step < PATIENCE_STEPS
         faults = () if is_early else find_faults(scores)
         written = {**scores.to_dict(), "faults": list(faults), "elapsed_s": self._watch.elapsed_s}
@@ -258,7 +258,7 @@ class TrainingLoop:
         )
         for fault in faults:
             self._console.say(f"Warning: the model does not learn as it should; {fault}")
-        if scores.psnr_db > self._best_db or not self._task.measured.chooses:
+        if scores.psnr_db > self._best_db or not self._task.validation.chooses:
             self._best_db = scores.psnr_db
             self._save_best()
         self._save_last()
@@ -287,13 +287,13 @@ class TrainingLoop:
 
     def _add_frame(self) -> None:
         minutes = self._watch.elapsed_s / 60
-        picture = self._task.measured.album.picture(
+        picture = self._task.validation.album.picture(
             self._trainer.best_estimate, lambda db: f"step {self._trainer.step}, {minutes:.1f} min, {db:.1f} dB"
         )
         self._journal.add_frame(picture, self._trainer.step)
 
     def _finish(self) -> None:
-        if not self._task.run.best.is_dir() or not self._task.measured.chooses:
+        if not self._task.run.best.is_dir() or not self._task.validation.chooses:
             self._save_best()  # stopped before the first validation, or there is nothing to choose by
         self._save_last()
         self._journal.save_gif()

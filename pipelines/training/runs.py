@@ -16,7 +16,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from enr.errors import EnrError
-from enr.files import replacing
+from enr.files import replacing, sync
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
@@ -249,18 +249,17 @@ def save_checkpoint(
     """
     import torch
 
-    from enr.model.checkpoint import save_model, sync
+    from enr.model.checkpoint import save_model
 
     new, old = _beside(folder, ".new"), _beside(folder, ".old")
     shutil.rmtree(new, ignore_errors=True)
     try:
         save_model(new, model, metadata)
         if state is not None:
-            content = io.BytesIO()  # torch's own writer says of a full disk neither what happened nor an OSError
+            content = io.BytesIO()  # what torch's own writer says of a full disk is no OSError
             torch.save(dict(state), content)
-            (new / STATE_NAME).write_bytes(content.getbuffer())
-            sync(new / STATE_NAME)
-            sync(new)
+            with replacing(new / STATE_NAME) as partial:
+                partial.write_bytes(content.getbuffer())
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
@@ -268,7 +267,8 @@ def save_checkpoint(
     if folder.exists():
         folder.replace(old)
     new.replace(folder)
-    sync(folder.parent)
+    with suppress(OSError):  # the names are there; not every file system syncs folders
+        sync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -33,7 +33,7 @@ from enr.pipelines.training.prepare import (
 )
 from enr.pipelines.training.runs import Run
 from enr.pipelines.training.trainer import Trainer
-from enr.pipelines.training.validation import Measured
+from enr.pipelines.training.validation import Validation
 from enr.words import count_of, minutes_in_words
 
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
@@ -133,7 +133,7 @@ def _begin(settings: TrainSettings, console: Console) -> Task:
     if initial:
         described[RECORD] = initial.record()
         metadata = inherit(metadata, described[RECORD], initial.scene_ids)
-    views = Measured.choose(view_set, config.train, trainer.device)
+    views = Validation.choose(view_set, config.train, trainer.device)
     run = runs.create_run(settings.runs, settings.name or config.preset, described)
     _say_what_begins(view_set, config, views, console)
     return Task(run, config.train, trainer, views, metadata)
@@ -169,7 +169,7 @@ def _resume(run: Run, settings: TrainSettings, console: Console) -> Task:
     _check_unfinished(run, config, state)
     trainer = _build(config, view_set, load_model(run.last))
     _restore(trainer, state, run)
-    views = Measured.choose(view_set, config.train, trainer.device)
+    views = Validation.choose(view_set, config.train, trainer.device)
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
@@ -251,7 +251,7 @@ def _same_data(run: Run, view_set: ViewSet) -> ViewSet:
     return view_set
 
 
-def _say_what_begins(view_set: ViewSet, config: Config, views: Measured, console: Console) -> None:
+def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, console: Console) -> None:
     train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     count = sum(scene.count for scene in train_scenes)

@@ -168,7 +168,7 @@ class FixedViews:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Validation:
     """What a training measures and shows, over and over.
 
     Attributes:
@@ -186,7 +186,7 @@ class Measured:
     notes: tuple[str, ...]
 
     @classmethod
-    def choose(cls, view_set: ViewSet, config: TrainConfig, device: torch.device) -> Measured:
+    def choose(cls, view_set: ViewSet, config: TrainConfig, device: torch.device) -> Validation:
         """The views of a training's held-out scenes, or of its own where none are held out.
 
         Raises:

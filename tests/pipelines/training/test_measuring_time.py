@@ -103,6 +103,16 @@ def test_a_step_is_done_and_measured_even_if_preparing_takes_all_the_time(shard,
     assert any(not torch.equal(start[name], end[name]) for name in start), "its learning rate is not 0"
 
 
+def test_a_validation_that_the_final_one_would_follow_at_once_is_left_out(shard, tmp_path, monkeypatch):
+    """Measuring takes 3.5 s of 60 s: one that is due 3 s before the end would use up the time."""
+    wanted = ("steps=1000", "max_minutes=1", "validations=20", "frames=1")
+    outcome, steps, lines, _ = fit(shard, tmp_path, monkeypatch, 3.5, *wanted)
+    assert steps[-1] == outcome.step
+    assert len(steps) >= 2
+    print(steps, lines); assert steps[-1] - steps[-2] > 1
+    assert sum("validations were left out" in line for line in lines) == 1
+
+
 def _untrained(shard, runs):
     """The same training whose learning rate is next to nothing."""
     quiet = (*QUICK, "steps=1", "learning_rate=1e-12")

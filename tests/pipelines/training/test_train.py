@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from tests.pipelines.toy_shards import Toy, write_toy
 
@@ -23,15 +21,10 @@ from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.runs import latest_run, open_run
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
-from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews, choose_triples, find_faults
+from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews
 
 TINY = ("batch_size=2", "validation_pictures=6", "frame_scenes=2", "frames=2", "validations=1", "threads=1", "seed=1")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
@@ -262,98 +255,6 @@ def test_a_step_follows_the_paper(shards):
     # Adam's first step has the size of the learning rate whatever the gradient's, so rounding can only matter below it.
     close = [torch.isclose(ours[key], theirs[key], atol=1e-5).float().mean() for key in ours]
     assert min(close) > 0.97
-
-
-class FakeRenderer:
-    """Paints what a function of the source picture and the motion says."""
-
-    def __init__(self, paint):
-        self._paint = paint
-
-    def __call__(self, images, motion):
-        return self._paint(images, motion)
-
-    def eval(self):
-        return self
-
-    def train(self):
-        return self
-
-
-@pytest.fixture(scope="module")
-def probe(shards):
-    view_set = ViewSet.open([shards])
-    return FixedViews(view_set, choose_triples(view_set, "val", 24, seed=0), CPU)
-
-
-def test_a_model_that_sits_on_white_is_told_so(probe):
-    scores = probe.score(FakeRenderer(lambda images, motion: torch.ones_like(images)))
-    assert scores.psnr_db == pytest.approx(scores.background_db)
-    assert scores.painted_share == pytest.approx(0)
-    assert "background" in find_faults(scores)[0]
-
-
-def test_a_model_that_paints_one_picture_for_all_is_told_so(probe):
-    """A sigmoid that is stuck at another colour than the background's is not blank, and ignores more than the pose."""
-    scores = probe.score(FakeRenderer(lambda images, motion: 0.3 * torch.ones_like(images)))
-    assert scores.painted_share > 0.5
-    assert scores.varied_share == pytest.approx(0, abs=1e-5)
-    (fault,) = find_faults(scores)
-    assert "the same picture" in fault
-
-
-def test_a_model_that_ignores_the_pose_is_told_so(probe):
-    scores = probe.score(FakeRenderer(lambda images, motion: images))
-    assert scores.psnr_db == scores.swapped_db
-    (fault,) = find_faults(scores)
-    assert "ignores the pose" in fault
-
-
-def test_a_model_that_knows_the_truth_is_not_blamed(shards):
-    view_set = ViewSet.open([shards])
-    triples = choose_triples(view_set, "val", 24, seed=0)
-    truths = _truth_by_motion(view_set)
-
-    def paint(images, motion):
-        return torch.stack([truths[_key(image), _key(row)] for image, row in zip(images, motion, strict=True)])
-
-    scores = FixedViews(view_set, triples, CPU).score(FakeRenderer(paint))
-    assert scores.psnr_db == 100
-    assert scores.swapped_db < 30
-    assert scores.painted_share == pytest.approx(1)
-    assert scores.varied_share == pytest.approx(1)
-    assert find_faults(scores) == ()
-
-
-def _key(values):
-    return values.numpy().tobytes()
-
-
-def _truth_by_motion(view_set):
-    """The right picture for every source picture and motion to a view of its scene."""
-    truths = {}
-    for scene in view_set.scenes("val"):
-        pictures = composite(torch.from_numpy(view_set.images(scene.view_indices)), view_set.background)
-        for source in range(scene.count):
-            for target in range(scene.count):
-                motion = view_set.target_from_source([scene.first + source], [scene.first + target])
-                truths[_key(pictures[source]), _key(torch.from_numpy(motion[0]))] = pictures[target]
-    return truths
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 100), st.sampled_from(["train", "val"]))
-def test_triples_are_views_of_one_scene_and_cover_the_groups(shards, pictures, seed, split):
-    view_set = ViewSet.open([shards])
-    triples = choose_triples(view_set, split, pictures, seed)
-    scenes = [view_set.views["scene"][views] for views in (triples.source, triples.target, triples.other)]
-    assert np.array_equal(scenes[0], scenes[1])
-    assert np.array_equal(scenes[0], scenes[2])
-    assert (triples.target != triples.source).all()
-    assert (triples.target != triples.other).all()
-    assert set(view_set.views["split"][triples.target]) == {split}
-    groups = view_set.views["group"][triples.target]
-    assert abs((groups == "rot").sum() - (groups == "trans").sum()) <= 1
 
 
 def test_a_diverging_training_ends_in_a_sentence(shards, tmp_path):
