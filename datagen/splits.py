@@ -29,7 +29,8 @@ def assign_splits(scene_ids: Sequence[str], shares: tuple[float, float, float] =
     """
     train, val, _ = _fractions(shares)
     position = {scene_id: hash_position(scene_id) for scene_id in scene_ids}
-    split: dict[str, Split] = {scene_id: _split_at(value, train, train + val) for scene_id, value in position.items()}
+    ends: tuple[tuple[Split, float], ...] = (("train", train), ("val", train + val), ("test", math.inf))
+    split = {scene_id: next(name for name, end in ends if value < end) for scene_id, value in position.items()}
     if len(split) < 2 or not 0 < train < 1:
         return split
     if all(name == "train" for name in split.values()):
@@ -58,9 +59,3 @@ def _fractions(shares: tuple[float, float, float]) -> tuple[float, float, float]
         )
     total = sum(shares)
     return shares[0] / total, shares[1] / total, shares[2] / total
-
-
-def _split_at(position: float, end_of_train: float, end_of_val: float) -> Split:
-    if position < end_of_train:
-        return "train"
-    return "val" if position < end_of_val else "test"

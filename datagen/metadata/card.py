@@ -62,6 +62,10 @@ def write_card(path: Path, manifest: Manifest) -> Path:
 
 def card(manifest: Manifest) -> str:
     """The card's text."""
+    commands = list(dict.fromkeys(PART_OPTION.sub("", run["command"]) for run in manifest["runs"] if run["command"]))
+    first = next((shard["name"] for shard in manifest["shards"] if shard["scenes"]), "")
+    again = "The manifest's `config` holds every setting"
+    again = "```sh\n" + "\n".join(commands) + f"\n```\n\n{again}, defaults included." if commands else f"{again}."
     sections = (
         ("", _summary(manifest)),
         ("How the pictures were made", _pictures(manifest)),
@@ -69,8 +73,11 @@ def card(manifest: Manifest) -> str:
         ("Splits", _splits(manifest)),
         ("Views worth a look", _flags(manifest)),
         ("Failed meshes", _failures(manifest)),
-        ("How to read it", READING.format(name=_first_shard(manifest))),
-        ("How to make it again", _again(manifest)),
+        (
+            "How to read it",
+            READING.format(name=first),
+        ),
+        ("How to make it again", again),
         ("Licence", _licence(manifest)),
     )
     blocks = [f"## {title}\n\n{text}" if title else text for title, text in sections]
@@ -160,13 +167,6 @@ def _failures(manifest: Manifest) -> str:
     return f"{len(failures):,} ({kinds}).\n\n{_table(('mesh', 'kind', 'reason'), rows)}{more}"
 
 
-def _again(manifest: Manifest) -> str:
-    commands = list(dict.fromkeys(PART_OPTION.sub("", run["command"]) for run in manifest["runs"] if run["command"]))
-    if not commands:
-        return "The manifest's `config` holds every setting."
-    return "```sh\n" + "\n".join(commands) + "\n```\n\nThe manifest's `config` holds every setting, defaults included."
-
-
 def _licence(manifest: Manifest) -> str:
     known = {name: count for name, count in manifest["counts"]["licences"].items() if name != "unknown"}
     unknown = manifest["counts"]["licences"].get("unknown", 0)
@@ -175,10 +175,6 @@ def _licence(manifest: Manifest) -> str:
         f"{said}Nothing is said of {unknown:,} of {count_of(manifest['counts']['scenes'], 'mesh')}. The pictures are "
         "derived from the meshes, whose terms bind them too (ShapeNet: research, not commercial)."
     )
-
-
-def _first_shard(manifest: Manifest) -> str:
-    return next((shard["name"] for shard in manifest["shards"] if shard["scenes"]), "")
 
 
 def _size(count: int) -> str:

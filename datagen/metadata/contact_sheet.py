@@ -114,12 +114,16 @@ def save_strips(strips: Sequence[Strip], path: Path, legend: Strip | None = None
     """
     height, width = strips[0].tiles[0].shape[:2]
     longest = max(len(strip.tiles) for strip in strips)
-    columns = _columns(len(strips), longest)
+    # As many strips in a line as make about as many tiles across as there are lines.
+    across = round(max(1.0, np.sqrt(len(strips) * longest) / longest))
+    columns = min(across, max(1, COLUMNS // longest), len(strips))
     resize = _resizing(width, height, columns * longest)
     blocks = [_block(Strip(strip.name, tuple(map(resize, strip.tiles))), longest) for strip in strips]
     sheet = _grid(blocks, columns)
     if legend is not None:
-        sheet = np.concatenate([sheet, _wide(legend, sheet.shape[1])])
+        size = (sheet.shape[1], LABEL_PX)
+        picture = np.asarray(Image.fromarray(legend.tiles[0]).resize(size, Image.Resampling.NEAREST))
+        sheet = np.concatenate([sheet, label(legend.name, sheet.shape[1]), picture])
     try:
         with replacing(path) as partial:
             Image.fromarray(sheet).save(partial, format="PNG")
@@ -145,12 +149,6 @@ def label(text: str, width_px: int) -> Tile:
     line = Image.new("RGB", (width_px, LABEL_PX), "white")
     ImageDraw.Draw(line).text((1, 0), shown, fill="black", font=font)
     return np.asarray(line)
-
-
-def _columns(strips: int, longest: int) -> int:
-    """Strips in a line: about as many tiles as there are lines."""
-    scenes = round(max(1.0, np.sqrt(strips * longest) / longest))
-    return min(scenes, max(1, COLUMNS // longest), strips)
 
 
 def _resizing(width: int, height: int, across: int) -> Callable[[Tile], Tile]:
@@ -185,9 +183,3 @@ def _grid(blocks: Sequence[Tile], columns: int) -> Tile:
         top, left = (number // columns) * pitch[0] + BORDER_PX, (number % columns) * pitch[1] + BORDER_PX
         sheet[top : top + height, left : left + width] = blocks[number] if number < len(blocks) else 255
     return sheet
-
-
-def _wide(legend: Strip, width_px: int) -> Tile:
-    """A legend as wide as the sheet: its picture stretched, under its words."""
-    picture = Image.fromarray(legend.tiles[0]).resize((width_px, LABEL_PX), Image.Resampling.NEAREST)
-    return np.concatenate([label(legend.name, width_px), np.asarray(picture)])

@@ -115,9 +115,13 @@ def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manif
         EnrError: a shard cannot be read.
     """
     entries, meshes, views = [], [], Counter[str]()
+    nothing = {"scenes": 0, "images": 0, "bytes": 0, "sha256": None}
+    empty = [{"name": shard, **nothing} for shard in records.empty_shards]
     for path in shards:
         _, table, scenes = read_tables(path)
-        entries.append(_shard_entry(path, table, scenes))
+        size, sha256 = path.stat().st_size, contents_sha256(path)
+        rows = {"scenes": len(scenes["scene_id"]), "images": len(table["scene_id"])}
+        entries.append({"name": path.name, **rows, "bytes": size, "sha256": sha256})
         meshes += list(_mesh_entries(table, scenes, records.times))
         views.update(_flag_counts(table["flags"]))
     return {
@@ -127,7 +131,7 @@ def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manif
         **(_head(shards[0]) if shards else {}),
         "part": None if records.part is None else {"index": records.part[0], "of": records.part[1]},
         "counts": _counts(entries, meshes, records.failures, views),
-        "shards": sorted([*entries, *map(_empty_entry, records.empty_shards)], key=lambda entry: str(entry["name"])),
+        "shards": sorted([*entries, *empty], key=lambda entry: str(entry["name"])),
         "meshes": meshes,
         "failures": [asdict(failure) for failure in sorted(records.failures, key=lambda item: item.scene_id)],
         "runs": [asdict(run) for run in records.runs],
@@ -246,20 +250,6 @@ def _head(shard: Path) -> dict[str, Any]:
         "versions": {"enr": meta.enr_version, "blender": meta.blender_version, "shard_schema": meta.schema_version},
         "config": common_config(meta),
     }
-
-
-def _shard_entry(path: Path, views: Table, scenes: Table) -> dict[str, Any]:
-    return {
-        "name": path.name,
-        "scenes": len(scenes["scene_id"]),
-        "images": len(views["scene_id"]),
-        "bytes": path.stat().st_size,
-        "sha256": contents_sha256(path),
-    }
-
-
-def _empty_entry(name: str) -> dict[str, Any]:
-    return {"name": name, "scenes": 0, "images": 0, "bytes": 0, "sha256": None}
 
 
 def _mesh_entries(views: Table, scenes: Table, times: Mapping[str, MeshTimes]) -> Iterator[dict[str, Any]]:

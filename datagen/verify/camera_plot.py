@@ -43,7 +43,7 @@ def save_camera_plot(shards: Sequence[Inspected], title: str, path: Path) -> Pat
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     space = figure.add_subplot(1, 2, 1, projection="3d")
-    _draw_object(space, _normalise(shards))
+    _draw_object(space, str(shards[0].meta.config.get("render", {}).get("normalise", "none")))
     _draw_frusta(space, shards)
     _draw_directions(figure.add_subplot(1, 2, 2), shards)
     _save(figure, path)
@@ -125,10 +125,6 @@ def _draw_directions(plane: Any, shards: Sequence[Inspected]) -> None:
     plane.set(xlabel="azimuth of the optical axis (degrees)", ylabel="elevation (degrees)")
     plane.grid(visible=True, linewidth=0.3)
     plane.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SPLITS), frameon=False)
-
-
-def _normalise(shards: Sequence[Inspected]) -> str:
-    return str(shards[0].meta.config.get("render", {}).get("normalise", "none"))
 
 
 def _save(figure: Any, path: Path) -> None:

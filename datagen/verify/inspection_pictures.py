@@ -40,23 +40,18 @@ def save_sheets(shards: Sequence[Inspected], group: str, out: Path) -> list[Path
         EnrError: a sheet cannot be written.
     """
     sheets = [save_contact_sheet([shard.path for shard in shards], out / f"{group}-views.png")]
+    ids = {shard.path: shard.views["scene_id"].tolist() for shard in shards}
     for flag in FLAGS:
-        scenes = _flagged(shards, flag)
-        if scenes:
+        rows = flagged_rows(shards, flag)
+        if rows:
+            step = max(1, -(-sum(map(len, rows.values())) // FLAGGED_VIEWS))
+            scenes = [SceneRows(ids[path][row], path, (row,)) for path in rows for row in rows[path][::step]]
             strips = read_strips(scenes, "images", on_own_background)
             sheets.append(save_strips(strips, out / f"{group}-flag-{flag}.png"))
     for name in sorted({name for shard in shards for name in shard.passes}):
         held = [shard.path for shard in shards if name in shard.passes]
         sheets.append(_save_pass(held, name, out / f"{group}-pass-{name}.png"))
     return sheets
-
-
-def _flagged(shards: Sequence[Inspected], flag: str) -> list[SceneRows]:
-    """At most `FLAGGED_VIEWS` of the views that carry a flag, evenly over all shards, each under its mesh's name."""
-    rows = flagged_rows(shards, flag)
-    step = max(1, -(-sum(map(len, rows.values())) // FLAGGED_VIEWS))
-    ids = {shard.path: shard.views["scene_id"] for shard in shards}
-    return [SceneRows(str(ids[path][row]), path, (row,)) for path, numbers in rows.items() for row in numbers[::step]]
 
 
 def _save_pass(shards: Sequence[Path], name: str, path: Path) -> Path:
@@ -93,9 +88,7 @@ def _normal_colours(normals: NDArray[Any], meta: ShardMeta) -> Tile:
     return np.where(is_there, colours, np.uint8(NOTHING))
 
 
-def _mask_colours(mask: NDArray[Any], meta: ShardMeta) -> Tile:
-    """Black where something is."""
-    return np.where(mask[..., None], np.uint8(0), np.uint8(NOTHING)).repeat(3, axis=-1)
-
-
-_PAINT = {"normals": _normal_colours, "mask": _mask_colours}
+_PAINT = {
+    "normals": _normal_colours,
+    "mask": lambda mask, _: np.where(mask[..., None], np.uint8(0), np.uint8(NOTHING)).repeat(3, axis=-1),
+}

@@ -19,7 +19,7 @@ spec.loader.exec_module(worker)
 before = list(sys.path)
 worker._make_enr_importable()
 import enr.camera, enr.datagen.meshes.triangles
-heavy = [name for name in ("enr.shards", "enr.model", "enr.pipelines", "h5py", "torch", "trimesh") if name in sys.modules]
+heavy = [name for name in ("enr.shards", "enr.model", "enr.pipelines", "h5py", "torch") if name in sys.modules]
 print(json.dumps([enr.camera.__file__, enr.datagen.meshes.triangles.__file__, before == sys.path, heavy]))
 """
 
