@@ -197,7 +197,7 @@ def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) ->
     broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
     if broken:
         raise EnrError(
-            f"The weights in {where} hold NaN or infinity (first: {broken[0]}), so that all pictures would; take another "
-            "checkpoint, or train anew with a smaller learning_rate."
+            f"The weights in {where} hold NaN or infinity (first: {broken[0]}), so that all pictures would; take "
+            "another checkpoint, or train anew with a smaller learning_rate."
         )
     model.load_state_dict(dict(weights))

@@ -97,7 +97,7 @@ class Stopwatch:
         self._now_s = time.process_time if config.clock == "process" else time.perf_counter
         self._device, self._before_s = device, elapsed_before_s
         self._started_s = self._ready_s = self._now_s()
-        self._aside_s = self.measuring_s = self.last_measuring_s = 0.0
+        self._aside_s = self.measuring_s = 0.0
 
     def begin(self) -> None:
         """From now on steps are done; what was before is no step."""
@@ -132,7 +132,6 @@ class Stopwatch:
             self._aside_s += seconds
             if measuring:
                 self.measuring_s += seconds
-                self.last_measuring_s = seconds
 
 
 class Journal:

@@ -25,7 +25,7 @@ from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
 from enr.pipelines.training.trainer import StepResult, Trainer
-from enr.pipelines.training.validation import Validation, Scores, find_faults
+from enr.pipelines.training.validation import Scores, Validation, find_faults
 from enr.words import count_of, minutes_in_words
 
 PATIENCE = 0.15
@@ -176,6 +176,7 @@ class TrainingLoop:
         self._journal = Journal(task.run, task.trainer.step)
         self._saved_s = time.perf_counter()
         self._left_out = 0
+        self._validation_s = 0.0  # what the last one took
         self._scores: Scores | None = None
 
     def run(self, should_stop: Callable[[int], bool]) -> TrainResult:
@@ -212,8 +213,7 @@ class TrainingLoop:
                 self._log(result)
             self._console.show(self._progress(), lambda result=result: self._in_words(result))  # type: ignore[misc]
             if validations.due(share):
-                with self._watch.aside(measuring=True):
-                    self._validate_in_time(share)
+                self._validate_in_time(share)
             if frames.due(share) and self._has_time(share):
                 with self._watch.aside(measuring=True):
                     self._add_frame()
@@ -233,14 +233,17 @@ class TrainingLoop:
         if not self._has_time(share):
             self._left_out += 1
         elif share >= 1 or not self._is_nearly_over():
-            self._validate(share)
+            with self._watch.aside(measuring=True):
+                started_s = self._watch.elapsed_s
+                self._validate(share)
+            self._validation_s = self._watch.elapsed_s - started_s
 
     def _is_nearly_over(self) -> bool:
         """Whether the final validation would follow a step after this one."""
         if self._config.max_minutes is None:
             return False
         step_s = self._watch.step_s / max(1, self._trainer.step - self._before.step)
-        after_s = self._watch.elapsed_s + self._watch.last_measuring_s + step_s
+        after_s = self._watch.elapsed_s + self._validation_s + step_s
         return after_s >= 60 * self._config.max_minutes
 
     def _validate(self, share: float) -> None:
@@ -286,10 +289,8 @@ class TrainingLoop:
         )
 
     def _add_frame(self) -> None:
-        minutes = self._watch.elapsed_s / 60
-        picture = self._task.validation.album.picture(
-            self._trainer.best_estimate, lambda db: f"step {self._trainer.step}, {minutes:.1f} min, {db:.1f} dB"
-        )
+        words = f"step {self._trainer.step}, {self._watch.elapsed_s / 60:.1f} min"
+        picture = self._task.validation.album.picture(self._trainer.best_estimate, words)
         self._journal.add_frame(picture, self._trainer.step)
 
     def _finish(self) -> None:

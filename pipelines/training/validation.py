@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -134,12 +134,12 @@ class FixedViews:
             group_db={group: float(right[torch.from_numpy(self._groups == group)].mean()) for group in groups},
         )
 
-    def picture(self, model: Renderer, caption_of: Callable[[float], str]) -> Image.Image:
+    def picture(self, model: Renderer, words: str) -> Image.Image:
         """A grid of sources, predictions and truths, a column a row of the triples.
 
         Args:
             model: a renderer; it is left in training mode.
-            caption_of: a line above the grid, of the predictions' mean PSNR in dB.
+            words: what stands above the grid, before the predictions' mean PSNR.
         """
         rows = torch.arange(len(self._source))
         predicted = self._predict(model, rows, self._motion)
@@ -147,7 +147,7 @@ class FixedViews:
         cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in (source, predicted, truth)]
         zoom = max(1, round(SHOWN_PX / max(self._source.shape[1:3])))
         grid = image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
-        return _under_caption(grid, caption_of(float(psnr(predicted, truth).mean())))
+        return _under_caption(grid, f"{words}, {float(psnr(predicted, truth).mean()):.1f} dB")
 
     def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
         truth = composite(self._target[rows], self._background)

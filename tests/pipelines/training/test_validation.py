@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from tests.pipelines.training.fitting import fit
 from enr.errors import EnrError
 from enr.model import read_metadata
 from enr.pipelines.data.views import ViewSet, composite
+from enr.pipelines.training import validation
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews, choose_triples, find_faults
 from enr.shards import write_shard
@@ -174,16 +176,13 @@ def test_too_few_held_out_objects_choose_nothing(tmp_path, monkeypatch, held_out
 
 
 def test_frames_say_the_step_the_minutes_and_the_score_and_are_large(shards, tmp_path, monkeypatch):
-    captions = []
-    picture = FixedViews.picture
+    captions, under_caption = [], validation._under_caption
     monkeypatch.setattr(
-        FixedViews,
-        "picture",
-        lambda self, model, caption_of: picture(self, model, lambda db: captions.append(caption_of(db)) or "x" * 30),
+        validation, "_under_caption", lambda grid, words: captions.append(words) or under_caption(grid, words)
     )
     done = fit(shards, tmp_path, "steps=12", "frames=4")
     assert [caption.split(",")[0] for caption in captions] == [f"step {step}" for step in (0, 3, 6, 9, 12)]
-    assert all(" min, " in caption and caption.endswith(" dB") for caption in captions)
+    assert all(re.fullmatch(r"step \d+, \d+\.\d min, \d+\.\d dB", caption) for caption in captions)
     with Image.open(done.folder / "progress.gif") as gif:
         assert gif.n_frames == 5
         assert gif.height > 3 * 160, "three rows of pictures of 16 px"
