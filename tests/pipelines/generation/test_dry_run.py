@@ -6,13 +6,13 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from enr.pipelines.config.datagen import DatagenConfig
 from tests.datagen.conftest import fake_blender
 
 from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.cli.options.scale import part_of
 from enr.pipelines.generation import dry_run
 from enr.pipelines.generation.dry_run import FEWEST_MESHES, describe, estimate
 
@@ -90,9 +90,9 @@ def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/3", ""])
 def test_a_part_that_cannot_be_is_one_sentence(text):
     with pytest.raises(EnrError, match="--part got"):
-        part_of(text)
+        DatagenConfig(part=text)
 
 
 def test_parts():
-    assert part_of(None) is None
-    assert part_of(" 3/10 ") == (3, 10)
+    assert DatagenConfig().part is None
+    assert DatagenConfig(part=" 3/10 ").part == (3, 10)
