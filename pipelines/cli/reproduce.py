@@ -20,7 +20,8 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 STOPPED = "Stopped; what is finished is kept, and the same command goes on from there."
 HELP = """
-Do the experiment NAME on MESHES (files, folders, zip archives; built-in shapes without), and print its table.
+Do the experiment NAME (or that of a file of your own, mine.yaml) on MESHES (files, folders, zip archives; built-in
+shapes without), and print its table.
 
 Renders, trains and measures with the commands that --dry-run prints, and skips what is there already: the same
 command goes on after Ctrl-C.
@@ -77,7 +78,8 @@ def command(is_list: bool, dry_run: bool, **options: Any) -> None:
         return
     settings = settings_of(options)
     if dry_run:
-        from enr.pipelines.experiments.plan import describe_plan, make_plan
+        from enr.pipelines.experiments.forecast import describe_plan
+        from enr.pipelines.experiments.plan import make_plan
 
         click.echo(describe_plan(make_plan(settings)))
         return

@@ -23,7 +23,7 @@ from enr.datagen.convert.conversion import SplitChoice
 from enr.datagen.meshes.formats import UpAxis
 from enr.datagen.settings import Compression, Materials, Normalise, Policy
 from enr.errors import EnrError
-from enr.pipelines.config.checking import nearest, refusal
+from enr.pipelines.config.checking import Table, nearest, refusal
 from enr.shards import NormalsSpace
 
 MAX_SIZE_PX = 8192
@@ -96,7 +96,7 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True, populate_by_name=True
     )
-    _given: tuple[str, ...] = PrivateAttr(default=())
+    _given: Table = PrivateAttr(default_factory=dict)
 
     def __init__(self, **values: Any) -> None:
         known = type(self).model_fields
@@ -109,16 +109,16 @@ class Section(BaseModel):
         except ValidationError as error:
             place, between, words = refusal(error, type(self), "").partition(" ")
             raise EnrError(f"{option(place)}{between}{words}") from error
-        self._given = tuple(values)
+        self._given = values
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """Names of the entries that were given, in their order."""
+    def given(self) -> Table:
+        """The entries that were given, as they were given, in their order."""
         return self._given
 
     def but(self, **changes: object) -> Self:
         """The same with some entries changed; checked anew."""
-        return type(self)(**{**{name: getattr(self, name) for name in self.given}, **changes})
+        return type(self)(**{**self.given, **changes})
 
 
 class DatagenConfig(Section):

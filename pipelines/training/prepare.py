@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
-from enr.pipelines.config import Config, Preset, TrainConfig, override, read_preset, resolve
+from enr.pipelines.config import Assignments, Config, Preset, TrainConfig, override, read_preset, resolve
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.pipelines.training.initial import Initial, check_architecture, check_size
@@ -46,14 +45,14 @@ def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Prese
 
 
 def resolve_config(
-    view_set: ViewSet, name: str | None, assignments: Sequence[str], initial: Initial | None = None
+    view_set: ViewSet, name: str | None, assignments: Assignments, initial: Initial | None = None
 ) -> tuple[Config, str]:
     """The configuration for these shards on this machine, and a line about the preset.
 
     Args:
         view_set: the data.
         name: of a preset; chosen if None.
-        assignments: `key=value` overrides.
+        assignments: what is set over the preset.
         initial: the checkpoint to start from, whose architecture it must be.
 
     Raises:

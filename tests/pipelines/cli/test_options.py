@@ -111,4 +111,4 @@ def test_an_unknown_keyword_is_refused_with_the_nearest():
 
 
 def test_a_changed_configuration_still_knows_what_was_given():
-    assert DatagenConfig(views=3, radius=2.0).but(views=4).given == ("views", "radius")
+    assert DatagenConfig(views=3, radius=2.0).but(views=4).given == {"views": 4, "radius": 2.0}
