@@ -6,8 +6,8 @@ what the source itself holds for opaque. Behind a surface a source only guesses;
 nothing to learn in it: a renderer that was trained on single pictures can be given several.
 
 `LearnedFusion` starts there and learns, from what all sources say of a cell, how much each part of each is worth; and
-what their disagreement means. Sources are treated alike and only ever compared with their mean, so that their order
-does not matter, and one source is left as it is, however often it is given.
+what their disagreement means. Sources are treated alike and only ever compared with their mean: their order does not
+matter, and one source is left as it is, however often it is given.
 
 The fused cell is as visible as in its most visible source. The maximum, not 1 - prod(1 - v): the visibility of a cell
 on the border of a frustum is the share of it that was read, not a chance, and a second look from the same place must
@@ -88,13 +88,14 @@ class LearnedFusion(nn.Module):
             return scenes[:, 0]
         content, visibility = scenes[:, :, :-1], scenes[:, :, -1:]
         weight = base_weight(visibility, sight)
-        tokens = self._tokens(_divide(content, visibility), visibility, weight)
+        # What a source sees of a cell, not divided by how much it sees: at a frustum's border that would be noise.
+        tokens = _each(self.token, torch.cat([content, visibility, weight], dim=2))
         portion = _divide(weight, weight.sum(dim=1, keepdim=True).expand_as(weight))
         mean = (portion * tokens).sum(dim=1, keepdim=True)
         logits = _each(self.judge, torch.cat([tokens - mean, mean.expand_as(tokens)], dim=2))
         spread = (portion * (tokens - mean).square()).sum(dim=1)
         # Visibility stays what was read; a weight that is learned moves content alone.
-        learned = (weight * portion_of(logits)).split(1, dim=2)
+        learned = (weight * _factors(logits)).split(1, dim=2)
         most = visibility.amax(dim=1)
         parts = [
             (part * _shares(each, visibility)).sum(dim=1)
@@ -103,13 +104,10 @@ class LearnedFusion(nn.Module):
         parts[0] = parts[0] + most * self.disagreement(spread)
         return torch.cat([*parts, most], dim=1)
 
-    def _tokens(self, values: Tensor, visibility: Tensor, weight: Tensor) -> Tensor:
-        return _each(self.token, torch.cat([values, visibility, weight], dim=2))
 
-
-def portion_of(logits: Tensor) -> Tensor:
-    """Positive factors (b, s, n, d, h, w), the largest of the sources' 1."""
-    return (logits - logits.amax(dim=1, keepdim=True)).exp()
+def _factors(logits: Tensor) -> Tensor:
+    """Positive, between e^-4 and e^4."""
+    return (4 * torch.tanh(logits / 4)).exp()
 
 
 def _each(network: nn.Module, sources: Tensor) -> Tensor:

@@ -105,6 +105,14 @@ def save_gif(frames: Sequence[Image.Image], path: Path, milliseconds: int = 150,
     return _publish(path, lambda partial: indexed[0].save(partial, format="GIF", disposal=1, **options))
 
 
+def save_animation(frames: Sequence[Image.Image], path: Path, milliseconds: int = 80) -> Path:
+    """Write frames of one size as a GIF, or without loss as a WebP, that plays evenly for ever. Returns `path`."""
+    if path.suffix.lower() != ".webp":
+        return save_gif(frames, path, milliseconds, milliseconds)
+    options: dict[str, Any] = {"save_all": True, "append_images": list(frames[1:]), "duration": milliseconds, "loop": 0}
+    return _publish(path, lambda partial: frames[0].save(partial, format="WEBP", lossless=True, **options))
+
+
 def _largest(rows: Sequence[Sequence[Picture | None]]) -> tuple[int, int]:
     shapes = [picture.shape[:2] for row in rows for picture in row if picture is not None]
     return max((height for height, _ in shapes), default=0), max((width for _, width in shapes), default=0)

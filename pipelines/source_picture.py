@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from enr.camera import Array
 from enr.datagen.convert.resample import covered_shares
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
+from enr.model.sighting import find_boxes
 
 
 def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None) -> torch.Tensor:
@@ -29,18 +31,27 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         (3, height, width) float32 in [0, 1], the model's size.
 
     Raises:
-        EnrError: the file cannot be read, or the focal length is unknown or not positive.
+        EnrError: the file cannot be read, the focal length is unknown or not positive, or a model whose depth range
+            travels is to find its object in a single pixel.
     """
     rgba = _read(Path(path))
-    height_px, width_px = rgba.shape[:2]
     if focal_px is None:
-        like = config.focal_px * width_px / config.image_shape[2]
+        like = config.focal_px * rgba.shape[1] / config.image_shape[2]
         raise EnrError(
             f"The lens of {path} is not known; give its focal length in pixels. If it shows as much as the pictures "
             f"that the model was trained on, from border to border, that is focal_px={like:.6g}."
         )
     if not (np.isfinite(focal_px) and focal_px > 0):
         raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
+    picture = fit_to_lens(rgba, config, focal_px)
+    if config.has_travelling_range:
+        _check_object(picture, path, config)
+    return picture
+
+
+def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float) -> torch.Tensor:
+    """A picture (height, width, 4) through the model's lens, over its background; see `read_source_picture`."""
+    height_px, width_px = rgba.shape[:2]
     rows = _shares(height_px, config.image_shape[1], focal_px / config.focal_px)
     columns = _shares(width_px, config.image_shape[2], focal_px / config.focal_px)
     background = np.asarray(config.background, dtype=np.float64)
@@ -49,13 +60,23 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
     return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
 
 
+def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
+    """Refuse what nobody can tell the place of an object from."""
+    size = find_boxes(picture[None], torch.tensor(config.background)).size[0].tolist()
+    if 0 < max(size) <= 1:
+        raise EnrError(
+            f"{path} shows a single pixel that differs from the background, at the model's size of "
+            f"{config.image_shape[2]}x{config.image_shape[1]} px; give a picture that shows more of its object."
+        )
+
+
 def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
     """Shares (new, old) of the old pixels in new ones that are `pixel` old ones wide, both centred alike."""
     edges = size_px / 2 + pixel * (np.arange(new_size_px + 1) - new_size_px / 2)
     return covered_shares(edges, size_px)
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             if image.mode[0] in "IF":

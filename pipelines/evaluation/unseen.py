@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from enr.camera import invert_rigid, project
 from enr.model.config import RendererConfig
+from enr.model.scene import frustum_around
 from enr.model.warp import Frustum, frustum_coordinates
 from enr.pipelines.data.views import Indices, ViewSet
 
@@ -96,6 +97,8 @@ def _in_volume(cameras: NDArray[np.float64], config: RendererConfig) -> NDArray[
     if config.warp == "frustum":
         _, height, width = config.image_shape
         frustum = Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+        if config.has_travelling_range:  # around the object, wherever that is
+            frustum = frustum_around(torch.from_numpy(camera_from_world[:, :3, 3]), config)
         inside: NDArray[np.bool_] = (frustum_coordinates(torch.from_numpy(points), frustum).abs() <= 1).all(-1).numpy()
         return inside
     in_cube = (points - [0.0, 0.0, config.radius]) / config.half_side
@@ -138,12 +141,18 @@ def unseen_notes(unseen: Unseen, config: RendererConfig | None) -> list[str]:
             "lens or a smaller box show more."
         )
     if config is not None and unseen.beyond_volume - _known(unseen.beyond_picture) > WORTH_A_WORD:
-        volume = f"depth {config.near:g} to {config.far:g}" if config.warp == "frustum" else "its cube"
+        volume = _volume_in_words(config)
         notes.append(
             f"{unseen.beyond_volume:.0%} of what the targets show of the object lies outside the model's volume "
             f"({volume}), in which alone it can paint; train on views of this group for a volume that holds them."
         )
     return notes
+
+
+def _volume_in_words(config: RendererConfig) -> str:
+    if config.has_travelling_range:
+        return f"{config.half_depth:g} before and behind the object's centre"
+    return f"depth {config.near:g} to {config.far:g}" if config.warp == "frustum" else "its cube"
 
 
 def _known(share: float) -> float:

@@ -185,6 +185,8 @@ def _stretch(old: RendererConfig, new: RendererConfig) -> float:
         return 1.0
     if new.warp == "rigid":
         return new.half_side / old.half_side
+    if new.has_travelling_range:
+        return new.half_depth / old.half_depth
     return (new.far - new.near) / (old.far - old.near)
 
 

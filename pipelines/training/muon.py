@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-STEPS = 5
+STEPS = 3
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SMALLEST = 16
 """Matrices with fewer rows or columns are heads, first layers and biases: Adam's."""

@@ -1,0 +1,95 @@
+"""Where the camera of a novel view stands, told from the camera of the picture: steps around the object, and paths.
+
+A step turns the camera around the object's centre, which stays where it was seen, and then moves the camera in its own
+axes (x right, y down, z forward). So a path needs no world frame, and the distance of the centre alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
+from enr.errors import EnrError
+
+PathName = Literal["orbit", "spiral", "dolly"]
+PATHS: tuple[PathName, ...] = get_args(PathName)
+DOLLY = 0.5
+"""How far a dolly goes to either side, in object units: half the diagonal of the object's box."""
+SPIRAL_TURNS = 2
+SPIRAL_TOP_DEG = 80.0
+
+
+@dataclass(frozen=True)
+class CameraStep:
+    """A camera told from the picture's.
+
+    Attributes:
+        azimuth_deg: turn around the object, from the picture's camera to its right, in degrees.
+        elevation_deg: turn upwards, in degrees.
+        translation: (3,) motion of the turned camera in its own axes (right, down, forward), in object units.
+    """
+
+    azimuth_deg: float = 0.0
+    elevation_deg: float = 0.0
+    translation: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.azimuth_deg, self.elevation_deg, *self.translation))):
+            raise EnrError(f"The camera is moved by {self}; give finite degrees and object units.")
+
+
+def path_steps(name: PathName, frames: int) -> tuple[CameraStep, ...]:
+    """The steps of a path that ends where it began, so that it can be played for ever.
+
+    Args:
+        name: `orbit` goes round the object, `spiral` climbs while it goes round and comes back, `dolly` goes forward
+            and back.
+        frames: how many, at least 2.
+
+    Raises:
+        EnrError: another name, or too few frames.
+    """
+    if name not in PATHS:
+        raise EnrError(f"The path is {name!r}; choose {', '.join(PATHS)}.")
+    if frames < 2:
+        raise EnrError(f"A path of {frames} frames was asked for; give at least 2.")
+    shares = [index / frames for index in range(frames)]
+    if name == "orbit":
+        return tuple(CameraStep(azimuth_deg=360 * share) for share in shares)
+    if name == "dolly":
+        return tuple(CameraStep(translation=(0, 0, DOLLY * math.sin(2 * math.pi * share))) for share in shares)
+    return tuple(
+        CameraStep(360 * SPIRAL_TURNS * share, SPIRAL_TOP_DEG * math.sin(math.pi * share) ** 2) for share in shares
+    )
+
+
+def motions_around(steps: Sequence[CameraStep], centre: Array, source_elevation_deg: float = 0.0) -> Array:
+    """`target_from_source` (n, 4, 4) of steps around the object's centre.
+
+    The turn's axis is the world's vertical. Without a translation, the centre is seen where it was seen.
+
+    Args:
+        steps: the cameras.
+        centre: (3,) the object's centre in the picture's camera (x right, y down, z forward), in object units.
+        source_elevation_deg: how far the picture's camera stands above the object's horizon, in degrees; it tells the
+            vertical in the picture.
+    """
+    source = orbit_camera(0.0, source_elevation_deg, 1.0)
+    azimuth_deg = [step.azimuth_deg for step in steps]
+    elevation_deg = [source_elevation_deg + step.elevation_deg for step in steps]
+    turns = target_from_source(source, orbit_camera(azimuth_deg, elevation_deg, 1.0))[:, :3, :3]
+    motions = np.zeros((len(steps), 4, 4))
+    motions[:, :3, :3] = turns
+    motions[:, :3, 3] = centre - turns @ centre - np.array([step.translation for step in steps])
+    motions[:, 3, 3] = 1.0
+    return motions
+
+
+def motions_between(world_from_camera: Array) -> Array:
+    """`target_from_source` (n - 1, 4, 4) from the first of given cameras (n, 4, 4) to each other one."""
+    return invert_rigid(world_from_camera[1:]) @ world_from_camera[0]

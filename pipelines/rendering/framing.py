@@ -1,0 +1,138 @@
+"""A photograph as a model's camera would have taken it: upright, without its plain background, the object framed.
+
+The model knows objects at one scale. Where a picture's lens and distance are not said, the object is framed instead:
+a virtual camera at the same place turns to the object and zooms, until the object fills what an object of the model's
+data fills at its usual distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from enr.camera import focal_px_from_fov
+from enr.errors import EnrError
+from enr.model.config import RendererConfig
+from enr.pipelines.source_picture import fit_to_lens
+
+PLAIN = 12.0
+"""Standard deviation, of 255, that the border of a plain background may have."""
+DIFFERENCE = 24
+"""By how much of 255 a channel departs from the background where the object is."""
+FILLED_SHARE = 0.8
+"""Share of an object's bounding ball that its picture fills, seen from a typical side; measured on built-in chairs."""
+SMALLEST_PX = 8
+
+
+@dataclass(frozen=True)
+class FramedPicture:
+    """A picture that a model can be given.
+
+    Attributes:
+        image: (3, height, width) float32 in [0, 1], the model's size.
+        notes: what was assumed, a sentence each.
+    """
+
+    image: torch.Tensor
+    notes: tuple[str, ...]
+
+
+def frame_picture(path: Path, config: RendererConfig, fov_deg: float | None = None) -> FramedPicture:
+    """Read a picture and frame the object in it.
+
+    A picture of the model's own size is taken as it is: the model's own lens took it.
+
+    Args:
+        path: a file that Pillow reads; of several frames, the first.
+        config: of the model.
+        fov_deg: horizontal field of view of the picture's camera in degrees; None: the object is framed.
+
+    Raises:
+        EnrError: it cannot be read, shows nothing, or has a background that is not plain; or `fov_deg` is no angle.
+    """
+    rgba = _read_upright(Path(path))
+    notes: list[str] = []
+    _, height, width = config.image_shape
+    if fov_deg is None and rgba.shape[:2] == (height, width):
+        notes.append(f"{path} has the model's own size and is taken to have the model's lens.")
+        return FramedPicture(fit_to_lens(rgba, config, config.focal_px), tuple(notes))
+    rgba, note = _without_background(rgba, path)
+    notes += [note] if note else []
+    if fov_deg is not None:
+        if not 0 < fov_deg < 180:
+            raise EnrError(
+                f"The field of view of {path} is given as {fov_deg} degrees; give an angle between 0 and 180."
+            )
+        return FramedPicture(fit_to_lens(rgba, config, focal_px_from_fov(fov_deg, rgba.shape[1])), tuple(notes))
+    square, box = _square_around(rgba[..., 3], config, path)
+    notes.append(f"The object was found in columns {box[0]}-{box[1]} and rows {box[2]}-{box[3]} and framed.")
+    cut = _cut(rgba, square)
+    return FramedPicture(fit_to_lens(cut, config, config.focal_px * cut.shape[1] / width), tuple(notes))
+
+
+def _read_upright(path: Path) -> NDArray[np.uint8]:
+    """The picture (height, width, 4), turned as its EXIF data say."""
+    try:
+        with Image.open(path) as image:
+            if image.mode[0] in "IF":
+                raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
+            rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise EnrError(f"{path} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error
+    if min(rgba.shape[:2]) < SMALLEST_PX:
+        size = f"{rgba.shape[1]}x{rgba.shape[0]}"
+        raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
+    return rgba
+
+
+def _without_background(rgba: NDArray[np.uint8], path: Path) -> tuple[NDArray[np.uint8], str]:
+    """The picture with alpha where its background was, and what was done in words."""
+    if (rgba[..., 3] < 255).any():
+        return rgba, ""
+    border = np.concatenate([rgba[0], rgba[-1], rgba[:, 0], rgba[:, -1]])[:, :3].astype(np.float64)
+    colour = np.median(border, axis=0)
+    # Most of the border: an object may touch an edge or two.
+    near = np.abs(border - colour).max(-1) <= DIFFERENCE
+    if near.mean() < 0.7 or border[near].std(axis=0).max() > PLAIN:
+        raise EnrError(
+            f"The background of {path} is not plain, so the object cannot be told from it; cut the object out (save it "
+            "as a PNG with transparency) or take the picture before a plain wall."
+        )
+    away = np.abs(rgba[..., :3] - colour).max(-1)
+    alpha = np.clip((away - DIFFERENCE / 2) / (DIFFERENCE / 2), 0, 1)
+    out = rgba.copy()
+    out[..., 3] = np.rint(255 * alpha).astype(np.uint8)
+    return out, f"Its plain background (about {', '.join(str(round(c)) for c in colour)} of 255) was removed."
+
+
+def _square_around(
+    alpha: NDArray[np.uint8], config: RendererConfig, path: Path
+) -> tuple[tuple[float, float, float], tuple[int, int, int, int]]:
+    """The square (centre column, centre row, side) that the model's picture is cut from, and the object's box."""
+    rows, columns = np.flatnonzero((alpha > 127).any(1)), np.flatnonzero((alpha > 127).any(0))
+    if not len(rows):
+        raise EnrError(f"Nothing is seen in {path} but its background; give a picture of an object.")
+    box = (int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1]))
+    longest = max(box[1] - box[0], box[3] - box[2]) + 1
+    _, _, width = config.image_shape
+    usual_px = FILLED_SHARE * config.focal_px / config.radius
+    return ((box[0] + box[1] + 1) / 2, (box[2] + box[3] + 1) / 2, longest * width / usual_px), box
+
+
+def _cut(rgba: NDArray[np.uint8], square: tuple[float, float, float]) -> NDArray[np.uint8]:
+    """The square's pixels; what lies beyond the picture is transparent."""
+    column, row, side = square
+    half = max(round(side / 2), 1)
+    padded = np.zeros((2 * half, 2 * half, 4), dtype=np.uint8)
+    left, top = round(column) - half, round(row) - half
+    height, width = rgba.shape[:2]
+    rows = slice(max(top, 0), min(top + 2 * half, height))
+    columns = slice(max(left, 0), min(left + 2 * half, width))
+    padded[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = rgba[rows, columns]
+    return padded

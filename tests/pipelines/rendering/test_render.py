@@ -1,0 +1,114 @@
+"""A photograph of an object before a plain wall becomes views of it; what cannot be used is refused in a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from enr.errors import EnrError
+from enr.model import Renderer, RendererConfig, save_model
+from enr.pipelines.cli.main import main
+from enr.pipelines.rendering.framing import FILLED_SHARE, frame_picture
+
+CONFIG = RendererConfig(
+    image_shape=(3, 16, 16),
+    channels_2d=(8, 16),
+    strides_2d=(2, 2),
+    channels_3d=(),
+    strides_3d=(),
+    num_channels_inv_projection=(16,),
+    num_channels_projection=(8,),
+    focal_px=22.2,
+    near=1.5,
+    far=2.5,
+    depth_cells=4,
+    carry_colour=True,
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    save_model(folder, Renderer(CONFIG), {})
+    return folder
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A dark box, 60 wide and 90 high, before a grey wall with the noise of a JPEG."""
+    wall = np.full((200, 300, 3), 190.0) + np.random.default_rng(0).normal(0, 3, (200, 300, 3))
+    wall[50:140, 170:230] = (60, 30, 120)
+    path = tmp_path / "box.jpg"
+    Image.fromarray(wall.clip(0, 255).astype(np.uint8)).save(path, quality=95)
+    return path
+
+
+def render(*arguments):
+    return CliRunner().invoke(main, ["render", *map(str, arguments)])
+
+
+def test_the_object_is_framed_as_large_as_the_models_objects(photograph):
+    framed = frame_picture(photograph, CONFIG)
+    dark = (framed.image < 0.9).any(0).numpy()
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    usual_px = FILLED_SHARE * CONFIG.focal_px / CONFIG.radius
+    assert abs(len(rows) - usual_px) <= 1.5
+    assert abs((rows[0] + rows[-1] + 1) / 2 - 8) <= 0.6
+    assert abs((columns[0] + columns[-1] + 1) / 2 - 8) <= 0.6
+    assert any("background" in note for note in framed.notes)
+
+
+def test_a_picture_that_lies_on_its_side_is_turned_by_its_exif(photograph, tmp_path):
+    upright = Image.open(photograph)
+    exif = upright.getexif()
+    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    lying = tmp_path / "phone.png"
+    upright.rotate(90, expand=True).save(lying, exif=exif)
+    turned = frame_picture(lying, CONFIG).image
+    np.testing.assert_allclose(turned, frame_picture(photograph, CONFIG).image, atol=0.05)
+
+
+def test_one_view_and_a_path_are_written(photograph, checkpoint):
+    result = render(photograph, "--azimuth-deg", 30, "--checkpoint", checkpoint, "--size-px", 64)
+    assert result.exit_code == 0, result.output
+    assert Image.open(photograph.with_name("box-view.png")).size == (64, 64)
+    result = render(
+        photograph, "--orbit", "--frames", 4, "--checkpoint", checkpoint, "--out", photograph.parent / "o.gif"
+    )
+    assert result.exit_code == 0, result.output
+    assert Image.open(photograph.parent / "o.gif").n_frames >= 2
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--out", "views.txt"], "ends in"),
+        (["--orbit", "--azimuth-deg", "20"], "beside a path"),
+        (["--azimuth-deg", "nan"], "finite"),
+        (["--fov-deg", "190"], "between 0 and 180"),
+        (["--checkpoint", "nowhere"], "does not exist"),
+    ],
+)
+def test_what_does_not_fit_is_refused(photograph, checkpoint, options, word):
+    base = [] if "--checkpoint" in options else ["--checkpoint", checkpoint]
+    result = render(photograph, *base, *options)
+    assert result.exit_code == 2
+    assert word in result.output
+    assert not list(photograph.parent.glob("*.png"))
+
+
+def test_pictures_that_show_no_object_are_refused(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
+    for name, pixels, word in (
+        ("noise.png", noise, "not plain"),
+        ("empty.png", np.full((64, 80, 3), 200, np.uint8), "Nothing is seen"),
+        ("small.png", noise[:1, :1], "at least 8"),
+    ):
+        Image.fromarray(pixels).save(tmp_path / name)
+        with pytest.raises(EnrError, match=word):
+            frame_picture(tmp_path / name, CONFIG)
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(EnrError, match="cannot be read"):
+        frame_picture(tmp_path / "text.png", CONFIG)
