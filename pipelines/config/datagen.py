@@ -111,6 +111,11 @@ class Section(BaseModel):
             raise EnrError(f"{option(place)}{between}{words}") from error
         self._given = values
 
+    @classmethod
+    def of(cls, values: Table) -> Self:
+        """The section that a table holds; `max-meshes` is `max_meshes`."""
+        return cls(**{name.replace("-", "_"): value for name, value in values.items()})
+
     @property
     def given(self) -> Table:
         """The entries that were given, as they were given, in their order."""

@@ -227,14 +227,9 @@ def _data_set(name: str, entry: object, shared: Table) -> DataSet:
         if unknown is not None:
             raise EnrError(f"There is no entry {unknown!r}; known are datagen, convert.")
         if "convert" in written:
-            return DataSet(convert=ConvertConfig(**_named(_table(written["convert"], "convert"))))
+            return DataSet(convert=ConvertConfig.of(_table(written["convert"], "convert")))
         own = _table(written.get("datagen") or {}, "datagen")
-        return DataSet(datagen=DatagenConfig(**_named({**shared, **own})))
-
-
-def _named(options: Table) -> dict[str, object]:
-    """Options by the names of their entries: `max-meshes` is `max_meshes`."""
-    return {name.replace("-", "_"): value for name, value in options.items()}
+        return DataSet(datagen=DatagenConfig.of({**shared, **own}))
 
 
 def _evaluation(name: str, entry: object) -> Table:
@@ -245,7 +240,8 @@ def _evaluation(name: str, entry: object) -> Table:
         known = {entry.name: entry.name for entry in dataclasses.fields(EvalSettings) if entry.name not in PLANNED}
         known = {key: value for key, value in known.items() if value not in EVAL_NAMES.values()} | EVAL_NAMES
         values: dict[str, object] = {}
-        for key, value in _named(options).items():
+        for written_key, value in options.items():
+            key = written_key.replace("-", "_")
             if key not in known:
                 raise EnrError(f"There is no option {option(key)} of enr eval; {nearest(key, known)}")
             is_single = known[key] in ("splits", "groups") and isinstance(value, str)
