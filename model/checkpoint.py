@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +10,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from enr.errors import EnrError
+from enr.files import replacing
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 
@@ -40,34 +40,22 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
         model: the renderer.
         metadata: JSON values: the group(s) learned, the data's description, steps; whatever `read_metadata` is to give
             back. Lens, near, far and background stand in the config.
+
+    Raises:
+        OSError: the disk is full or the like; a file that was there is as it was.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    partial = folder / (WEIGHTS_NAME + ".partial")
-    save_file(weights, partial)
     described = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": model.config.to_dict(),
         "metadata": dict(metadata),
     }
-    partial_config = folder / (CONFIG_NAME + ".partial")
-    partial_config.write_text(json.dumps(described, indent=2) + "\n")
-    for written in (partial, partial_config):
-        sync(written)
-    partial.replace(folder / WEIGHTS_NAME)
-    partial_config.replace(folder / CONFIG_NAME)
-    sync(folder)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's names, are on the disk: a rename alone outlives no loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with replacing(folder / WEIGHTS_NAME) as partial:
+        partial.write_bytes(save(weights))  # `save_file` heeds no umask, and its error on a full disk is no OSError
+    with replacing(folder / CONFIG_NAME) as partial:
+        partial.write_text(json.dumps(described, indent=2) + "\n")
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
@@ -206,4 +194,10 @@ def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) ->
     wrong += [name for name in weights if name not in expected]
     if wrong:
         raise EnrError(f"The weights in {where} do not fit their config (first: {wrong[0]}); the file is damaged.")
+    broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise EnrError(
+            f"The weights in {where} hold NaN or infinity (first: {broken[0]}), so that all pictures would; take "
+            "another checkpoint, or train anew with a smaller learning_rate."
+        )
     model.load_state_dict(dict(weights))

@@ -10,9 +10,19 @@ from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.scene import AnyScene, Scene
 
+SLACK = 1e-3
+"""Pictures that were resampled may leave [0, 1] by a rounding error."""
+
 
 def check_images(images: object, weights: Tensor, config: RendererConfig) -> None:
-    """Refuse what torch would stumble over somewhere inside: arrays, 8-bit pictures, another precision or size."""
+    """Refuse what torch would stumble over somewhere inside, or take in silence: arrays, 8-bit values, NaN, another
+    precision or size.
+    """
+    if weights.dtype not in (torch.float32, torch.float64):
+        raise EnrError(
+            f"The renderer's weights are {weights.dtype}, whose positions would be off by cells; leave them float32 "
+            "and run it inside torch.autocast."
+        )
     kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
     is_float = isinstance(images, Tensor) and images.is_floating_point()
     if kind != weights.dtype and not (is_float and torch.is_autocast_enabled(weights.device.type)):
@@ -25,6 +35,20 @@ def check_images(images: object, weights: Tensor, config: RendererConfig) -> Non
         raise EnrError(
             f"Pictures of shape {tuple(images.shape)} do not fit this renderer; "
             f"it expects (batch, {', '.join(map(str, config.image_shape))})."
+        )
+    _check_values(images)
+
+
+def _check_values(images: Tensor) -> None:
+    """In [0, 1]. Not of a renderer's own predictions in training, nor where a training step would wait for a GPU."""
+    waits = images.is_meta or (images.is_cuda and torch.is_grad_enabled())
+    if waits or images.requires_grad or not images.numel():
+        return
+    lowest, highest = (float(end) for end in torch.aminmax(images.detach()))
+    if not (lowest >= -SLACK and highest <= 1 + SLACK):  # so put, NaN does not pass
+        raise EnrError(
+            f"Pictures hold values from {lowest:.4g} to {highest:.4g}; expected [0, 1] without NaN: divide 8-bit "
+            "values by 255."
         )
 
 

@@ -6,7 +6,9 @@ how pictures are averaged into a table is decided in `enr.pipelines.evaluation.e
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_msssim import ssim as gaussian_ssim
 
 from enr.errors import EnrError
@@ -75,6 +77,14 @@ def ssim(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return gaussian_ssim(
         predicted, target, data_range=1.0, size_average=False, win_size=SSIM_WINDOW_PX, win_sigma=SSIM_SIGMA_PX
     )
+
+
+def shows_something(rgba: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pictures (n, height, width, 4) show anything of their object: (n,) bool.
+
+    A blank picture is 100 dB for whoever paints the bare background; a few of them decide any mean.
+    """
+    return np.asarray(rgba[..., 3].any(axis=(1, 2)))
 
 
 def silhouette(images: torch.Tensor, background: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
 import click
@@ -74,6 +73,3 @@ enr eval --psnr
 @click.version_option(__version__, prog_name="enr")
 def main() -> None:
     """`enr`."""
-    # Read when torch is loaded. Threads that wait for each other sleep instead of spinning: beside other work on the
-    # same cores, spinning made training steps several times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

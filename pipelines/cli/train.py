@@ -12,7 +12,7 @@ from enr.errors import EnrError
 from enr.words import count_of
 
 if TYPE_CHECKING:
-    from enr.pipelines.training.session import Outcome
+    from enr.pipelines.training.loop import TrainResult
     from enr.pipelines.training.train import TrainSettings
 
 LATEST = "latest"
@@ -60,9 +60,11 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(**options: Any) -> None:
     """`enr train`."""
+    settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
+
     from enr.pipelines.training.train import train
 
-    _say_outcome(train(settings_of(options), say=click.echo))
+    _say_outcome(train(settings, say=click.echo))
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
@@ -71,14 +73,21 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     Raises:
         EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
     """
-    from enr.pipelines.training.runs import latest_run
-    from enr.pipelines.training.train import TrainSettings
+    from enr.pipelines.data.views import find_shards
+    from enr.pipelines.training.runs import latest_run, open_run
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))
+    shards = options["shards"] or _default_shards(run)
+    if shards:
+        find_shards(shards)
+    if run is not None:
+        open_run(run)
+    from enr.pipelines.training.train import TrainSettings
+
     named = {name: value for name, value in options.items() if name != "quiet"}
     return TrainSettings(
-        **{**named, "shards": options["shards"] or _default_shards(run), "resume": run},
+        **{**named, "shards": shards, "resume": run},
         show_progress=not quiet and sys.stderr.isatty(),
     )
 
@@ -92,7 +101,7 @@ def _default_shards(run: Path | None) -> tuple[Path, ...]:
     return (SHARDS,)
 
 
-def _say_outcome(outcome: Outcome) -> None:
+def _say_outcome(outcome: TrainResult) -> None:
     folder = outcome.run.folder
     if outcome.is_finished:
         click.echo(f"Trained for {count_of(outcome.step, 'step')} ({outcome.images_per_s:.0f} images/s): {folder}")

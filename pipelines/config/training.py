@@ -56,7 +56,7 @@ class TrainConfig:
         threads: of torch on the CPU; 0 leaves its choice.
         validations: how often the held-out scenes are measured, evenly over the training.
         validation_pictures: how many pictures of held-out scenes are measured.
-        frames: how often the fixed pictures are rendered, more often at the beginning.
+        frames: how often the fixed pictures are rendered, evenly over the training.
         frame_scenes: how many of them there are.
         checkpoint_minutes: longest time without a checkpoint.
         log_every: steps between two lines of measurements.

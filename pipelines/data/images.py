@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.errors import EnrError
 from enr.shards import image_offset, open_shard
 
 Images = NDArray[np.uint8]
@@ -53,3 +55,32 @@ def open_images(path: Path) -> ImageSource:
         return GzipImages(path)
     # A plain array over the map: indexing np.memmap itself costs several microseconds a picture.
     return np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape))
+
+
+def common_size(files: Sequence[Path]) -> tuple[int, int]:
+    """Height and width in pixels that all shards share.
+
+    Raises:
+        EnrError: they differ, or one holds no pictures.
+    """
+    sizes: dict[tuple[int, int], Path] = {}
+    for path in files:
+        with open_shard(path) as file:
+            sizes.setdefault(_image_size(file, path), path)
+    if len(sizes) > 1:
+        (one, first), (two, second) = list(sizes.items())[:2]
+        raise EnrError(
+            f"Shards differ in resolution: {first} has {one[1]}x{one[0]} px, {second} has {two[1]}x{two[0]} px; "
+            "give shards of one resolution."
+        )
+    return next(iter(sizes))
+
+
+def _image_size(file: h5py.File, path: Path) -> tuple[int, int]:
+    images = file["images"]
+    if images.ndim != 4 or images.shape[-1] != 4 or images.dtype != np.uint8 or not len(images):
+        raise EnrError(
+            f"{path} holds images of {images.dtype} {images.shape}; expected uint8 (views, height, width, 4): "
+            "make it again with `enr datagen`."
+        )
+    return int(images.shape[1]), int(images.shape[2])

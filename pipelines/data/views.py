@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from enr.camera import Group, target_from_source
 from enr.errors import EnrError
-from enr.pipelines.data.images import Images, ImageSource, open_images
+from enr.pipelines.data.images import Images, ImageSource, common_size, open_images
 from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
 from enr.shards.checks import check_intact
 
@@ -42,6 +41,7 @@ class Scene:
         split: train, val or test.
         first, count: its views are `first` to `first + count - 1` of the view set.
         trained: of held-out views, first and count of the views of the same object that are trained on; else None.
+        mesh_sha256: hash of its mesh's content; empty where the shard does not say it.
     """
 
     scene_id: str
@@ -50,6 +50,7 @@ class Scene:
     first: int
     count: int
     trained: tuple[int, int] | None = None
+    mesh_sha256: str = ""
 
     @property
     def is_held_out(self) -> bool:
@@ -104,7 +105,15 @@ class ViewSet:
         """
         files = find_shards(paths)
         check_intact(files, pictures=_bytes(files) <= CHECKED_BYTES)
-        height_px, width_px = _common_size(files)
+        return cls._read(files)
+
+    def in_order(self, order: Sequence[int]) -> ViewSet:
+        """The same shards in another order: `order` numbers them as `paths` has them."""
+        return self._read(tuple(self.paths[number] for number in order))
+
+    @classmethod
+    def _read(cls, files: tuple[Path, ...]) -> ViewSet:
+        height_px, width_px = common_size(files)
         tables = [read_tables(path) for path in files]
         metas = tuple(meta for meta, _, _ in tables)
         _check_background(files, metas)
@@ -139,11 +148,24 @@ class ViewSet:
         digest.update(self.images(self._sampled_views()).tobytes())
         return digest.hexdigest()
 
+    def shard_fingerprints(self) -> list[str]:
+        """A number for the data of each shard, wherever it lies and whatever it is called."""
+        return [self._shard_fingerprint(number) for number in range(len(self.paths))]
+
+    def _shard_fingerprint(self, number: int) -> str:
+        views = np.flatnonzero(self.views["shard"] == number)
+        digest = hashlib.sha256(self.metas[number].group.encode())
+        for name in ("world_from_camera", "K"):
+            digest.update(self.views[name][views].tobytes())
+        for name in ("scene_id", "split"):
+            digest.update("\n".join(self.views[name][views].tolist()).encode())
+        digest.update(self.images(_spread(views)).tobytes())
+        return digest.hexdigest()
+
     def _sampled_views(self) -> Indices:
         """A few views of every shard, evenly spread: enough to tell other materials or another light."""
-        by_shard = [np.flatnonzero(self.views["shard"] == number) for number in range(len(self.paths))]
-        spread = [np.linspace(0, len(views) - 1, FINGERPRINT_VIEWS).astype(int) for views in by_shard]
-        return np.concatenate([views[places] for views, places in zip(by_shard, spread, strict=True)])
+        shards = self.views["shard"]
+        return np.concatenate([_spread(np.flatnonzero(shards == number)) for number in range(len(self.paths))])
 
     def scenes(self, split: Split | None = None, group: Group | None = None) -> tuple[Scene, ...]:
         """The scenes of a split and a group (of all of them where None)."""
@@ -155,10 +177,13 @@ class ViewSet:
         """Pictures (n, height, width, 4) uint8 RGBA with straight alpha.
 
         Args:
-            indices: (n,) views.
+            indices: (n,) views; or a mask of all views, as NumPy takes them.
             out: where to put them; a new array if None.
+
+        Raises:
+            EnrError: the indices are neither whole numbers nor a mask of as many entries as there are views.
         """
-        wanted = np.asarray(indices, dtype=np.int64)
+        wanted = self._numbers(indices)
         shape = (len(wanted), self.height_px, self.width_px, 4)
         pictures = np.empty(shape, dtype=np.uint8) if out is None else out
         shards, rows = self.views["shard"][wanted].tolist(), self._row[wanted].tolist()
@@ -171,9 +196,22 @@ class ViewSet:
         cameras = self.views["world_from_camera"][np.asarray(indices, dtype=np.int64)]
         return np.asarray(-(cameras[:, :3, 2] * cameras[:, :3, 3]).sum(axis=1))
 
+    def _numbers(self, indices: ArrayLike) -> Indices:
+        """Views as whole numbers."""
+        wanted = np.asarray(indices)
+        if wanted.dtype == np.bool_ and wanted.shape == (len(self),):
+            return np.flatnonzero(wanted)
+        if wanted.ndim != 1 or (wanted.size and wanted.dtype.kind not in "iu"):
+            raise EnrError(
+                f"Views are given as {wanted.dtype} of shape {wanted.shape}; expected whole numbers of shape (n,), or "
+                f"a mask of shape ({len(self)},)."
+            )
+        return wanted.astype(np.int64, copy=False)
+
     def masks(self, indices: Indices) -> NDArray[np.bool_]:
         """The stored masks (n, height, width) of views (n,) of one shard, which must hold the pass `mask`."""
-        shards, rows = self.views["shard"][indices], self._row[indices]
+        wanted = self._numbers(indices)
+        shards, rows = self.views["shard"][wanted], self._row[wanted]
         assert (shards == shards[0]).all()
         with open_shard(self.paths[shards[0]]) as file:
             return np.stack([file["mask"][row] for row in rows.tolist()])
@@ -226,42 +264,37 @@ def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
 
     Returns:
         (n, 3, height, width) float32 in [0, 1].
+
+    Raises:
+        EnrError: the pictures are of another type or shape.
     """
     import torch
 
+    if rgba.dtype != torch.uint8 or rgba.ndim != 4 or rgba.shape[-1] != 4:
+        raise EnrError(
+            f"Pictures are given as {rgba.dtype} of shape {tuple(rgba.shape)}; expected torch.uint8 of shape "
+            "(n, height, width, 4), as `ViewSet.images` gives them."
+        )
     pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
     behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
     return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
 
 
+def repeated_meshes(one: Iterable[Scene], other: Iterable[Scene]) -> list[tuple[str, str]]:
+    """Ids of two scenes, one of each, whose meshes are the same under different ids; sorted, each mesh once."""
+    ids = {scene.mesh_sha256: scene.scene_id for scene in one if scene.mesh_sha256}
+    pairs = {(ids[scene.mesh_sha256], scene.scene_id) for scene in other if scene.mesh_sha256 in ids}
+    return sorted(pair for pair in pairs if pair[0] != pair[1])
+
+
+def _spread(views: Indices) -> Indices:
+    """A few of some views, evenly spread."""
+    return views[np.linspace(0, len(views) - 1, FINGERPRINT_VIEWS).astype(int)]
+
+
 def _bytes(files: Sequence[Path]) -> int:
     """Of all files that are there."""
     return sum(path.stat().st_size for path in files if path.is_file())
-
-
-def _common_size(files: Sequence[Path]) -> tuple[int, int]:
-    """Height and width in pixels that all shards share."""
-    sizes: dict[tuple[int, int], Path] = {}
-    for path in files:
-        with open_shard(path) as file:
-            sizes.setdefault(_image_size(file, path), path)
-    if len(sizes) > 1:
-        (one, first), (two, second) = list(sizes.items())[:2]
-        raise EnrError(
-            f"Shards differ in resolution: {first} has {one[1]}x{one[0]} px, {second} has {two[1]}x{two[0]} px; "
-            "give shards of one resolution."
-        )
-    return next(iter(sizes))
-
-
-def _image_size(file: h5py.File, path: Path) -> tuple[int, int]:
-    images = file["images"]
-    if images.ndim != 4 or images.shape[-1] != 4 or images.dtype != np.uint8 or not len(images):
-        raise EnrError(
-            f"{path} holds images of {images.dtype} {images.shape}; expected uint8 (views, height, width, 4): "
-            "make it again with `enr datagen`."
-        )
-    return int(images.shape[1]), int(images.shape[2])
 
 
 def _check_background(files: Sequence[Path], metas: Sequence[ShardMeta]) -> None:
@@ -279,6 +312,7 @@ def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene
     offset = 0
     for path, (meta, views, table) in zip(files, tables, strict=True):
         split_of = dict(zip(table["scene_id"].tolist(), table["split"].tolist(), strict=True))
+        hash_of = dict(zip(table["scene_id"].tolist(), table["mesh_sha256"].tolist(), strict=True))
         runs = _runs(views)
         if list(dict.fromkeys(scene_id for scene_id, _, _, _ in runs)) != table["scene_id"].tolist():
             raise EnrError(f"{path}: its views are not in the order of its scenes; make it again with `enr datagen`.")
@@ -289,7 +323,8 @@ def _list_scenes(files: Sequence[Path], tables: Sequence[Tables]) -> tuple[Scene
                     f"{path}: scene {scene_id} is in the split '{split_of[scene_id]}' and has views in '{split}'; "
                     "only views of train scenes can be held out: make it again with `enr datagen`."
                 )
-            scene = Scene(scene_id, meta.group, split, offset + start, count)
+            mesh = hash_of[scene_id]
+            scene = Scene(scene_id, meta.group, split, offset + start, count, None, mesh if mesh.strip("0") else "")
             scenes.append(_held_out(scene, scenes) if held_out else scene)
         offset += len(views["scene_id"])
     return tuple(scenes)

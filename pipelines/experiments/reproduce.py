@@ -40,9 +40,8 @@ from enr.pipelines.experiments.source import source_version
 from enr.pipelines.experiments.table import DONE_NAME, REPORT_NAME, read_json, write_table
 from enr.pipelines.machine import choose_device, describe
 from enr.pipelines.speed.benchmark import describe_machine
+from enr.pipelines.training.loop import DivergedError, Moment, progress
 from enr.pipelines.training.runs import Run, check_folder, latest_run, open_run, standing
-from enr.pipelines.training.schedule import Moment, progress
-from enr.pipelines.training.session import DivergedError
 from enr.pipelines.training.train import TrainSettings, train
 
 COMMAND_NAME = "command.txt"

@@ -210,5 +210,8 @@ def _weights_file(path: Path) -> Path:
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := file.read(2**22):
+            digest.update(piece)
+    return digest.hexdigest()

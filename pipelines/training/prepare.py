@@ -1,4 +1,4 @@
-"""From shards and wishes to a resolved configuration, before anything is written."""
+"""From shards and wishes to a resolved configuration, and what can be known to go wrong, before anything is written."""
 
 from __future__ import annotations
 
@@ -8,23 +8,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
+from numpy.typing import NDArray
 
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
-from enr.pipelines.config import Assignments, Config, Preset, TrainConfig, override, read_preset, resolve
-from enr.pipelines.data.views import ViewSet
+from enr.pipelines.config import (
+    Assignments,
+    Config,
+    Preset,
+    TrainConfig,
+    find_key,
+    key_values,
+    override,
+    read_preset,
+    resolve,
+    validated_train,
+)
+from enr.pipelines.data.views import ViewSet, repeated_meshes
 from enr.pipelines.machine import choose_device, choose_precision
+from enr.pipelines.metrics import SSIM_WINDOW_PX
 from enr.pipelines.training.initial import Initial, check_architecture, check_size
 from enr.pipelines.training.loader import check_pairs
 from enr.shards import SPLITS
+from enr.words import count_of
 
 WAYS = ("render", "poses", "converted")
 """Entries of a shard's `config` that say how its pictures were made, and nothing of single meshes."""
 
 MARGIN = 0.1
 """A frustum that travels reaches so much further than the object's ball: its centre is known to about half of that."""
+
+FAR_OUT = 2.0
+"""A camera that is so many times as far from the object as the middle one, or as near, is worth a word: the depth range
+must hold the object of all of them."""
+
+SAME_RADIUS = 0.01
+"""Radii that differ by less than this share are one for the rigid warp, whose volume has a single distance."""
+
+READ_BYTES = 8
+"""Of a pixel as it is read: 8-bit RGBA in two buffers."""
+COLOUR_BYTES = 12
+"""Of a pixel as the model has it: three float32."""
 
 CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
@@ -65,8 +92,9 @@ def resolve_config(
         check_pairs(held_out, "val")  # a few single views are left out, but nothing could be measured here
     size_px = (view_set.height_px, view_set.width_px)
     # The device may be set by an override, and the preset depends on the device: look at the overrides first.
-    wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")
-    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, choose_device(wanted))
+    asked = {find_key(key)[-1]: value for key, value in key_values(assignments)}
+    device = choose_device(validated_train({"device": asked.get("device", "auto")}).device)
+    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, device)
     if initial is not None:
         check_size(initial, view_set)
         preset, words = _preset_of(initial, preset, name)
@@ -74,7 +102,25 @@ def resolve_config(
     if initial is not None:
         check_architecture(initial, wished)  # before entries that contradict each other are found
     config = resolve(wished, camera_of(view_set), size_px)
+    _check_what_is_learned(config, view_set)
     return dataclasses.replace(config, train=_on_this_machine(config.train)), words
+
+
+def _check_what_is_learned(config: Config, view_set: ViewSet) -> None:
+    """Refuse what would train to the end and be wrong all along."""
+    radius = _radii(view_set)
+    if config.model.warp == "rigid" and np.ptp(radius) > SAME_RADIUS * radius.min():
+        raise EnrError(
+            f"warp=rigid moves scenes about one distance, the shards' cameras are {radius.min():.3g} to "
+            f"{radius.max():.3g} from their target; give shards of one radius, or --set warp=frustum."
+        )
+    if config.train.loss.ssim and min(view_set.height_px, view_set.width_px) < SSIM_WINDOW_PX:
+        raise EnrError(
+            f"loss.ssim compares windows of {SSIM_WINDOW_PX} px, the shards hold {view_set.width_px}x"
+            f"{view_set.height_px} px; leave it out with --set loss.ssim=0 (and loss.l2=1), or give larger pictures."
+        )
+    if not np.isfinite(config.train.learning_rate):
+        raise EnrError(f"train.learning_rate is {config.train.learning_rate}; give a finite one, such as 2e-4.")
 
 
 def _on_this_machine(train: TrainConfig) -> TrainConfig:
@@ -136,8 +182,49 @@ def _object_radius(view_set: ViewSet) -> float:
 
 def _radius(view_set: ViewSet) -> float:
     """The orbit's radius; of cameras that came from a file and are on no orbit, their distance from the origin."""
+    return float(np.median(_radii(view_set)))
+
+
+def _radii(view_set: ViewSet) -> NDArray[np.float64]:
     radius, cameras = view_set.views["radius"], view_set.views["world_from_camera"]
-    return float(np.median(np.where(np.isnan(radius), np.linalg.norm(cameras[:, :3, 3], axis=1), radius)))
+    return np.where(np.isnan(radius), np.linalg.norm(cameras[:, :3, 3], axis=1), radius)
+
+
+def said_of_data(view_set: ViewSet, config: Config) -> list[str]:
+    """Lines about what in the data would make a training worse, or its validation better, than it seems."""
+    return [*_said_of_far_cameras(view_set, config), *_said_of_repeated_meshes(view_set)]
+
+
+def _said_of_far_cameras(view_set: ViewSet, config: Config) -> list[str]:
+    """Views whose distance widens the depth range of all."""
+    if config.model.has_travelling_range:
+        return []
+    distance = np.linalg.norm(view_set.views["world_from_camera"][:, :3, 3], axis=1)
+    middle = float(np.median(distance))
+    odd = np.flatnonzero((distance > FAR_OUT * middle) | (distance < middle / FAR_OUT))
+    if not len(odd):
+        return []
+    worst = int(odd[np.argmax(np.abs(np.log(np.maximum(distance[odd], 1e-9) / middle)))])
+    name = f"view {view_set.views['view_index'][worst]} of scene {view_set.views['scene_id'][worst]}"
+    return [
+        f"Warning: {count_of(len(odd), 'camera')} of {len(distance):,} "
+        f"{'stands' if len(odd) == 1 else 'stand'} far from where the others do ({name}: {distance[worst]:.3g} from "
+        f"the object, the middle one {middle:.3g}). The depth range of all, {config.model.near:.3g} to "
+        f"{config.model.far:.3g}, must hold the object of each, and its cells grow coarse; leave such views out."
+    ]
+
+
+def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
+    held_out = [scene for scene in view_set.all_scenes if scene.split != "train" and not scene.is_held_out]
+    pairs = repeated_meshes(view_set.scenes("train"), held_out)
+    if not pairs:
+        return []
+    trained, other = pairs[0]
+    split = next(scene.split for scene in held_out if scene.scene_id == other)
+    return [
+        f"Warning: {count_of(len(pairs), 'mesh')} {'is' if len(pairs) == 1 else 'are'} trained on and held out under "
+        f"two ids (first: {trained} in train, {other} in {split}): scores on them are not of unseen objects."
+    ]
 
 
 def describe_data(view_set: ViewSet) -> dict[str, Any]:
@@ -176,3 +263,33 @@ def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
         "data": data,
         "train": dataclasses.asdict(config.train),
     }
+
+
+def check_batch(config: TrainConfig, view_set: ViewSet, device: torch.device) -> None:
+    """Refuse a batch whose pictures alone are larger than the free memory; what the model needs comes on top.
+
+    Raises:
+        EnrError: it cannot fit; with both sizes.
+    """
+    needed = batch_bytes(config, view_set.height_px * view_set.width_px, device)
+    memory, swap = psutil.virtual_memory().available, psutil.swap_memory().free
+    if needed > memory + swap:
+        raise EnrError(
+            f"The pictures of a batch (batch_size={config.batch_size}, targets={config.targets}) take "
+            f"{needed / 2**30:.3g} GiB, {(memory + swap) / 2**30:.3g} GiB of memory are free; "
+            "lower them, such as --set batch_size=4."
+        )
+
+
+def batch_bytes(config: TrainConfig, pixels: int, device: torch.device) -> int:
+    """Bytes of main memory that the pictures of one batch take at least: read, decoded, their targets, predictions."""
+    views = config.batch_size * config.views_per_scene
+    pictures = 0 if device.type == "cuda" else views + 2 * views * config.targets
+    return pixels * (views * READ_BYTES + pictures * COLOUR_BYTES)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether NumPy, or torch on the CPU or a GPU, says by this error that there was no memory left."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,8 +1,8 @@
-"""Run folders: `runs/<time>-<name>/`, what lies in them and how they are found again.
+"""Run folders: `runs/<UTC time>-<name>/`, what lies in them, how it is written and found again.
 
 | in the folder | what |
 |---|---|
-| `config.yaml` | the resolved configuration, and the absolute paths of the shards |
+| `config.yaml` | the resolved configuration, when the run was made (UTC), and the absolute paths of the shards |
 | `metrics.jsonl`, `tensorboard/` | what was measured while it trained |
 | `checkpoints/last`, `checkpoints/best` | the newest weights (with the trainer's state), and the best on validation |
 | `pictures/`, `progress.gif` | the same scenes again and again as the model learns |
@@ -10,20 +10,42 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import io
 import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from enr.errors import EnrError
-from enr.files import replacing
+from enr.files import replacing, sync
+
+if TYPE_CHECKING:
+    from enr.model.renderer import Renderer
 
 RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
+CREATED = "created_utc"
+"""The entry of `config.yaml` that says when the run was made; folders may be copied and renamed."""
+
+STAMP = "%Y%m%d-%H%M%S"
+STATE_NAME = "trainer.pt"
 _SECTIONS = {"shards": list, "model": dict, "train": dict}
+_STATE_ENTRIES: dict[str, Any] = {
+    "step": int,
+    "elapsed_s": (int, float),
+    "best_psnr_db": (int, float),
+    "optimizer": dict,
+    "loader": dict,
+    "rng_cuda": list,
+}
 
 
 @dataclass(frozen=True)
@@ -65,22 +87,22 @@ class Run:
 
 
 def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
-    """Make a new run folder `<root>/<time>-<name>` that holds `config.yaml`.
+    """Make a new run folder `<root>/<UTC time>-<name>` that holds `config.yaml`.
 
     Args:
         root: the folder of all runs.
         name: last part of the folder's name.
-        config: what `config.yaml` shall hold; plain YAML types.
+        config: what `config.yaml` shall hold beside the time; plain YAML types.
 
     Raises:
         EnrError: the name has a slash, or the folder cannot be made.
     """
     check_name(name)
     check_folder(root, "--runs")
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = _unused(root / f"{stamp}-{name}")
+    now = datetime.now(UTC)
+    folder = _unused(root / f"{now.strftime(STAMP)}-{name}")
     folder.mkdir(parents=True)
-    run = Run(folder, config)
+    run = Run(folder, {CREATED: now.isoformat(), **config})
     write_config(run)
     return run
 
@@ -111,8 +133,27 @@ def open_run(path: Path) -> Run:
     return Run(Path(path), config)
 
 
+@contextmanager
+def held(run: Run) -> Iterator[None]:
+    """Keep other trainings out of a run's folder; the system lets go of it when the process dies, however it dies.
+
+    Raises:
+        EnrError: another process trains in it.
+    """
+    handle = os.open(run.folder, os.O_RDONLY)  # the folder itself is locked: there is no file to be left behind
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:  # where the file system knows no locks, work goes on without one
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise EnrError(f"{run.folder} is being trained by another process; wait for it, or stop it.") from error
+        yield
+    finally:
+        os.close(handle)
+
+
 def latest_run(root: Path = RUNS) -> Path:
-    """The newest run folder in `root` that holds a checkpoint.
+    """The folder of the newest run in `root` that holds a checkpoint, by the time at which it was made.
 
     Raises:
         EnrError: there is none, or `root` is no folder.
@@ -122,7 +163,20 @@ def latest_run(root: Path = RUNS) -> Path:
     done = [folder for folder in folders if standing(folder / "checkpoints" / "last").is_dir()]
     if not done:
         raise EnrError(f"No earlier run in {root}/; train one with `enr train shards/*.h5`, or name a checkpoint.")
-    return max(done, key=lambda folder: (folder.name, folder.stat().st_mtime))
+    return max(done, key=_made)
+
+
+def _made(folder: Path) -> tuple[datetime, bool, str]:
+    """When a run was made; of a run and its copies the one that still has the name it was given comes last."""
+    stamp = "-".join(folder.name.split("-")[:2])
+    try:
+        made = datetime.fromisoformat(str(open_run(folder).config[CREATED]))
+    except (EnrError, KeyError, ValueError):  # of an earlier version, which named folders by local time
+        try:
+            made = datetime.strptime(stamp, STAMP).astimezone(UTC)
+        except ValueError:
+            made = datetime.fromtimestamp((folder / CONFIG_NAME).stat().st_mtime, UTC)
+    return made, stamp == made.strftime(STAMP), folder.name
 
 
 def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
@@ -179,21 +233,89 @@ def check_folder(path: Path, option: str) -> None:
         raise EnrError(f"{option} {path} cannot be written, {holder} is read-only; name another folder.")
 
 
+def save_checkpoint(
+    folder: Path, model: Renderer, metadata: Mapping[str, Any], state: Mapping[str, Any] | None = None
+) -> None:
+    """Replace the checkpoint in `folder`: an interruption leaves the old one or the new one, never a mixture.
+
+    Args:
+        folder: where it shall lie.
+        model: the renderer.
+        metadata: for `save_model`.
+        state: the trainer's state; without it the checkpoint can be used, but not resumed.
+
+    Raises:
+        OSError: the disk is full or the like; the old checkpoint is as it was.
+    """
+    import torch
+
+    from enr.model.checkpoint import save_model
+
+    new, old = _beside(folder, ".new"), _beside(folder, ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        save_model(new, model, metadata)
+        if state is not None:
+            content = io.BytesIO()  # what torch's own writer says of a full disk is no OSError
+            torch.save(dict(state), content)
+            with replacing(new / STATE_NAME) as partial:
+                partial.write_bytes(content.getbuffer())
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    restore_interrupted(folder)
+    if folder.exists():
+        folder.replace(old)
+    new.replace(folder)
+    with suppress(OSError):  # the names are there; not every file system syncs folders
+        sync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_interrupted(folder: Path) -> None:
+    """Put the old checkpoint back where a replacement was cut off between its two renames."""
+    old = _beside(folder, ".old")
+    if old.exists() and not folder.exists():
+        old.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def standing(checkpoint: Path) -> Path:
     """Where a checkpoint folder's content is: beside it, where its replacement was cut off between the two renames.
 
     It only looks, so that it may be asked while a training is running.
     """
-    old = replaced_from(checkpoint)
+    old = _beside(checkpoint, ".old")
     return old if old.is_dir() and not checkpoint.is_dir() else checkpoint
 
 
-def replaced_from(checkpoint: Path) -> Path:
-    """Where the earlier checkpoint lies while a new one takes its place."""
-    return beside(checkpoint, ".old")
+def load_state(folder: Path) -> dict[str, Any]:
+    """The trainer's state in a checkpoint.
+
+    Raises:
+        EnrError: there is none, or it is not readable.
+    """
+    import torch
+
+    restore_interrupted(folder)
+    path = folder / STATE_NAME
+    if not path.is_file():
+        raise EnrError(f"{folder} holds no training to resume (no {STATE_NAME}); give the folder of an earlier run.")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what reading junk as a pickle raises is not to be listed
+        raise EnrError(f"{path} is not readable (truncated or of another kind); start a new training.") from error
+    entries = state if isinstance(state, dict) else {}
+    kinds = {**_STATE_ENTRIES, "rng": torch.Tensor}
+    unfit = [name for name, kind in kinds.items() if not isinstance(entries.get(name), kind)]
+    if unfit:
+        raise EnrError(f"{path} is not the state of a training (no fitting {unfit[0]}); start a new training.")
+    return state
 
 
-def beside(folder: Path, suffix: str) -> Path:
+def _beside(folder: Path, suffix: str) -> Path:
     """The hidden neighbour of a folder."""
     return folder.with_name(f".{folder.name}{suffix}")
 

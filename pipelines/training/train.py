@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,22 @@ from enr.pipelines.config import Assignments, Config, Preset, find_key, key_valu
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
-from enr.pipelines.training.checkpoints import load_state
 from enr.pipelines.training.initial import RECORD, Initial, inherit, said_of_start
-from enr.pipelines.training.interrupt import StopWish
+from enr.pipelines.training.journal import Console
 from enr.pipelines.training.loader import PairLoader
-from enr.pipelines.training.memory import check_batch, is_out_of_memory
-from enr.pipelines.training.prepare import describe_data, metadata_of, resolve_config
+from enr.pipelines.training.loop import Task, TrainingLoop, TrainResult, stop_signals
+from enr.pipelines.training.prepare import (
+    check_batch,
+    describe_data,
+    is_out_of_memory,
+    metadata_of,
+    resolve_config,
+    said_of_data,
+)
 from enr.pipelines.training.runs import Run
-from enr.pipelines.training.session import Outcome, Session, SessionParts
 from enr.pipelines.training.trainer import Trainer
-from enr.words import count_of
+from enr.pipelines.training.validation import Validation
+from enr.words import count_of, minutes_in_words
 
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
 """What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
@@ -62,13 +69,14 @@ class TrainSettings:
     show_progress: bool = True
 
 
-def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool] | None = None) -> Outcome:
+def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool] | None = None) -> TrainResult:
     """Train a model, or go on with a run.
 
     Args:
         settings: what is asked for.
         say: takes the lines for the user.
-        stop: asked after each step, with its number, whether to save and end there; Ctrl-C and SIGTERM do so too.
+        stop: asked after each step, with its number, whether to save and end there; Ctrl-C, SIGTERM and SIGHUP do so
+            too.
 
     Returns:
         The run, how far it came and its last scores.
@@ -76,10 +84,10 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
     Raises:
         EnrError: the input does not fit (nothing was written then), the training diverged, or memory ran out.
     """
+    console = Console(say, settings.show_progress)
     try:
-        parts = _resume(settings, say) if settings.resume else _begin(settings, say)
-        with StopWish(say) as wish:
-            return Session(parts, say).run(lambda step: wish.is_wished or (stop is not None and stop(step)))
+        with _prepared(settings, console) as task, stop_signals(console.say) as is_stopped:
+            return TrainingLoop(task, console).run(lambda step: is_stopped() or (stop is not None and stop(step)))
     except OSError as error:
         raise EnrError(
             f"The run could not be written ({error}); free space or choose --runs, then --resume."
@@ -94,7 +102,20 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
         ) from error
 
 
-def _begin(settings: TrainSettings, say: Say) -> SessionParts:
+@contextmanager
+def _prepared(settings: TrainSettings, console: Console) -> Iterator[Task]:
+    """A training at its first step or at that of its resumption; nobody else trains in its folder inside."""
+    if settings.resume:
+        run = runs.open_run(settings.resume)
+        with runs.held(run):
+            yield _resume(run, settings, console)
+    else:
+        task = _begin(settings, console)
+        with runs.held(task.run):
+            yield task
+
+
+def _begin(settings: TrainSettings, console: Console) -> Task:
     runs.check_folder(settings.runs, "--runs")
     runs.check_name(settings.name or "")
     view_set = ViewSet.open(settings.shards)
@@ -105,16 +126,17 @@ def _begin(settings: TrainSettings, say: Say) -> SessionParts:
     config, words = resolve_config(view_set, settings.preset, assignments, initial)
     check_batch(config.train, view_set, choose_device(config.train.device))
     for line in (words, *(said_of_start(initial, config.model, view_set) if initial else ())):
-        say(line)
+        console.say(line)
     trainer = _build(config, view_set, _new_model(config, initial))
     metadata = metadata_of(config, describe_data(view_set))
     described = {"enr_version": __version__, **_shards_of(view_set), **config.to_dict()}
     if initial:
         described[RECORD] = initial.record()
         metadata = inherit(metadata, described[RECORD], initial.scene_ids)
+    views = Validation.choose(view_set, config.train, trainer.device)
     run = runs.create_run(settings.runs, settings.name or config.preset, described)
-    _say_data(view_set, config, say)
-    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress)
+    _say_what_begins(view_set, config, views, console)
+    return Task(run, config.train, trainer, views, metadata)
 
 
 def _new_model(config: Config, initial: Initial | None) -> Renderer:
@@ -127,35 +149,60 @@ def _new_model(config: Config, initial: Initial | None) -> Renderer:
 
 
 def _shards_of(view_set: ViewSet) -> dict[str, Any]:
-    return {"shards": [str(path) for path in view_set.paths], "data_fingerprint": view_set.fingerprint()}
+    return {
+        "shards": [str(path) for path in view_set.paths],
+        "data_fingerprint": view_set.fingerprint(),
+        "shard_fingerprints": view_set.shard_fingerprints(),
+    }
 
 
-def _resume(settings: TrainSettings, say: Say) -> SessionParts:
-    assert settings.resume is not None
+def _resume(run: Run, settings: TrainSettings, console: Console) -> Task:
     if settings.init:
         raise EnrError(
             f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
         )
-    run = runs.open_run(settings.resume)
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
-    state = load_state(run.last)
+    state = runs.load_state(run.last)
     config = _extended(Config.from_dict(run.config), settings, state["elapsed_s"])
-    view_set = ViewSet.open(settings.shards or run.shards)
-    _check_same_data(run, view_set)
-    is_last = config.train.steps is not None and state["step"] >= config.train.steps
-    if is_last or _is_over(config, state["elapsed_s"]):
-        raise EnrError(f"{run.folder} is finished; go on with --max-minutes M, or with --set steps=N of more steps.")
+    view_set = _same_data(run, ViewSet.open(settings.shards or run.shards))
+    _check_unfinished(run, config, state)
     trainer = _build(config, view_set, load_model(run.last))
     _restore(trainer, state, run)
+    views = Validation.choose(view_set, config.train, trainer.device)
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
-    say(f"Going on with {run.folder} after step {trainer.step}.")
+    console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, state)}.")
     metadata, before = metadata_of(config, describe_data(view_set)), read_metadata(run.last)
     if before.get(RECORD):
         metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
-    return SessionParts(run, config.train, view_set, trainer, metadata, settings.show_progress, state)
+    return Task(run, config.train, trainer, views, metadata, state)
+
+
+def _check_unfinished(run: Run, config: Config, state: dict[str, Any]) -> None:
+    """There must be something left to do."""
+    steps, minutes = config.train.steps, config.train.max_minutes
+    if steps is not None and state["step"] >= steps:
+        raise EnrError(
+            f"{run.folder} is finished: its {count_of(steps, 'step')} are done; go on with more, such as "
+            f"--set steps={2 * steps}."
+        )
+    if minutes is not None and state["elapsed_s"] >= 60 * minutes:
+        raise EnrError(
+            f"{run.folder} is finished: its {minutes_in_words(minutes)} are over; go on with further ones, such as "
+            "--max-minutes 10."
+        )
+
+
+def _until(config: Config, state: dict[str, Any]) -> str:
+    """What a resumed training has left, in words."""
+    limits = []
+    if config.train.steps is not None:
+        limits.append(f"step {config.train.steps:,}")
+    if config.train.max_minutes is not None:
+        limits.append(f"{minutes_in_words(config.train.max_minutes - state['elapsed_s'] / 60)} from now")
+    return f"; it ends at {' or '.join(limits)}" if limits else ""
 
 
 def _build(config: Config, view_set: ViewSet, model: Renderer) -> Trainer:
@@ -180,49 +227,42 @@ def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Conf
                 f"--set {key} does not go with --resume, which would no longer be the same training; "
                 f"only {', '.join(RESUMABLE_KEYS)} may change."
             )
-    changed = override(Preset(config.preset, False, {}, dataclasses.asdict(config.train)), settings.assignments).train
+    before = Preset(config.preset, False, {}, dataclasses.asdict(config.train))
+    train = validated_train(override(before, settings.assignments).train)
     if settings.max_minutes is not None:
-        changed["max_minutes"] = elapsed_s / 60 + settings.max_minutes
-    return dataclasses.replace(config, train=validated_train(changed))
+        train = dataclasses.replace(train, max_minutes=elapsed_s / 60 + settings.max_minutes)
+    return dataclasses.replace(config, train=train)
 
 
-def _is_over(config: Config, elapsed_s: float) -> bool:
-    return config.train.max_minutes is not None and elapsed_s >= 60 * config.train.max_minutes
+def _same_data(run: Run, view_set: ViewSet) -> ViewSet:
+    """The view set in the run's order of shards, which may have moved, been renamed or be given in another order.
 
-
-def _check_same_data(run: Run, view_set: ViewSet) -> None:
-    """Shards may have moved, but pairs are drawn by number: they must hold the same scenes in the same order."""
+    Pairs are drawn by number: there must be the same scenes in the same order.
+    """
+    order, found = run.config.get("shard_fingerprints"), view_set.shard_fingerprints()
+    if isinstance(order, list) and order != found and sorted(order) == sorted(found):
+        view_set = view_set.in_order([found.index(fingerprint) for fingerprint in order])
     recorded = run.config.get("data_fingerprint")
     if recorded is not None and recorded != view_set.fingerprint():
         raise EnrError(
             f"The shards are not those that {run.folder} was trained on (other scenes, views, cameras or pictures); "
             "give the same ones, or start a new training."
         )
+    return view_set
 
 
-def _say_data(view_set: ViewSet, config: Config, say: Say) -> None:
+def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, console: Console) -> None:
     train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
-    views = sum(scene.count for scene in train_scenes)
+    count = sum(scene.count for scene in train_scenes)
     device = describe(choose_device(config.train.device), config.train.precision)
     limits = []
     if config.train.steps is not None:
         limits.append(count_of(config.train.steps, "step"))
     if config.train.max_minutes is not None:
-        limits.append(f"{_in_words(config.train.max_minutes)} (max_minutes)")
-    seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(views, 'view')}, {groups})"
-    say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
-    say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
-    single = sum(scene.count < 2 for scene in val_scenes)
-    if single:
-        say(
-            f"{single} {'scene' if single == 1 else 'scenes'} held out for validation "
-            f"{'has' if single == 1 else 'have'} a single view: left out."
-        )
-    if not val_scenes:
-        say("No scene is held out for validation: the best checkpoint is the last one.")
-
-
-def _in_words(minutes: float) -> str:
-    """Such as `90 minutes`, `2.9 minutes` or `3 seconds`."""
-    return f"{round(minutes, 1):g} minutes" if minutes >= 1 else f"{60 * minutes:.2g} seconds"
+        limits.append(f"{minutes_in_words(config.train.max_minutes)} (max_minutes)")
+    seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(count, 'view')}, {groups})"
+    console.say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
+    console.say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
+    for line in (*said_of_data(view_set, config), *views.notes):
+        console.say(line)

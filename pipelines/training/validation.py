@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,11 +13,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from enr.errors import EnrError
 from enr.model.renderer import Renderer
+from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
-from enr.pipelines.metrics import psnr
-from enr.pipelines.pictures import Picture, image_grid, to_uint8
+from enr.pipelines.metrics import psnr, shows_something
+from enr.pipelines.pictures import PAPER, Picture, image_grid, to_uint8
+from enr.pipelines.training.loader import MIN_VIEWS
 from enr.shards import Split
+from enr.words import count_of
 
 CHUNK = 32
 BLANK_SHARE = 0.1
@@ -28,6 +32,12 @@ SAME_SHARE = 0.1
 
 CELLS = 4
 """For that, pictures are compared as means over so many by so many cells."""
+
+SHOWN_PX = 192
+"""Pictures that are shown are enlarged to about so many pixels."""
+
+FEWEST_SCENES = 8
+"""Of fewer held-out objects the best validation is a matter of luck: no checkpoint is chosen by it."""
 
 POSE_DB = 0.2
 """A model ignores the pose when another view's pose costs it less than this."""
@@ -85,8 +95,16 @@ class Triples:
     target: Indices
     other: Indices
 
+    def __len__(self) -> int:
+        return len(self.target)
 
-class Probe:
+    def with_something_to_see(self, view_set: ViewSet) -> Triples:
+        """Those whose targets show something: blank ones are 100 dB for whoever paints nothing."""
+        seen = shows_something(view_set.images(self.target))
+        return Triples(self.source[seen], self.target[seen], self.other[seen])
+
+
+class FixedViews:
     """The same views of some scenes, given to a model again and again."""
 
     def __init__(self, view_set: ViewSet, triples: Triples, device: torch.device) -> None:
@@ -97,6 +115,9 @@ class Probe:
         self._target = torch.from_numpy(view_set.images(triples.target)).to(device)
         self._motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.target))
         self._wrong_motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.other))
+
+    def __len__(self) -> int:
+        return len(self._target)
 
     def score(self, model: Renderer) -> Scores:
         """Measure a model; it is left in training mode."""
@@ -113,14 +134,20 @@ class Probe:
             group_db={group: float(right[torch.from_numpy(self._groups == group)].mean()) for group in groups},
         )
 
-    def picture(self, model: Renderer) -> Image.Image:
-        """A grid of sources, predictions and truths, a column a row of the triples."""
+    def picture(self, model: Renderer, words: str) -> Image.Image:
+        """A grid of sources, predictions and truths, a column a row of the triples.
+
+        Args:
+            model: a renderer; it is left in training mode.
+            words: what stands above the grid, before the predictions' mean PSNR.
+        """
         rows = torch.arange(len(self._source))
         predicted = self._predict(model, rows, self._motion)
-        kinds = (composite(self._source, self._background), predicted, composite(self._target, self._background))
-        cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in kinds]
-        zoom = max(1, 128 // max(self._source.shape[1:3]))
-        return image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
+        source, truth = (composite(rgba, self._background) for rgba in (self._source, self._target))
+        cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in (source, predicted, truth)]
+        zoom = max(1, round(SHOWN_PX / max(self._source.shape[1:3])))
+        grid = image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
+        return _under_caption(grid, f"{words}, {float(psnr(predicted, truth).mean()):.1f} dB")
 
     def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
         truth = composite(self._target[rows], self._background)
@@ -138,6 +165,72 @@ class Probe:
         predicted: Tensor = model(images, motion[rows]).float().clamp(0, 1)
         model.train()
         return predicted
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a training measures and shows, over and over.
+
+    Attributes:
+        views: that are measured.
+        album: that are shown.
+        is_validation: whether they are of scenes that are held out; else of scenes that are trained on.
+        chooses: whether they are enough to choose the best checkpoint by; else the last one is taken for the best.
+        notes: lines about what is left out.
+    """
+
+    views: FixedViews
+    album: FixedViews
+    is_validation: bool
+    chooses: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def choose(cls, view_set: ViewSet, config: TrainConfig, device: torch.device) -> Validation:
+        """The views of a training's held-out scenes, or of its own where none are held out.
+
+        Raises:
+            EnrError: none of them shows anything.
+        """
+        held_out = view_set.scenes("val")
+        usable = [scene for scene in held_out if scene.count >= MIN_VIEWS]
+        split: Split = "val" if usable else "train"
+        views, album = (
+            choose_triples(view_set, split, pictures, config.seed).with_something_to_see(view_set)
+            for pictures in (config.validation_pictures, config.frame_scenes)
+        )
+        if not len(views):
+            raise EnrError(
+                f"No chosen view of the scenes of the split '{split}' shows anything of its object, so nothing can be "
+                "measured; look at the pictures with `enr inspect`."
+            )
+        chooses = len({scene.scene_id for scene in usable}) >= FEWEST_SCENES
+        notes = (
+            *_said_of_left_out(len(held_out) - len(usable), config.validation_pictures - len(views), config),
+            *_said_of_choice(bool(usable), chooses),
+        )
+        shown = FixedViews(view_set, album if len(album) else views, device)
+        return cls(FixedViews(view_set, views, device), shown, bool(usable), chooses, notes)
+
+
+def _said_of_left_out(single: int, blank: int, config: TrainConfig) -> Iterator[str]:
+    if single:
+        yield (
+            f"{count_of(single, 'scene')} held out for validation {'has' if single == 1 else 'have'} a single view: "
+            "left out."
+        )
+    if blank:
+        yield f"{blank} of the validation's {count_of(config.validation_pictures, 'target')} show nothing: left out."
+
+
+def _said_of_choice(is_validation: bool, chooses: bool) -> Iterator[str]:
+    if not is_validation:
+        yield "No scene is held out for validation: the best checkpoint is the last one."
+    elif not chooses:
+        yield (
+            f"Fewer than {FEWEST_SCENES} objects are held out for validation, too few to choose a checkpoint by: the "
+            "best checkpoint is the last one."
+        )
 
 
 def choose_triples(view_set: ViewSet, split: Split, pictures: int, seed: int) -> Triples:
@@ -180,6 +273,15 @@ def find_faults(scores: Scores) -> tuple[str, ...]:
             "another view's. Train longer, or look whether the shards' cameras fit their pictures.",
         )
     return ()
+
+
+def _under_caption(grid: Image.Image, caption: str) -> Image.Image:
+    """The grid under a line of text; wide enough for any caption, so that all frames are of one size."""
+    line = image_grid([], column_labels=[caption])
+    sheet = Image.new("RGB", (max(grid.width, SHOWN_PX + line.height), grid.height + line.height), PAPER)
+    sheet.paste(line, (0, 0))
+    sheet.paste(grid, (0, line.height))
+    return sheet
 
 
 def _spread(rows: Tensor) -> float:

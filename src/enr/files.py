@@ -34,10 +34,10 @@ def publish(partial: Path, path: Path) -> None:
     Raises:
         OSError: it cannot be done; `path` is as it was.
     """
-    _sync(partial)
+    sync(partial)
     partial.replace(path)
     with suppress(OSError):  # the name is there; not every file system syncs folders
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def lock(path: Path) -> TextIO | None:
     return handle
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have the disk hold what was written to a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -8,3 +8,9 @@ def count_of(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun}{'es' if noun.endswith(('s', 'sh', 'ch', 'x')) else 's'}"
+
+
+def minutes_in_words(minutes: float) -> str:
+    """Such as `90 minutes`, `2.9 minutes`, `1 minute` or `3 seconds`."""
+    amount, unit = (f"{round(minutes, 1):g}", "minute") if minutes >= 1 else (f"{60 * minutes:.2g}", "second")
+    return f"{amount} {unit}{'s' * (amount != '1')}"

@@ -24,7 +24,7 @@ CORE = {
 ALLOWED_INSIDE = {
     "enr": CORE,
     "enr.datagen": CORE,
-    "enr.model": {"enr", "enr.camera", "enr.errors"},
+    "enr.model": {"enr", "enr.camera", "enr.errors", "enr.files"},
 }
 FORBIDDEN_OUTSIDE = {
     "enr": {"torch", "bpy", "click", "trimesh"},

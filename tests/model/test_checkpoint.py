@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from enr import files
 from enr.errors import EnrError
-from enr.model import Renderer, RendererConfig, checkpoint, load_model, read_metadata, save_model
+from enr.model import Renderer, RendererConfig, load_model, read_metadata, save_model
 
 METADATA = {"groups": ["rot", "trans"], "data": {"scenes": 3}, "step": 7}
 
@@ -159,11 +162,30 @@ def test_an_entry_of_another_kind_is_named(saved: Path, name: str, value: Any) -
 def test_files_are_on_the_disk_before_they_get_their_names(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, events = load_model(saved), []
     replace = Path.replace
-    monkeypatch.setattr(checkpoint, "sync", lambda path: events.append(path.name))
+    monkeypatch.setattr(files, "sync", lambda path: events.append(path.name))
     monkeypatch.setattr(Path, "replace", lambda self, to: (events.append(to.name), replace(self, to))[1])
     save_model(saved, model, METADATA)
-    names = ["model.safetensors", "model.json"]
-    assert events == [*(f"{name}.partial" for name in names), *names, saved.name]
+    names = ("model.safetensors", "model.json")
+    assert events == [event for name in names for event in (f"{name}.{os.getpid()}.partial", name, saved.name)]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_files_have_the_rights_that_the_umask_leaves(saved: Path, tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        save_model(tmp_path / "other", load_model(saved), METADATA)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "other").iterdir()} == {0o666 & ~mask}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(saved: Path, value: float) -> None:
+    weights = load_file(saved / "model.safetensors")
+    next(iter(weights.values())).view(-1)[-1] = value
+    save_file(weights, saved / "model.safetensors")
+    with pytest.raises(EnrError, match="NaN or infinity"):
+        load_model(saved)
 
 
 def test_missing_metadata_is_named(saved: Path) -> None:

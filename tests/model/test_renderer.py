@@ -268,3 +268,22 @@ def test_unknown_and_missing_entries_are_named(small: Values) -> None:
         RendererConfig.from_dict({**small, "chanels_2d": (8,)})
     with pytest.raises(EnrError, match="lacks near, far"):
         RendererConfig.from_dict({name: value for name, value in small.items() if name not in ("near", "far")})
+
+
+@pytest.mark.parametrize("wrong", [255.0, -0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("grad", [True, False])
+def test_pictures_outside_their_range_are_refused(small: Values, wrong: float, grad: bool) -> None:
+    """8-bit values as floats, or NaN, would give pictures without a word."""
+    model = Renderer(RendererConfig(**small))
+    images = torch.rand(2, *model.config.image_shape)
+    images[1, 0, 0, 0] = wrong
+    with torch.set_grad_enabled(grad), pytest.raises(EnrError, match=r"expected \[0, 1\]"):
+        model(images, torch.eye(4, dtype=torch.float64).expand(2, 4, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_renderer_of_half_precision_is_refused(small: Values, dtype: torch.dtype) -> None:
+    model = Renderer(RendererConfig(**small)).to(dtype)
+    images = torch.rand(1, *model.config.image_shape).to(dtype)
+    with pytest.raises(EnrError, match=r"leave them float32 .* torch\.autocast"):
+        model(images, torch.eye(4, dtype=torch.float64)[None])

@@ -42,6 +42,41 @@ def test_images_of_every_layout_are_those_that_were_written(view_set):
     assert np.array_equal(view_set.images(order), np.concatenate([first.images, second.images])[order])
 
 
+def test_views_are_chosen_by_masks_as_numpy_does_and_by_whole_numbers_alone(view_set):
+    everything = view_set.images(np.arange(len(view_set)))
+    mask = np.random.default_rng(0).random(len(view_set)) < 0.5
+    for chosen in (mask, mask.tolist(), [3, 1, -1], np.array([2], np.uint8), []):
+        expected = everything[np.asarray(chosen, dtype=bool if len(chosen) == len(mask) else int)]
+        assert np.array_equal(view_set.images(chosen), expected)
+    for wrong in ([0.0, 1.5], mask[:-1], np.zeros((2, 2), int), ["a"], 3):
+        with pytest.raises(EnrError, match="expected whole numbers"):
+            view_set.images(wrong)
+
+
+@pytest.mark.parametrize("wrong", [torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4, 3, dtype=torch.uint8)])
+def test_pictures_of_another_type_are_not_composited(wrong):
+    with pytest.raises(EnrError, match=r"expected torch\.uint8"):
+        composite(wrong, (1.0, 1.0, 1.0))
+
+
+def test_a_shard_of_another_program_without_hashes_is_read_and_one_that_lost_a_hash_is_not(tmp_path):
+    path = write_toy(tmp_path / "a.h5", Toy())
+    with h5py.File(path) as file, h5py.File(tmp_path / "b.h5", "w") as bare:
+        for name in file:
+            file.copy(name, bare)
+        for key, value in file.attrs.items():
+            if key != "sha256":
+                bare.attrs[key] = value
+        names = []
+        bare.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        del bare["K"].attrs["sha256"]
+    refused([tmp_path / "b.h5"], "no longer what was written", "K")
+    with h5py.File(tmp_path / "b.h5", "a") as bare:
+        for name in set(names) - {"K"}:
+            del bare[name].attrs["sha256"]
+    assert np.array_equal(ViewSet.open([tmp_path / "b.h5"]).images([0]), ViewSet.open([path]).images([0]))
+
+
 def test_tables_of_all_shards_are_one_table(view_set):
     shards = [make_toy(Toy(group="rot", seed=1)), make_toy(Toy(group="trans", seed=2, views=3))]
     for name in ("world_from_camera", "K", "view_index", "scene_id"):

@@ -27,7 +27,7 @@ from enr.pipelines.experiments.config import at_scale, merged
 from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.record import RECORD_NAME, keep_record
 from enr.pipelines.experiments.reproduce import Reproduced, reproduce
-from enr.pipelines.training.session import DivergedError
+from enr.pipelines.training.loop import DivergedError
 
 
 class Calls(list[str]):

@@ -7,11 +7,11 @@ import torch
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model import load_model
-from enr.pipelines.training import session
+from enr.pipelines.training import journal, loop
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
-from enr.pipelines.training.validation import Probe
+from enr.pipelines.training.validation import FixedViews
 
 QUICK = ("batch_size=1", "validation_pictures=2", "frame_scenes=1", "threads=1", "log_every=1000")
 
@@ -56,10 +56,11 @@ def fit(shard, runs, monkeypatch, score_s, *assignments):
             self.step += 1
         return counted.result
 
-    monkeypatch.setattr(session, "time", clock)
+    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(journal, "time", clock)
     monkeypatch.setattr(Trainer, "train_step", lasting(counted, 1.0, False))
-    monkeypatch.setattr(Probe, "score", lasting(Probe.score, score_s, True))
-    monkeypatch.setattr(Probe, "picture", lasting(Probe.picture, 2.0, True))
+    monkeypatch.setattr(FixedViews, "score", lasting(FixedViews.score, score_s, True))
+    monkeypatch.setattr(FixedViews, "picture", lasting(FixedViews.picture, 2.0, True))
     lines = []
     settings = TrainSettings((shard,), "smoke", (*QUICK, *assignments), runs=runs, show_progress=False)
     outcome = train(settings, say=lines.append)
@@ -97,9 +98,19 @@ def test_a_step_is_done_and_measured_even_if_preparing_takes_all_the_time(shard,
     assert outcome.is_finished
     assert steps == [1]
     (line,) = [line for line in lines if "nearly untrained" in line]
-    assert "only 1 step fitted into 0.01 minutes" in line
+    assert "only 1 step fitted into 0.6 seconds" in line
     start, end = (load_model(folder).state_dict() for folder in (_untrained(shard, tmp_path), outcome.run.last))
     assert any(not torch.equal(start[name], end[name]) for name in start), "its learning rate is not 0"
+
+
+def test_a_validation_that_the_final_one_would_follow_at_once_is_left_out(shard, tmp_path, monkeypatch):
+    """Measuring takes 3.5 s of 60 s: one that is due 3 s before the end would use up the time."""
+    wanted = ("steps=1000", "max_minutes=1", "validations=20", "frames=1")
+    outcome, steps, lines, _ = fit(shard, tmp_path, monkeypatch, 3.5, *wanted)
+    assert steps[-1] == outcome.step
+    assert len(steps) >= 2
+    assert steps[-1] - steps[-2] > 1
+    assert sum("validations were left out" in line for line in lines) == 1
 
 
 def _untrained(shard, runs):
@@ -109,7 +120,7 @@ def _untrained(shard, runs):
 
 
 def test_nothing_is_said_about_learning_in_the_first_steps(shard, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "find_faults", lambda scores: ("it sleeps.",))
+    monkeypatch.setattr(loop, "find_faults", lambda scores: ("it sleeps.",))
     fit(shard, tmp_path, monkeypatch, 1.0, "steps=400", "validations=4", "frames=1")
     (metrics,) = tmp_path.rglob("metrics.jsonl")
     told = [line["step"] for line in read_metrics(metrics) if line["kind"] == "validation" and line["faults"]]

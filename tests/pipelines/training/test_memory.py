@@ -1,3 +1,5 @@
+"""A training for which there is too little memory ends in a sentence, if possible before it begins."""
+
 from __future__ import annotations
 
 import pytest
@@ -7,7 +9,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.training.memory import batch_bytes, check_batch
+from enr.pipelines.training.prepare import batch_bytes, check_batch
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
 

@@ -1,3 +1,5 @@
+"""A training that was stopped goes on as if it had never been, or is refused in a sentence."""
+
 from __future__ import annotations
 
 import shutil
@@ -11,8 +13,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.model import load_model
-from enr.pipelines.training.checkpoints import load_state
 from enr.pipelines.training.journal import read_metrics
+from enr.pipelines.training.runs import load_state
 from enr.pipelines.training.train import TrainSettings, train
 from enr.shards import read_shard, write_shard
 
@@ -28,14 +30,6 @@ ASSIGNMENTS = (
     "threads=1",
     "device=cpu",
 )
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
-    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
-    return folder
 
 
 def settings_for(shards, runs):
@@ -128,8 +122,10 @@ def test_what_came_after_the_checkpoint_is_forgotten(shards, whole, tmp_path):
 
 def test_a_finished_run_goes_on_when_given_more_steps(whole, tmp_path):
     run = Path(shutil.copytree(whole.run.folder, tmp_path / "run"))
-    with pytest.raises(EnrError, match="is finished"):
-        quiet_train(TrainSettings(resume=run, show_progress=False))
+    for further in (None, 5.0):
+        with pytest.raises(EnrError, match=r"finished: its 14 steps are done; .*--set steps=28") as caught:
+            quiet_train(TrainSettings(resume=run, max_minutes=further, show_progress=False))
+        assert "max-minutes" not in str(caught.value)
     outcome = quiet_train(TrainSettings(resume=run, assignments=("steps=16",), show_progress=False))
     assert outcome.step == 16
 
@@ -139,6 +135,32 @@ def test_max_minutes_are_further_minutes(shards, tmp_path):
     elapsed_s = load_state(first.run.last)["elapsed_s"]
     outcome = quiet_train(TrainSettings(resume=first.run.folder, max_minutes=50, show_progress=False))
     assert outcome.run.config["train"]["max_minutes"] == pytest.approx(50 + elapsed_s / 60)
+
+
+def test_a_run_that_its_minutes_ended_is_told_to_give_further_ones_and_says_them(shards, tmp_path):
+    ended = quiet_train(
+        replace(settings_for(shards, tmp_path), max_minutes=0.001, assignments=(*ASSIGNMENTS, "steps=null"))
+    )
+    with pytest.raises(EnrError, match=r"its 0.06 seconds are over; .*--max-minutes"):
+        quiet_train(TrainSettings(resume=ended.run.folder, show_progress=False))
+    lines = []
+    wanted = TrainSettings(resume=ended.run.folder, max_minutes=7.0, show_progress=False)
+    train(wanted, say=lines.append, stop=lambda step: True)
+    assert lines[0].endswith("; it ends at 7 minutes from now.")
+
+
+def test_shards_in_another_order_under_other_names_are_the_same(shards, whole, tmp_path):
+    """Pairs are drawn by number, so the order is that of the run, whatever the names sort like now."""
+    here = Path(shutil.copytree(shards, tmp_path / "here"))
+    first = quiet_train(settings_for(here, tmp_path / "runs"), stop=lambda step: step >= 5)
+    (here / "rot.h5").rename(here / "z.h5")
+    outcome = quiet_train(
+        TrainSettings((here / "trans.h5", here / "z.h5"), resume=first.run.folder, show_progress=False)
+    )
+    assert outcome.run.shards == (here / "z.h5", here / "trans.h5")
+    for name in ("last", "best"):
+        ours, theirs = (load_model(getattr(one.run, name)).state_dict() for one in (outcome, whole))
+        assert_same(dict(ours), dict(theirs))
 
 
 def test_shards_may_have_moved_but_not_changed(shards, tmp_path):

@@ -1,3 +1,5 @@
+"""Shards become a run: a step is the paper's, the folder holds everything, the best checkpoint is the best."""
+
 from __future__ import annotations
 
 import json
@@ -8,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 from tests.pipelines.toy_shards import Toy, write_toy
 
@@ -17,29 +17,16 @@ from enr.errors import EnrError
 from enr.model import load_model, read_metadata
 from enr.pipelines.config import preset_names
 from enr.pipelines.data.views import ViewSet, composite
-from enr.pipelines.training import checkpoints
+from enr.pipelines.training import runs as checkpoints
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.runs import latest_run, open_run
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
-from enr.pipelines.training.validation import Probe, choose_triples, find_faults
+from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews
 
 TINY = ("batch_size=2", "validation_pictures=6", "frame_scenes=2", "frames=2", "validations=1", "threads=1", "seed=1")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
-    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
-    return folder
 
 
 def settings_for(shards, runs, *assignments, preset="smoke"):
@@ -120,9 +107,10 @@ def test_a_checkpoint_says_what_it_was_trained_on(shards, tmp_path):
     assert 0 < config.near < config.radius < config.far
 
 
-def test_the_best_checkpoint_is_that_of_the_best_validation(shards, tmp_path):
+def test_the_best_checkpoint_is_that_of_the_best_validation(tmp_path):
+    many = write_toy(tmp_path / "many.h5", Toy(splits=("train",) * 3 + ("val",) * FEWEST_SCENES, seed=1))
     outcome, _ = run(
-        settings_for(shards, tmp_path, "steps=40", "validations=8", "learning_rate=0.02", "warmup_steps=0")
+        settings_for(many, tmp_path / "runs", "steps=40", "validations=8", "learning_rate=0.02", "warmup_steps=0")
     )
     scores = {
         line["step"]: line["psnr_db"] for line in read_metrics(outcome.run.metrics) if line["kind"] == "validation"
@@ -150,7 +138,8 @@ def test_only_train_scenes_are_trained_on_and_only_val_scenes_validated_on(shard
 
     monkeypatch.setattr(PairLoader, "__next__", spy_batch)
     monkeypatch.setattr(ViewSet, "images", spy_images)
-    monkeypatch.setattr(ViewSet, "fingerprint", lambda self: "")  # which looks at a sample of all pictures
+    for name in ("fingerprint", "shard_fingerprints"):  # which look at a sample of all pictures
+        monkeypatch.setattr(ViewSet, name, lambda self: "")
     run(settings_for(shards, tmp_path, "steps=8", "validations=2"))
     assert seen == {"train": {"train"}, "probe": {"val"}}
 
@@ -165,7 +154,7 @@ def test_without_validation_scenes_it_says_so_and_the_best_is_the_last(tmp_path)
 
 
 def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, monkeypatch):
-    score, picture, pauses = Probe.score, Probe.picture, []
+    score, picture, pauses = FixedViews.score, FixedViews.picture, []
 
     def slow(work):
         def paused(*arguments):
@@ -174,8 +163,8 @@ def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, m
 
         return paused
 
-    monkeypatch.setattr(Probe, "score", slow(score))
-    monkeypatch.setattr(Probe, "picture", slow(picture))
+    monkeypatch.setattr(FixedViews, "score", slow(score))
+    monkeypatch.setattr(FixedViews, "picture", slow(picture))
     outcome, _ = run(settings_for(shards, tmp_path, "steps=4", "log_every=1", "validations=2"))
     last = [line for line in read_metrics(outcome.run.metrics) if line["kind"] == "train"][-1]
     assert len(pauses) >= 4
@@ -184,10 +173,10 @@ def test_images_per_second_leave_validation_and_pictures_out(shards, tmp_path, m
 
 
 def test_time_limits_are_said_in_round_numbers():
-    from enr.pipelines.training.train import _in_words
+    from enr.words import minutes_in_words
 
     said = {2.88378: "2.9 minutes", 105: "105 minutes", 1440: "1440 minutes", 0.02: "1.2 seconds", 1 / 3: "20 seconds"}
-    assert {minutes: _in_words(minutes) for minutes in said} == said
+    assert {minutes: minutes_in_words(minutes) for minutes in said} == said
 
 
 def test_max_minutes_ends_a_run(shards, tmp_path):
@@ -260,98 +249,6 @@ def test_a_step_follows_the_paper(shards):
     # Adam's first step has the size of the learning rate whatever the gradient's, so rounding can only matter below it.
     close = [torch.isclose(ours[key], theirs[key], atol=1e-5).float().mean() for key in ours]
     assert min(close) > 0.97
-
-
-class FakeRenderer:
-    """Paints what a function of the source picture and the motion says."""
-
-    def __init__(self, paint):
-        self._paint = paint
-
-    def __call__(self, images, motion):
-        return self._paint(images, motion)
-
-    def eval(self):
-        return self
-
-    def train(self):
-        return self
-
-
-@pytest.fixture(scope="module")
-def probe(shards):
-    view_set = ViewSet.open([shards])
-    return Probe(view_set, choose_triples(view_set, "val", 24, seed=0), CPU)
-
-
-def test_a_model_that_sits_on_white_is_told_so(probe):
-    scores = probe.score(FakeRenderer(lambda images, motion: torch.ones_like(images)))
-    assert scores.psnr_db == pytest.approx(scores.background_db)
-    assert scores.painted_share == pytest.approx(0)
-    assert "background" in find_faults(scores)[0]
-
-
-def test_a_model_that_paints_one_picture_for_all_is_told_so(probe):
-    """A sigmoid that is stuck at another colour than the background's is not blank, and ignores more than the pose."""
-    scores = probe.score(FakeRenderer(lambda images, motion: 0.3 * torch.ones_like(images)))
-    assert scores.painted_share > 0.5
-    assert scores.varied_share == pytest.approx(0, abs=1e-5)
-    (fault,) = find_faults(scores)
-    assert "the same picture" in fault
-
-
-def test_a_model_that_ignores_the_pose_is_told_so(probe):
-    scores = probe.score(FakeRenderer(lambda images, motion: images))
-    assert scores.psnr_db == scores.swapped_db
-    (fault,) = find_faults(scores)
-    assert "ignores the pose" in fault
-
-
-def test_a_model_that_knows_the_truth_is_not_blamed(shards):
-    view_set = ViewSet.open([shards])
-    triples = choose_triples(view_set, "val", 24, seed=0)
-    truths = _truth_by_motion(view_set)
-
-    def paint(images, motion):
-        return torch.stack([truths[_key(image), _key(row)] for image, row in zip(images, motion, strict=True)])
-
-    scores = Probe(view_set, triples, CPU).score(FakeRenderer(paint))
-    assert scores.psnr_db == 100
-    assert scores.swapped_db < 30
-    assert scores.painted_share == pytest.approx(1)
-    assert scores.varied_share == pytest.approx(1)
-    assert find_faults(scores) == ()
-
-
-def _key(values):
-    return values.numpy().tobytes()
-
-
-def _truth_by_motion(view_set):
-    """The right picture for every source picture and motion to a view of its scene."""
-    truths = {}
-    for scene in view_set.scenes("val"):
-        pictures = composite(torch.from_numpy(view_set.images(scene.view_indices)), view_set.background)
-        for source in range(scene.count):
-            for target in range(scene.count):
-                motion = view_set.target_from_source([scene.first + source], [scene.first + target])
-                truths[_key(pictures[source]), _key(torch.from_numpy(motion[0]))] = pictures[target]
-    return truths
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 100), st.sampled_from(["train", "val"]))
-def test_triples_are_views_of_one_scene_and_cover_the_groups(shards, pictures, seed, split):
-    view_set = ViewSet.open([shards])
-    triples = choose_triples(view_set, split, pictures, seed)
-    scenes = [view_set.views["scene"][views] for views in (triples.source, triples.target, triples.other)]
-    assert np.array_equal(scenes[0], scenes[1])
-    assert np.array_equal(scenes[0], scenes[2])
-    assert (triples.target != triples.source).all()
-    assert (triples.target != triples.other).all()
-    assert set(view_set.views["split"][triples.target]) == {split}
-    groups = view_set.views["group"][triples.target]
-    assert abs((groups == "rot").sum() - (groups == "trans").sum()) <= 1
 
 
 def test_a_diverging_training_ends_in_a_sentence(shards, tmp_path):
