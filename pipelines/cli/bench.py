@@ -9,9 +9,16 @@ from typing import Any
 import click
 
 PARTS = ("datagen", "loader", "train", "render")
+HELP = """
+Measure PART (all by default) and print JSON: rates, where the time goes, peak memory.
+
+datagen: images/s, what a picture's time goes into, and how much faster that is than a bare loop in Blender and than
+a new Blender for each mesh, on the same meshes. loader: pairs/s of views from warm files.
+train: images/s of whole training steps. render: frames/s of one scene seen from moving cameras.
+"""
 
 
-@click.command("bench")
+@click.command("bench", help=HELP)
 @click.argument("part", type=click.Choice(["all", *PARTS]), default="all")
 @click.option("--meshes", multiple=True, type=click.Path(path_type=Path), help="Files or folders [default: built in].")
 @click.option("--count", type=click.IntRange(1), help="Only the first so many meshes, by their ids [default: all].")
@@ -28,12 +35,7 @@ PARTS = ("datagen", "loader", "train", "render")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Per figure.")
 @click.option("--json", "as_json", is_flag=True, help="JSON on one line [default: indented].")
 def command(part: str, as_json: bool, **options: Any) -> None:
-    """Measure PART (all by default) and print JSON: rates, where the time goes, peak memory.
-
-    datagen: images/s, what a picture's time goes into, and how much faster that is than a bare loop in Blender and than
-    a new Blender for each mesh, on the same meshes. loader: pairs/s of views from warm files.
-    train: images/s of whole training steps. render: frames/s of one scene seen from moving cameras.
-    """
+    """`enr bench`."""
     from enr.datagen.workers.pool import default_workers
     from enr.pipelines.speed.benchmark import BenchSettings, run_benchmark
 

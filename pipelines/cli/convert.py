@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from enr.pipelines.cli.sections import given
 from enr.words import count_of
 
 if TYPE_CHECKING:
-    from enr.datagen.convert.conversion import Converted, ConvertSettings
+    from enr.datagen.convert.conversion import Converted
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
 
-@click.command("convert")
+@click.command(
+    "convert",
+    help="Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions.",
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--from",
@@ -37,14 +41,14 @@ INTERRUPTED = 130
 )
 @click.option(
     "--radius",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     default=2.0,
     show_default=True,
     help="Distance of the cameras from the point looked at, object units (chairs 2.0; SRN's cars 1.3).",
 )
 @click.option(
     "--focal-px",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     help="Focal length in pixels of the pictures in FOLDER [default: 131.25 (apple) or 177.78 (uva) at 128 px, in "
     "proportion to the width].",
 )
@@ -55,29 +59,18 @@ INTERRUPTED = 130
     "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
-def command(**options: Any) -> None:
-    """Turn the posed pictures of FOLDER, which others made, into shards in this project's conventions."""
+def command(**_: object) -> None:
+    """`enr convert`."""
     from enr.datagen.convert.conversion import convert
+    from enr.pipelines.config.datagen import ConvertConfig
+    from enr.pipelines.generation.settings import convert_settings
 
     try:
-        converted = convert(settings_of(options), progress=True)
+        converted = convert(convert_settings(ConvertConfig(**given())), progress=True)
     except KeyboardInterrupt:
         click.echo("Stopped; nothing was written.", err=True)
         raise SystemExit(INTERRUPTED) from None
     click.echo(_report(converted))
-
-
-def settings_of(options: dict[str, Any]) -> ConvertSettings:
-    """The settings that the command line's options name.
-
-    Raises:
-        EnrError: the resolution is not one.
-    """
-    from enr.datagen.convert.conversion import ConvertSettings
-    from enr.pipelines.cli.options.pictures import picture_size
-
-    resolution = options["resolution"]
-    return ConvertSettings(**{**options, "resolution": None if resolution is None else picture_size(resolution)})
 
 
 def _report(converted: Converted) -> str:

@@ -4,91 +4,70 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from enr.pipelines.cli.options import add_options, bad, lens, meshes, pictures, poses, running, scale
+from enr.pipelines.cli.datagen_options import FILE, SECTIONS
+from enr.pipelines.cli.sections import SectionedCommand, command_line, given, in_sections
 from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
-    from enr.datagen.settings import GenerateSettings
+    from enr.pipelines.config.datagen import DatagenConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 NAMED_FAILURES = 20
 
 
-@click.command("datagen")
-@click.argument("meshes", nargs=-1, required=True, type=click.Path(path_type=Path))
-@add_options(meshes.OPTIONS, poses.OPTIONS, lens.OPTIONS, pictures.OPTIONS, bad.OPTIONS, running.OPTIONS, scale.OPTIONS)
-def command(**options: Any) -> None:
-    """Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed pictures."""
-    running.check_again(options)
-    if unread := meshes.left_alone(options):
+@click.command(
+    "datagen",
+    cls=SectionedCommand,
+    help="Render MESHES (files, folders or zip archives; any format that Blender imports) into shards of posed "
+    "pictures.",
+)
+@click.argument("meshes", nargs=-1, required=True, type=FILE)
+@in_sections(SECTIONS)
+def command(**_: object) -> None:
+    """`enr datagen`."""
+    from enr.datagen.meshes.discovery import unread_files
+    from enr.datagen.meshes.formats import unread_words
+    from enr.pipelines.config.datagen import DatagenConfig
+
+    config = DatagenConfig(**given())
+    if unread := unread_words(unread_files(config.meshes)):
         click.echo(unread, err=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
     try:
-        if options["dry_run"]:
-            click.echo(_forecast(settings_of(options)))
-            return
-        summary = _generate(settings_of(options), options)
+        _do(config)
     except KeyboardInterrupt:
         click.echo("Stopped; finished shards are kept, and the same command goes on from there.", err=True)
         sys.exit(INTERRUPTED)
-    click.echo(_report(summary, options["part"]))
+
+
+def _do(config: DatagenConfig) -> None:
+    """Forecast, or make the shards, here or on a cluster, and say what came of it."""
+    from enr.datagen.generate import generate
+    from enr.pipelines.generation.settings import generate_settings
+
+    settings = generate_settings(config, command_line())
+    if config.dry_run:
+        from enr.pipelines.generation.dry_run import describe, estimate
+
+        click.echo(describe(estimate(settings)))
+        return
+    if config.scheduler:
+        from enr.pipelines.generation.cluster import generate_on_cluster
+
+        summary = generate_on_cluster(settings, config.scheduler, config.workers, progress=True)
+    else:
+        summary = generate(settings, progress=True)
+    click.echo(_report(summary, config.part))
     sys.exit(1 if summary.failures else 0)
 
 
-def _generate(settings: GenerateSettings, options: dict[str, Any]) -> Summary:
-    """Make the shards, here or on a cluster."""
-    if options["scheduler"]:
-        from enr.pipelines.generation.cluster import generate_on_cluster
-
-        return generate_on_cluster(settings, options["scheduler"], options["workers"], progress=True)
-    from enr.datagen.generate import generate
-
-    return generate(settings, progress=True)
-
-
-def _forecast(settings: GenerateSettings) -> str:
-    from enr.pipelines.generation.dry_run import describe, estimate
-
-    return describe(estimate(settings))
-
-
-def settings_of(options: dict[str, Any]) -> GenerateSettings:
-    """The settings that the command line's options name.
-
-    Raises:
-        EnrError: options contradict each other, or a file that they name cannot be read.
-    """
-    from enr.datagen.settings import GenerateSettings
-
-    options = poses.settled(options)
-    return GenerateSettings(
-        meshes=options["meshes"],
-        max_meshes=options["max_meshes"],
-        views=options["views"],
-        poses=poses.pose_settings(options),
-        render=pictures.render_settings(options),
-        on_bad=bad.on_bad(options),
-        split_shares=running.split_shares(options),
-        background=pictures.colour(options["background"]),
-        compression=options["compression"],
-        out=options["out"],
-        overwrite=options["overwrite"],
-        retry_failed=options["retry_failed"] or options["retry_bad"],
-        retry_bad=options["retry_bad"],
-        part=scale.part_of(options["part"]),
-        command=scale.command_line(),
-        pool=running.pool_settings(options),
-    )
-
-
-def _report(summary: Summary, part: str | None) -> str:
+def _report(summary: Summary, part: tuple[int, int] | None) -> str:
     """The summary in a few lines."""
     images, scenes = count_of(summary.images, "image"), count_of(summary.scenes, "mesh")
     lines = [f"{images} of {scenes} in {count_of(len(summary.shards), 'shard')}"]
@@ -102,7 +81,7 @@ def _report(summary: Summary, part: str | None) -> str:
     elif summary.scenes:
         lines.append("nothing to do: all that can be rendered was there already, made with the same settings")
     elif part and not summary.failures:
-        lines.append(f"part {part.replace('/', ' of ')} has no shard: there are fewer shards than parts; nothing to do")
+        lines.append(f"part {part[0]} of {part[1]} has no shard: there are fewer shards than parts; nothing to do")
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(_splits(summary.scenes_by_split))

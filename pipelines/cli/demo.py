@@ -7,8 +7,14 @@ from pathlib import Path
 
 import click
 
+HELP = """
+Make chairs, render them, train a small model on them and evaluate it, in under 6 minutes on 2 CPU cores.
 
-@click.command("demo")
+Needs no data and no download. Exit status 1 if the model did not learn to use the pose.
+"""
+
+
+@click.command("demo", help=HELP)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("enr-demo"), show_default=True, help="Folder of the results."
 )
@@ -16,10 +22,7 @@ import click
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of chairs, poses and model."
 )
 def command(out: Path, seed: int) -> None:
-    """Make chairs, render them, train a small model on them and evaluate it, in under 6 minutes on 2 CPU cores.
-
-    Needs no data and no download. Exit status 1 if the model did not learn to use the pose.
-    """
+    """`enr demo`."""
     from enr.pipelines.demo import DemoSettings, run_demo
 
     result = run_demo(DemoSettings(folder=out, seed=seed, show_progress=sys.stderr.isatty()), say=click.echo)

@@ -8,13 +8,16 @@ import click
 
 from enr.words import count_of
 
+HELP = """
+Say what is installed, which devices Blender and torch see, what is missing, and render one picture to prove it.
 
-@click.command("doctor")
+Exit status 1 if something that the main job needs is missing.
+"""
+
+
+@click.command("doctor", help=HELP)
 def command() -> None:
-    """Say what is installed, which devices Blender and torch see, what is missing, and render one picture to prove it.
-
-    Exit status 1 if something that the main job needs is missing.
-    """
+    """`enr doctor`."""
     from enr.pipelines.doctor import examine
 
     findings = examine(show=click.echo)

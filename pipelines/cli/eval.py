@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from enr.pipelines.evaluation.inputs import EvalSettings
 
 SPLITS = ("train", "val", "test")
+HELP = """
+Measure a checkpoint on scenes that it was not trained on.
+
+Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
+Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
+background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
+and a picture of sources, predictions and truths, from the best scene to the worst.
+"""
 
 
-@click.command("eval")
+@click.command("eval", help=HELP)
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--psnr", is_flag=True, help="PSNR over all pixels and over the foreground; always measured.")
 @click.option("--ssim", "with_ssim", is_flag=True, help="SSIM beside it.")
@@ -66,13 +74,7 @@ SPLITS = ("train", "val", "test")
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder [default: a new one in the run folder]."
 )
 def command(**options: Any) -> None:
-    """Measure a checkpoint on scenes that it was not trained on.
-
-    Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
-    Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
-    background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
-    and a picture of sources, predictions and truths, from the best scene to the worst.
-    """
+    """`enr eval`."""
     from enr.pipelines.evaluation.report import format_report
 
     settings = settings_of(options)

@@ -10,8 +10,12 @@ import click
 
 from enr.words import count_of
 
+HELP = """
+Write SHARDS (.h5 files or folders of them) in the layout of another project, the same cameras in its axes.
+"""
 
-@click.command("export")
+
+@click.command("export", help=HELP)
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--to",
@@ -23,7 +27,7 @@ from enr.words import count_of
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; empty or absent.")
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty, replacing scenes of that name.")
 def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -> None:
-    """Write SHARDS (.h5 files or folders of them) in the layout of another project, the same cameras in its axes."""
+    """`enr export`."""
     from enr.datagen.export.dataset import export
     from enr.pipelines.data.views import find_shards
 

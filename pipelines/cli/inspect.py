@@ -13,9 +13,15 @@ from enr.words import count_of
 
 FAILURES_SHOWN = 20
 FOLDER = "inspect"
+HELP = """
+Say what SHARDS (.h5 files or folders of them) hold, and draw it.
+
+Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
+of the cameras. Shards that are no longer what was written are named and left out; the exit status is then 1.
+"""
 
 
-@click.command("inspect")
+@click.command("inspect", help=HELP)
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -26,11 +32,7 @@ FOLDER = "inspect"
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the tables.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write contact sheets and plots.")
 def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures: bool) -> None:
-    """Say what SHARDS (.h5 files or folders of them) hold, and draw it.
-
-    Writes a contact sheet of the views of each group, one for each flag that occurs and one for each pass, and a plot
-    of the cameras. Shards that are no longer what was written are named and left out; the exit status is then 1.
-    """
+    """`enr inspect`."""
     from enr.datagen.verify.inspection import open_shards, summarise
     from enr.pipelines.data.views import find_shards
 

@@ -58,13 +58,19 @@ class LazyGroup(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+HELP = """
+Equivariant neural rendering: meshes to posed renders, to a trained model, to its PSNR.
+
+\b
+enr datagen --group rototrans --views 50 shapenet/chairs
+enr train shards/*.h5
+enr eval --psnr
+"""
+
+
+@click.group(
+    cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="enr")
 def main() -> None:
-    """Equivariant neural rendering: meshes to posed renders, to a trained model, to its PSNR.
-
-    \b
-    enr datagen --group rototrans --views 50 shapenet/chairs
-    enr train shards/*.h5
-    enr eval --psnr
-    """
+    """`enr`."""

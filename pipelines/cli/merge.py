@@ -8,17 +8,20 @@ import click
 
 from enr.words import count_of
 
+HELP = """
+Join the parts in FOLDERS that `enr datagen --part` made: check them, write one manifest, card, contact sheet.
 
-@click.command("merge")
+Shards that lie in --out already stay where they are; others are linked there, or copied.
+"""
+
+
+@click.command("merge", help=HELP)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the whole [default: the parts' folder, if it is one]."
 )
 def command(folders: tuple[Path, ...], out: Path | None) -> None:
-    """Join the parts in FOLDERS that `enr datagen --part` made: check them, write one manifest, card, contact sheet.
-
-    Shards that lie in --out already stay where they are; others are linked there, or copied.
-    """
+    """`enr merge`."""
     from enr.datagen.metadata.merge import merge
     from enr.errors import EnrError
 

@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 STOPPED = "Stopped; what is finished is kept, and the same command goes on from there."
+HELP = """
+Do the experiment NAME (or that of a file of your own, mine.yaml) on MESHES (files, folders, zip archives; built-in
+shapes without), and print its table.
+
+Renders, trains and measures with the commands that --dry-run prints, and skips what is there already: the same
+command goes on after Ctrl-C.
+"""
 
 
-@click.command("reproduce")
+@click.command("reproduce", help=HELP)
 @click.argument("name", required=False)
 @click.argument("meshes", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--list", "is_list", is_flag=True, help="Name all experiments and end.")
@@ -64,18 +71,15 @@ STOPPED = "Stopped; what is finished is kept, and the same command goes on from 
 )
 @click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
 def command(is_list: bool, dry_run: bool, **options: Any) -> None:
-    """Do the experiment NAME on MESHES (files, folders, zip archives; built-in shapes without), and print its table.
-
-    Renders, trains and measures with the commands that --dry-run prints, and skips what is there already: the same
-    command goes on after Ctrl-C.
-    """
+    """`enr reproduce`."""
     if is_list:
         _check_alone()
         click.echo(_listed())
         return
     settings = settings_of(options)
     if dry_run:
-        from enr.pipelines.experiments.plan import describe_plan, make_plan
+        from enr.pipelines.experiments.forecast import describe_plan
+        from enr.pipelines.experiments.plan import make_plan
 
         click.echo(describe_plan(make_plan(settings)))
         return

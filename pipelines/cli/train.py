@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 SHARDS = Path("shards")
+HELP = """
+Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them; default: the folder shards).
+
+Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
+ends; go on with --resume. Validation is on scenes that are not trained on.
+"""
 
 
-@click.command("train")
+@click.command("train", help=HELP)
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--preset", metavar="NAME", help="Such as small-64; see docs/training.md [default: what fits].")
 @click.option(
@@ -53,11 +59,7 @@ SHARDS = Path("shards")
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def command(**options: Any) -> None:
-    """Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them; default: the folder shards).
-
-    Writes runs/<time>-<name>/ with checkpoints, measurements (JSON lines, TensorBoard) and pictures. Ctrl-C saves and
-    ends; go on with --resume. Validation is on scenes that are not trained on.
-    """
+    """`enr train`."""
     settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
 
     from enr.pipelines.training.train import train

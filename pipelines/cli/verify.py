@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     from enr.datagen.verify.reprojection import Reprojection
 
 SKIPPED_SHOWN = 5
+HELP = """
+Check SHARDS (.h5 files or folders of them): layout, SHA-256 of each data set, counts, cameras, missing files.
+
+Prints a line for everything that is wrong. Exit status 0 if all is well, 1 if not.
+"""
 
 
-@click.command("verify")
+@click.command("verify", help=HELP)
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--reproject",
@@ -35,10 +40,7 @@ SKIPPED_SHOWN = 5
     help="How many views --reproject looks at, spread over all scenes.",
 )
 def command(shards: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> None:
-    """Check SHARDS (.h5 files or folders of them): layout, SHA-256 of each data set, counts, cameras, missing files.
-
-    Prints a line for everything that is wrong. Exit status 0 if all is well, 1 if not.
-    """
+    """`enr verify`."""
     from enr.datagen.verify.integrity import verify_shards
     from enr.pipelines.data.views import find_shards
 

@@ -7,6 +7,7 @@ the same way wherever they come from.
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ T = TypeVar("T")
 Table = Mapping[str, object]
 """Entries of a section as they were given, before they are checked."""
 
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -96,7 +98,8 @@ def read_value(value: object, key: str = "") -> object:
     if not isinstance(value, str):
         return value
     try:
-        return yaml.safe_load(value)
+        read = yaml.safe_load(value)
+        return float(read) if isinstance(read, str) and NUMBER.fullmatch(read) else read  # YAML 1.1 has no 1e-4
     except yaml.YAMLError as error:
         raise EnrError(
             f"--set {key}={value} has a value that is not YAML; quote it or write a list as [1,2]."

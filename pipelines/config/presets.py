@@ -14,8 +14,8 @@ from enr.model.config import LossWeights, RendererConfig
 from enr.pipelines.config.checking import Table, nearest, read_value
 from enr.pipelines.config.training import TrainConfig
 
-Assignments = Mapping[str, object] | Iterable[str]
-"""Keys and values, or texts such as `learning_rate=1e-4`."""
+Assignments = Mapping[str, object] | Iterable[str | tuple[str, object]]
+"""Keys and their values, or texts such as `learning_rate=1e-4`."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,9 @@ def key_values(assignments: Assignments) -> list[tuple[str, object]]:
         return list(assignments.items())
     found: list[tuple[str, object]] = []
     for assignment in [assignments] if isinstance(assignments, str) else assignments:
+        if isinstance(assignment, tuple):
+            found.append(assignment)
+            continue
         key, equals, text = assignment.partition("=")
         if not equals:
             raise EnrError(f"--set {assignment} has no value; write --set key=value.")

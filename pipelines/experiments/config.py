@@ -1,35 +1,42 @@
 """Experiments as data: a YAML file each, laid out for a scale and checked.
 
-A file holds the entries of `Experiment` and `scales`: entries that a scale changes, laid over the others (tables are
-merged, everything else is replaced, `null` in place of a table takes it out). A variant with `each: [rot, trans]` in
-place of `sets` stands for one training on each of these sets, named `<variant>-<set>`.
+A file holds the entries of `Experiment`, `datagen` for all sets, and `scales`: entries that a scale changes, laid over
+the others (tables are merged, everything else is replaced, `null` in place of a table takes it out). A variant with
+`each: [rot, trans]` in place of `sets` stands for one training on each of these sets, named `<variant>-<set>`.
 """
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from pydantic import Field
 
 from enr.errors import EnrError
+from enr.pipelines.config import find_key
+from enr.pipelines.config.checking import Table, checked, nearest, validated
+from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, option
+from enr.pipelines.evaluation.inputs import EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
 Kind = Literal["chair", "table", "mug"]
-Options = dict[str, Any]
-"""Options of a command by their names without dashes in front: `views: 50`, `box: [0, 0, -1, 1, -1, 1]`, `ssim: true`.
-"""
 SCALES: tuple[Scale, ...] = get_args(Scale)
 NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
-STRICT = ConfigDict(extra="forbid")
+SUFFIXES = (".yaml", ".yml")
+EVAL_NAMES = {"ssim": "with_ssim", "split": "splits"}
+"""Options of `enr eval` whose settings have another name."""
+PLANNED = ("shards", "checkpoint", "predictions", "out", "runs")
+"""Settings of an evaluation that the plan says."""
 
 
-@with_config(STRICT)
+@checked("shapes")
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
     """Built-in shapes, for where no meshes are given.
@@ -40,27 +47,26 @@ class Shapes:
         stand_for: what they only stand in for, such as cars; empty where they are what the experiment is about.
     """
 
-    count: int
+    count: Annotated[int, Field(ge=1)]
     kinds: tuple[Kind, ...] = ("chair",)
     stand_for: str = ""
 
 
-@with_config(STRICT)
+@checked("sets")
 @dataclass(frozen=True, kw_only=True)
 class DataSet:
     """Shards that are made: rendered from the meshes, or converted from posed pictures that others made.
 
     Attributes:
-        datagen: options of `enr datagen`, over the experiment's.
-        convert: options of `enr convert`, for the folder of posed pictures that the user gives; the set is left out
-            where there is none.
+        datagen: what is rendered, but for the meshes; None for posed pictures.
+        convert: how the folder of posed pictures that the user gives is read; the set is left out where there is none.
     """
 
-    datagen: Options = field(default_factory=dict)
-    convert: Options = field(default_factory=dict)
+    datagen: DatagenConfig | None = None
+    convert: ConvertConfig | None = None
 
 
-@with_config(STRICT)
+@checked("variants")
 @dataclass(frozen=True, kw_only=True)
 class Variant:
     """A training that is compared with the others.
@@ -78,13 +84,13 @@ class Variant:
     label: str = ""
     sets: tuple[str, ...]
     preset: str = ""
-    set: Options = field(default_factory=dict)
+    set: dict[str, object] = field(default_factory=dict)
     init: str = ""
-    time: float = 1.0
+    time: Annotated[float, Field(gt=0)] = 1.0
     evaluations: tuple[str, ...] | None = None
 
 
-@with_config(STRICT)
+@checked("evaluations")
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """A measurement of trained variants; a table.
@@ -92,15 +98,17 @@ class Evaluation:
     Attributes:
         title: above the table.
         sets: data sets that are measured on; those that a variant was trained on if empty.
-        options: of `enr eval`.
+        options: of `enr eval`, as they are written.
+        settings: what they stand for.
     """
 
     title: str
     sets: tuple[str, ...] = ()
-    options: Options = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
+    settings: EvalSettings = field(default_factory=EvalSettings)
 
 
-@with_config(STRICT)
+@checked("experiment")
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """An experiment at one scale.
@@ -109,7 +117,6 @@ class Experiment:
         summary: one line for the list.
         follows: the section of the paper or of the report, and what is different here.
         shapes: for where no meshes are given.
-        datagen: options of `enr datagen` for all rendered sets.
         sets: data sets by name.
         preset: of all variants.
         set: what `enr train --set` changes in all variants.
@@ -122,11 +129,10 @@ class Experiment:
     summary: str
     follows: str
     shapes: Shapes
-    datagen: Options
     sets: dict[str, DataSet]
     preset: str
-    set: Options = field(default_factory=dict)
-    minutes: float | None = None
+    set: dict[str, object] = field(default_factory=dict)
+    minutes: Annotated[float, Field(gt=0)] | None = None
     seeds: tuple[int, ...] = (0,)
     variants: dict[str, Variant]
     evaluations: dict[str, Evaluation]
@@ -134,65 +140,138 @@ class Experiment:
 
 def experiment_names() -> tuple[str, ...]:
     """Names of all experiments, sorted."""
-    folder = resources.files("enr.pipelines") / "experiments" / "library"
+    folder = resources.files("enr.pipelines.experiments") / "library"
     return tuple(sorted(file.name.removesuffix(".yaml") for file in folder.iterdir() if file.name.endswith(".yaml")))
 
 
 def read_experiment(name: str, scale: Scale) -> Experiment:
-    """The experiment of that name at that scale.
+    """An experiment at a scale.
+
+    Args:
+        name: of one of the project's, or the path of a YAML file.
+        scale: which of its sizes.
 
     Raises:
-        EnrError: there is none; the message names the nearest.
+        EnrError: there is none (the message names the nearest), or its file does not fit.
     """
-    names = experiment_names()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}."
-        raise EnrError(f"There is no experiment {name!r}; {hint}")
-    text = (resources.files("enr.pipelines") / "experiments" / "library" / f"{name}.yaml").read_text(encoding="utf-8")
-    return at_scale(yaml.safe_load(text), scale)
+    if name.endswith(SUFFIXES):
+        return at_scale(_read_file(Path(name)), scale, name)
+    if name not in experiment_names():
+        raise EnrError(f"There is no experiment {name!r}; {nearest(name, experiment_names())}")
+    text = (resources.files("enr.pipelines.experiments") / "library" / f"{name}.yaml").read_text(encoding="utf-8")
+    return at_scale(yaml.safe_load(text), scale, f"{name}.yaml")
 
 
-def at_scale(content: Mapping[str, Any], scale: Scale) -> Experiment:
+def _read_file(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EnrError(
+            f"{path} cannot be read ({error.strerror or error}); give the file of an experiment, or a name that "
+            "`enr reproduce --list` names."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise EnrError(f"{path} is no YAML ({reason}); see docs/experiments.md for what a file holds.") from error
+
+
+def at_scale(content: object, scale: Scale, file: str = "The experiment") -> Experiment:
     """The experiment in a YAML file's content, laid out for a scale.
 
+    Args:
+        content: of the file.
+        scale: which of its sizes.
+        file: what a refusal calls it.
+
     Raises:
-        EnrError: an entry is unknown, missing or does not fit.
+        EnrError: an entry is unknown, missing or does not fit; the message names the file and the entry.
     """
-    common = {key: value for key, value in content.items() if key != "scales"}
-    laid = merged(common, content.get("scales", {}).get(scale) or {})
-    laid["variants"] = _each(laid.get("variants", {}))
+    with naming(f"{file}, scale {scale}"):
+        common = dict(_table(content, "An experiment"))
+        scales = _table(common.pop("scales", {}), "scales")
+        for name in scales:
+            if name not in SCALES:
+                raise EnrError(f"scales.{name} is no scale; {nearest(name, SCALES)}")
+        laid = merged(common, _table(scales.get(scale) or {}, f"scales.{scale}"))
+        shared = _table(laid.pop("datagen", {}), "datagen")
+        variants, evaluations, sets = (_table(laid.get(key, {}), key) for key in ("variants", "evaluations", "sets"))
+        laid["sets"] = {name: _data_set(name, entry, shared) for name, entry in sets.items()}
+        laid["variants"] = _each(variants)
+        laid["evaluations"] = {name: _evaluation(name, entry) for name, entry in evaluations.items()}
+        experiment = validated(Experiment, laid, "experiment")
+        _check_names(experiment)
+        _check_keys(experiment)
+        return experiment
+
+
+@contextmanager
+def naming(place: str) -> Iterator[None]:
+    """Name the place of what is refused inside."""
     try:
-        experiment = TypeAdapter(Experiment).validate_python(laid)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise EnrError(f"The experiment's {place} at scale {scale} does not fit: {first['msg']}.") from error
-    _check_names(experiment)
-    return experiment
+        yield
+    except EnrError as error:
+        raise EnrError(f"{place}: {error}") from error
 
 
-def _each(variants: Mapping[str, Any]) -> dict[str, Any]:
+def _table(entry: object, name: str) -> Table:
+    if not isinstance(entry, Mapping):
+        raise EnrError(f"{name} is {entry!r}; give a table of names and values.")
+    return entry
+
+
+def _data_set(name: str, entry: object, shared: Table) -> DataSet:
+    """A data set, what is said for all of them included."""
+    written = _table(entry or {}, f"sets.{name}")
+    with naming(f"sets.{name}"):
+        unknown = next((key for key in written if key not in ("datagen", "convert")), None)
+        if unknown is not None:
+            raise EnrError(f"There is no entry {unknown!r}; known are datagen, convert.")
+        if "convert" in written:
+            return DataSet(convert=ConvertConfig.of(_table(written["convert"], "convert")))
+        own = _table(written.get("datagen") or {}, "datagen")
+        return DataSet(datagen=DatagenConfig.of({**shared, **own}))
+
+
+def _evaluation(name: str, entry: object) -> Table:
+    """An evaluation's entries with the settings that its options stand for."""
+    written = dict(_table(entry, f"evaluations.{name}"))
+    with naming(f"evaluations.{name}"):
+        options = _table(written.get("options") or {}, "options")
+        known = {entry.name: entry.name for entry in dataclasses.fields(EvalSettings) if entry.name not in PLANNED}
+        known = {key: value for key, value in known.items() if value not in EVAL_NAMES.values()} | EVAL_NAMES
+        values: dict[str, object] = {}
+        for written_key, value in options.items():
+            key = written_key.replace("-", "_")
+            if key not in known:
+                raise EnrError(f"There is no option {option(key)} of enr eval; {nearest(key, known)}")
+            is_single = known[key] in ("splits", "groups") and isinstance(value, str)
+            values[known[key]] = [value] if is_single else value
+        return {**written, "settings": validated(EvalSettings, values, "options")}
+
+
+def _each(variants: Table) -> dict[str, object]:
     """The variants, those that are trained on each of several sets as one for each."""
-    result: dict[str, Any] = {}
-    for name, entry in variants.items():
-        if "each" not in entry:
-            result[name] = entry
-            continue
+    result: dict[str, object] = {}
+    for name, written in variants.items():
+        entry = _table(written, f"variants.{name}")
         rest = {key: value for key, value in entry.items() if key != "each"}
-        result.update({f"{name}-{set_name}": {"label": name, **rest, "sets": [set_name]} for set_name in entry["each"]})
+        each = entry.get("each")
+        if each is None:
+            result[name] = rest
+        elif isinstance(each, Sequence):
+            result.update({f"{name}-{set_name}": {"label": name, **rest, "sets": [set_name]} for set_name in each})
     return result
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merged(below: Table, above: Table) -> dict[str, object]:
     """`above` laid over `below`: tables are merged, None in place of one takes it out, all else is replaced."""
     result = dict(below)
     for key, value in above.items():
-        is_table = isinstance(result.get(key), Mapping)
-        if is_table and value is None:
+        inside = result.get(key)
+        if isinstance(inside, Mapping) and value is None:
             del result[key]
-        elif is_table and isinstance(value, Mapping):
-            result[key] = merged(result[key], value)
+        elif isinstance(inside, Mapping) and isinstance(value, Mapping):
+            result[key] = merged(inside, value)
         else:
             result[key] = value
     return result
@@ -216,7 +295,18 @@ def _check_names(experiment: Experiment) -> None:
         _check_known(f"evaluations.{name}.sets", evaluation.sets, experiment.sets)
 
 
-def _check_known(place: str, names: Sequence[str], known: Sequence[str] | Mapping[str, Any]) -> None:
+def _check_known(place: str, names: Sequence[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
-            raise EnrError(f"The experiment's {place} names {name!r}; known there are {', '.join(known) or 'none'}.")
+            raise EnrError(f"{place} names {name!r}; known there are {', '.join(known) or 'none'}.")
+
+
+def _check_keys(experiment: Experiment) -> None:
+    """Refuse keys that no training has."""
+    with naming("set"):
+        for key in experiment.set:
+            find_key(key)
+    for name, variant in experiment.variants.items():
+        with naming(f"variants.{name}.set"):
+            for key in variant.set:
+                find_key(key)

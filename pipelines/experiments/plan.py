@@ -1,27 +1,32 @@
-"""What `enr reproduce` will do: one command after the other, each as it could be typed, checked before any is begun."""
+"""What `enr reproduce` will do: one step after the other, each as it could be typed, checked before any is begun."""
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from enr.datagen.convert.conversion import ConvertSettings
+from enr.datagen.convert.layout import PARAMS, find_params
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
-from enr.pipelines.config import override, read_preset, resolve
-from enr.pipelines.experiments.checks import check_assignments, check_posed
-from enr.pipelines.experiments.config import Experiment, Scale, Variant, read_experiment
-from enr.pipelines.experiments.step import Step, as_arguments, settings_of
+from enr.pipelines.config import Assignments, Config, find_key, key_values, override, read_preset, resolve
+from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.experiments.config import SUFFIXES, Experiment, Scale, naming, read_experiment
+from enr.pipelines.experiments.step import Step, assignment, words
+from enr.pipelines.generation.settings import convert_settings, generate_settings
+from enr.pipelines.training.train import TrainSettings
 from enr.words import count_of
 
 SHAPES_SEED = 0
 SECONDS_A_PICTURE, SECONDS_A_PATH = 2.8e-3, 1.0e-7
 """Of one Blender worker on one core of 2.5 GHz; meshes of 1,000 triangles."""
 SIZE_SAMPLE_CAMERA = {"radius": 2.0, "near": 1.0, "far": 3.0}
+AnyStep = Step[GenerateSettings | ConvertSettings | TrainSettings | EvalSettings]
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class ReproduceSettings:
     """What `enr reproduce` is asked for.
 
     Attributes:
-        name: of the experiment.
+        name: of the experiment, or the path of its file.
         scale: which of its sizes.
         meshes: files and folders; built-in shapes if empty.
         out: where everything goes; `reproduce/<name>-<scale>` if None.
@@ -38,7 +43,7 @@ class ReproduceSettings:
         background: a picture that stands behind the objects of all rendered sets.
         minutes: of training, in place of the experiment's.
         seeds: so many, in place of the experiment's.
-        assignments: `key=value` for all trainings, over the experiment's.
+        assignments: what is set for all trainings, over the experiment's.
         workers: Blender processes; one for each core if None.
         show_progress: whether to draw progress bars.
     """
@@ -52,14 +57,19 @@ class ReproduceSettings:
     background: Path | None = None
     minutes: float | None = None
     seeds: int | None = None
-    assignments: tuple[str, ...] = ()
+    assignments: Assignments = ()
     workers: int | None = None
     show_progress: bool = True
 
     @property
+    def title(self) -> str:
+        """The experiment's name; that of a file without its ending."""
+        return Path(self.name).stem if self.name.endswith(SUFFIXES) else self.name
+
+    @property
     def folder(self) -> Path:
         """Where everything goes."""
-        return self.out or Path("reproduce") / f"{self.name}-{self.scale}"
+        return self.out or Path("reproduce") / f"{self.title}-{self.scale}"
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class Plan:
     settings: ReproduceSettings
     experiment: Experiment
     shapes: int
-    steps: tuple[Step, ...]
+    steps: tuple[AnyStep, ...]
     notes: tuple[str, ...]
 
     @property
@@ -102,13 +112,10 @@ class Plan:
     def line(self) -> str:
         """The `enr reproduce` command that does all of it, but for --workers, which change nothing."""
         asked = self.settings
-        words = ["enr", "reproduce", asked.name, *map(str, asked.meshes), "--scale", asked.scale]
-        for name in ("out", "max_meshes", "minutes", "seeds", "background", "posed"):
-            value = getattr(asked, name)
-            words += [] if value is None else [f"--{name.replace('_', '-')}", str(value)]
-        for assignment in asked.assignments:
-            words += ["--set", assignment]
-        return shlex.join(words)
+        names = ("out", "max_meshes", "minutes", "seeds", "background", "posed")
+        given = {name: value for name in names if (value := getattr(asked, name)) is not None}
+        start = ["enr", "reproduce", asked.name, *map(str, asked.meshes), "--scale", asked.scale]
+        return shlex.join([*start, *words(given), *_set(key_values(asked.assignments))])
 
     @property
     def meshes(self) -> tuple[Path, ...]:
@@ -127,21 +134,19 @@ def make_plan(settings: ReproduceSettings) -> Plan:
     Raises:
         EnrError: there is no such experiment, it needs meshes, or a setting does not fit.
     """
-    experiment = _asked(read_experiment(settings.name, settings.scale), settings)
-    check_assignments(experiment, settings.assignments)
-    shapes = _shapes(experiment, settings)
-    plan = Plan(settings, experiment, shapes, (), _notes(experiment, settings))
-    return replace(plan, steps=(*_data_steps(plan), *_train_steps(plan), *_eval_steps(plan)))
-
-
-def describe_plan(plan: Plan) -> str:
-    """The plan in lines: what it follows, the commands, what is left out, how long it takes."""
-    lines = [f"{plan.settings.name} ({plan.settings.scale}): {plan.experiment.summary}"]
-    lines += [f"It follows {plan.experiment.follows.strip()}", *(f"Note: {note}" for note in plan.notes), ""]
-    if plan.shapes:
-        lines.append(shapes_line(plan))
-    lines += [step.line for step in plan.steps]
-    return "\n".join([*lines, "", _time_words(plan)])
+    experiment = read_experiment(settings.name, settings.scale)
+    if settings.minutes is not None:
+        experiment = replace(experiment, minutes=settings.minutes)
+    if settings.seeds is not None:
+        experiment = replace(experiment, seeds=tuple(range(settings.seeds)))
+    _check_assignments(experiment, settings.assignments)
+    plan = Plan(settings, experiment, _shapes(experiment, settings), (), _notes(experiment, settings))
+    data = {name: step for name in experiment.sets for step in _data_steps(plan, name)}
+    trainings = [_train_step(plan, data, trained) for trained in plan.trained]
+    evaluations = [
+        _eval_step(plan, trained, name) for trained in plan.trained for name in evaluations_of(plan, trained.variant)
+    ]
+    return replace(plan, steps=(*data.values(), *trainings, *evaluations))
 
 
 def shapes_line(plan: Plan) -> str:
@@ -151,15 +156,6 @@ def shapes_line(plan: Plan) -> str:
         f"write_shapes(Path({str(plan.meshes[0])!r}), {plan.shapes}, {SHAPES_SEED}, {plan.experiment.shapes.kinds!r})"
     )
     return f"python -c {shlex.quote(code)}"
-
-
-def _asked(experiment: Experiment, settings: ReproduceSettings) -> Experiment:
-    """The experiment with what the user changed."""
-    if settings.minutes is not None:
-        experiment = replace(experiment, minutes=settings.minutes)
-    if settings.seeds is not None:
-        experiment = replace(experiment, seeds=tuple(range(settings.seeds)))
-    return experiment
 
 
 def _shapes(experiment: Experiment, settings: ReproduceSettings) -> int:
@@ -186,7 +182,7 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
     if settings.posed is not None and not any(entry.convert for entry in experiment.sets.values()):
         raise EnrError(f"{settings.name} has no use for --posed {settings.posed}; leave it out.")
     if settings.posed is not None:
-        check_posed(settings.posed)
+        _check_posed(settings.posed)
     return tuple(notes)
 
 
@@ -194,36 +190,35 @@ def _needs_posed(experiment: Experiment, sets: Sequence[str]) -> bool:
     return any(experiment.sets[name].convert for name in sets)
 
 
-def _data_steps(plan: Plan) -> list[Step]:
-    return [
-        step
-        for name, entry in plan.experiment.sets.items()
-        for step in (_convert_steps(plan, name) if entry.convert else [_datagen_step(plan, name)])
-    ]
+def _data_steps(plan: Plan, name: str) -> Iterator[AnyStep]:
+    """The step that makes a data set; none where it needs posed pictures and there are none."""
+    entry = plan.experiment.sets[name]
+    if entry.convert is None:
+        yield _datagen_step(plan, name, entry.datagen or DatagenConfig())
+    elif plan.settings.posed is not None:
+        yield _convert_step(plan, name, entry.convert, plan.settings.posed)
 
 
-def _convert_steps(plan: Plan, name: str) -> list[Step]:
-    if plan.settings.posed is None:
-        return []
+def _convert_step(plan: Plan, name: str, config: ConvertConfig, posed: Path) -> AnyStep:
     out = _set_folder(plan, name)
-    options = as_arguments("convert", plan.experiment.sets[name].convert)
-    step = Step("convert", name, (str(plan.settings.posed), *options, "--out", str(out)), out)
-    settings_of(step)
-    return [step]
+    arguments = (str(posed), *words(config.given), "--out", str(out))
+    return Step(name, convert_settings(config.but(folder=posed, out=out)), arguments, out)
 
 
-def _datagen_step(plan: Plan, name: str) -> Step:
-    out = _set_folder(plan, name)
-    options = {**plan.experiment.datagen, **plan.experiment.sets[name].datagen}
-    if plan.settings.background is not None:
-        options["background"] = plan.settings.background
-    if plan.settings.max_meshes is not None:
-        options["max-meshes"] = min(plan.settings.max_meshes, options.get("max-meshes", plan.settings.max_meshes))
-    if plan.settings.workers is not None:
-        options["workers"] = plan.settings.workers
-    words = [*map(str, plan.meshes), *as_arguments("datagen", options), "--out", str(out)]
-    step = Step("datagen", name, tuple(words), out)
-    return replace(step, minutes=_rendering_minutes(plan, settings_of(step)))
+def _datagen_step(plan: Plan, name: str, config: DatagenConfig) -> AnyStep:
+    asked, out = plan.settings, _set_folder(plan, name)
+    if asked.background is not None:
+        config = config.but(background=str(asked.background))
+    if asked.max_meshes is not None:
+        config = config.but(max_meshes=min(asked.max_meshes, config.max_meshes or asked.max_meshes))
+    if asked.workers is not None:
+        config = config.but(workers=asked.workers)
+    arguments = (*map(str, plan.meshes), *words(config.given), "--out", str(out))
+    with naming(f"{asked.name}, sets.{name}"):
+        settings = generate_settings(config.but(meshes=plan.meshes, out=out))
+    step = Step(name, settings, arguments, out)
+    minutes = _rendering_minutes(plan, settings)
+    return replace(step, asked=replace(settings, command=step.line), minutes=minutes)
 
 
 def _rendering_minutes(plan: Plan, settings: GenerateSettings) -> float:
@@ -233,64 +228,61 @@ def _rendering_minutes(plan: Plan, settings: GenerateSettings) -> float:
     return pictures * (SECONDS_A_PICTURE + SECONDS_A_PATH * paths) / settings.pool.workers / 60
 
 
-def _train_steps(plan: Plan) -> list[Step]:
-    return [_train_step(plan, trained) for trained in plan.trained]
-
-
-def _train_step(plan: Plan, trained: Trained) -> Step:
+def _train_step(plan: Plan, data: dict[str, AnyStep], trained: Trained) -> AnyStep:
     variant = plan.experiment.variants[trained.variant]
     minutes = None if plan.experiment.minutes is None else variant.time * plan.experiment.minutes
-    arguments = [str(_set_folder(plan, name)) for name in variant.sets]
-    arguments += ["--preset", variant.preset or plan.experiment.preset]
-    for word in (*_assignments(plan, variant, trained.seed), *plan.settings.assignments):
-        arguments += ["--set", word]
+    wanted: dict[str, object] = {**plan.experiment.set, **variant.set, "seed": trained.seed}
     if minutes is not None:
-        arguments += ["--max-minutes", f"{minutes:g}"]
+        wanted.setdefault("steps", None)  # the preset's would end a quick machine's training early
+    folder = run_root(plan, trained)
+    asked = TrainSettings(
+        shards=tuple(_set_folder(plan, name) for name in variant.sets),
+        preset=variant.preset or plan.experiment.preset,
+        assignments=(*wanted.items(), *key_values(plan.settings.assignments)),
+        max_minutes=minutes,
+        init=run_root(plan, Trained(variant.init, trained.seed)) if variant.init else None,
+        runs=folder,
+        name=trained.variant,
+    )
+    arguments = [*map(str, asked.shards), "--preset", str(asked.preset), *_set(asked.assignments)]
+    arguments += [] if minutes is None else ["--max-minutes", f"{minutes:g}"]
     if variant.init:
         arguments += ["--init", str(run_pattern(plan, Trained(variant.init, trained.seed)))]
-    folder = run_root(plan, trained)
     arguments += ["--runs", str(folder), "--name", trained.variant]
-    step = Step("train", trained.name, tuple(arguments), folder, math.nan if minutes is None else minutes)
-    _check_training(plan, variant, step)
-    return step
+    with naming(f"{plan.settings.name}, variants.{trained.variant}"):
+        for name in variant.sets:
+            if name in data:
+                configuration_of(asked, data[name])
+    return Step(trained.name, asked, tuple(arguments), folder, math.nan if minutes is None else minutes)
 
 
-def _assignments(plan: Plan, variant: Variant, seed: int) -> list[str]:
-    wanted = {**plan.experiment.set, **variant.set, "seed": seed}
-    if plan.experiment.minutes is not None:
-        wanted.setdefault("steps", None)  # the preset's would end a quick machine's training early
-    return [f"{key}={_value(value)}" for key, value in wanted.items()]
+def _set(assignments: Assignments) -> list[str]:
+    return [word for key, value in key_values(assignments) for word in ("--set", assignment(key, value))]
 
 
-def _value(value: object) -> str:
-    """A value as `--set` reads it, without spaces."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-
-
-def _check_training(plan: Plan, variant: Variant, step: Step) -> None:
-    """Resolve the configuration for pictures of the size that will be made, as the command will.
+def configuration_of(asked: TrainSettings, data: AnyStep) -> Config | None:
+    """A training's configuration for pictures of the size that will be made; None of those that are converted.
 
     Raises:
         EnrError: it does not fit.
     """
-    asked = settings_of(step)
-    minutes = [] if asked.max_minutes is None else [f"max_minutes={asked.max_minutes}"]
-    for name in variant.sets:
-        if plan.experiment.sets[name].convert:
-            continue
-        render = settings_of(_datagen_step(plan, name)).render
-        camera = {"focal_px": render.focal_px, **SIZE_SAMPLE_CAMERA}
-        resolve(
-            override(read_preset(asked.preset), [*asked.assignments, *minutes]),
-            camera,
-            (render.height_px, render.width_px),
-        )
+    if not isinstance(data.asked, GenerateSettings):
+        return None
+    render = data.asked.render
+    camera = {"focal_px": render.lens.focal_px, **SIZE_SAMPLE_CAMERA}
+    minutes = [] if asked.max_minutes is None else [("max_minutes", asked.max_minutes)]
+    preset = override(read_preset(asked.preset or ""), [*key_values(asked.assignments), *minutes])
+    return resolve(preset, camera, (render.height_px, render.width_px))
 
 
-def _eval_steps(plan: Plan) -> list[Step]:
-    return [
-        _eval_step(plan, trained, name) for trained in plan.trained for name in evaluations_of(plan, trained.variant)
-    ]
+def _eval_step(plan: Plan, trained: Trained, name: str) -> AnyStep:
+    evaluation = plan.experiment.evaluations[name]
+    folder = eval_folder(plan, trained, name)
+    sets = evaluation.sets or plan.experiment.variants[trained.variant].sets
+    shards = tuple(_set_folder(plan, entry) for entry in sets)
+    asked = replace(evaluation.settings, shards=shards, checkpoint=run_root(plan, trained), out=folder)
+    arguments = [*map(str, shards), "--checkpoint", str(run_pattern(plan, trained)), *words(evaluation.options)]
+    return Step(f"{trained.name} {name}", asked, (*arguments, "--out", str(folder)), folder)
 
 
 def evaluations_of(plan: Plan, variant: str) -> tuple[str, ...]:
@@ -300,17 +292,6 @@ def evaluations_of(plan: Plan, variant: str) -> tuple[str, ...]:
     names = evaluations if wanted is None else wanted
     has_posed = plan.settings.posed is not None
     return tuple(name for name in names if has_posed or not _needs_posed(plan.experiment, evaluations[name].sets))
-
-
-def _eval_step(plan: Plan, trained: Trained, name: str) -> Step:
-    evaluation = plan.experiment.evaluations[name]
-    sets = evaluation.sets or plan.experiment.variants[trained.variant].sets
-    folder = eval_folder(plan, trained, name)
-    words = [str(_set_folder(plan, entry)) for entry in sets]
-    words += ["--checkpoint", str(run_pattern(plan, trained)), *as_arguments("eval", evaluation.options)]
-    step = Step("eval", f"{trained.name} {name}", (*words, "--out", str(folder)), folder)
-    settings_of(step)
-    return step
 
 
 def run_root(plan: Plan, trained: Trained) -> Path:
@@ -332,22 +313,25 @@ def _set_folder(plan: Plan, name: str) -> Path:
     return plan.folder / "shards" / name
 
 
-def _time_words(plan: Plan) -> str:
-    data = sum(step.minutes for step in plan.steps if step.command == "datagen")
-    training = [step.minutes for step in plan.steps if step.command == "train"]
-    evaluations = sum(step.command == "eval" for step in plan.steps)
-    timed = sum(minutes for minutes in training if not math.isnan(minutes))
-    words = [f"{'about ' if data >= 1 else ''}{_duration(data)} of rendering"]
-    if timed:
-        words.append(f"{_duration(timed)} of training ({count_of(len(training), 'run')})")
-    if any(math.isnan(minutes) for minutes in training):
-        words.append(
-            f"{count_of(sum(map(math.isnan, training)), 'training')} until the preset's last step, however long"
+def _check_assignments(experiment: Experiment, assignments: Assignments) -> None:
+    """Refuse to set for all trainings what tells the variants apart, and the seed."""
+    for key, value in key_values(assignments):
+        place, said = find_key(key), f"--set {assignment(key, value)}"
+        if place == find_key("seed"):
+            raise EnrError(f"{said} would give every training the same seed; say how many with --seeds.")
+        variants = [name for name, variant in experiment.variants.items() if place in map(find_key, variant.set)]
+        if variants:
+            raise EnrError(
+                f"{said} would override what is compared: {', '.join(variants)} "
+                f"{'sets' if len(variants) == 1 else 'set'} {key}; leave it out."
+            )
+
+
+def _check_posed(folder: Path) -> None:
+    """Refuse a folder without posed pictures."""
+    if not folder.is_dir():
+        raise EnrError(f"--posed {folder} is not a folder; give the one that Apple's posed pictures are unpacked in.")
+    if next(find_params(folder), None) is None:
+        raise EnrError(
+            f"--posed {folder} holds no {PARAMS}; give a folder with pictures and a {PARAMS} for each scene."
         )
-    return f"Time here: {', '.join(words)}, and {count_of(evaluations, 'evaluation')}."
-
-
-def _duration(minutes: float) -> str:
-    if minutes >= 90:
-        return f"{minutes / 60:.1f} hours"
-    return f"{minutes:.1f} minutes" if minutes >= 1 else "under a minute"

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from enr.errors import EnrError
 from enr.files import write_json
-from enr.pipelines.experiments.plan import Plan
-from enr.pipelines.experiments.step import Step
+from enr.pipelines.experiments.plan import AnyStep, Plan
 
 RECORD_NAME = "command.json"
 WORKERS = "--workers"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a folder was begun with: the command, and each step by name in words that hold anywhere."""
+
+    command: str
+    steps: Mapping[str, str]
 
 
 def keep_record(plan: Plan) -> None:
@@ -30,9 +37,9 @@ def keep_record(plan: Plan) -> None:
     wanted = _lines(plan)
     if path.is_file():
         begun = _read(path)
-        if any(begun["steps"].get(name, line) != line for name, line in wanted.items()):
-            raise EnrError(f"{_refusal(plan, begun['command'])}; give another --out, or remove it.")
-        write_json(path, {**begun, "steps": {**begun["steps"], **wanted}})
+        if any(begun.steps.get(name, line) != line for name, line in wanted.items()):
+            raise EnrError(f"{_refusal(plan, begun.command)}; give another --out, or remove it.")
+        write_json(path, {"command": begun.command, "steps": {**begun.steps, **wanted}})
     elif all(entry.name.startswith(".") for entry in plan.folder.iterdir()):
         write_json(path, {"command": plan.line, "steps": wanted})
 
@@ -42,10 +49,10 @@ def _refusal(plan: Plan, command: str) -> str:
     return f"{plan.folder} was begun with `{command}`{version}"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {"command": str(content["command"]), "steps": dict(content["steps"])}
+        return Record(str(content["command"]), dict(content["steps"]))
     except (ValueError, KeyError, TypeError) as error:
         raise EnrError(f"{path} cannot be read ({error}); give another --out, or remove {path.parent}.") from error
 
@@ -58,7 +65,7 @@ def _lines(plan: Plan) -> dict[str, str]:
     return lines
 
 
-def _line(plan: Plan, step: Step) -> str:
+def _line(plan: Plan, step: AnyStep) -> str:
     words = list(step.arguments)
     if WORKERS in words:
         at = words.index(WORKERS)

@@ -20,23 +20,23 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from enr import __version__
-from enr.datagen.convert.conversion import convert
+from enr.datagen.convert.conversion import ConvertSettings, convert
 from enr.datagen.generate import generate
+from enr.datagen.settings import GenerateSettings
 from enr.datagen.shapes.library import write_shapes
 from enr.errors import EnrError
 from enr.files import lock, replacing
 from enr.model.checkpoint import read_metadata
 from enr.pipelines.config import Config
 from enr.pipelines.evaluation.evaluate import evaluate
-from enr.pipelines.experiments.plan import SHAPES_SEED, Plan, ReproduceSettings, make_plan, shapes_line
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.experiments.plan import SHAPES_SEED, AnyStep, Plan, ReproduceSettings, make_plan, shapes_line
 from enr.pipelines.experiments.record import keep_record
 from enr.pipelines.experiments.source import source_version
-from enr.pipelines.experiments.step import Step, settings_of
 from enr.pipelines.experiments.table import DONE_NAME, REPORT_NAME, read_json, write_table
 from enr.pipelines.machine import choose_device, describe
 from enr.pipelines.speed.benchmark import describe_machine
@@ -102,37 +102,50 @@ def _work(plan: Plan, say: Say, should_stop: Callable[[], bool]) -> Reproduced:
         if should_stop():
             return Reproduced(table, is_finished=False)
         say(f"[{number}/{len(plan.steps)}] {step.line}")
-        if not _DO[step.command](plan, step, lambda line: say(f"    {line}")):
+        if not _do(plan, step, lambda line: say(f"    {line}")):
             return Reproduced(table, is_finished=False)
         if step.command == "eval":
             table = write_table(plan)
     return Reproduced(table, is_finished=True)
 
 
-def _render(plan: Plan, step: Step, say: Say) -> bool:
-    summary = generate(settings_of(step), progress=plan.settings.show_progress)
+def _do(plan: Plan, step: AnyStep, say: Say) -> bool:
+    """Do a step, or see that it is done; False if a wish to stop ended it."""
+    asked = step.asked
+    if isinstance(asked, GenerateSettings):
+        _render(plan, step.name, asked, say)
+        return True
+    _claim(plan, step)
+    if isinstance(asked, TrainSettings):
+        return _train(plan, step, asked, say)
+    if isinstance(asked, ConvertSettings):
+        _convert(plan, asked, say)
+    else:
+        _evaluate(plan, step, asked, say)
+    return True
+
+
+def _render(plan: Plan, name: str, asked: GenerateSettings, say: Say) -> None:
+    summary = generate(asked, progress=plan.settings.show_progress)
     if not summary.scenes:
         reason = next(iter(summary.failures.values()), "no mesh was found")
-        raise EnrError(f"No mesh of the set {step.name} could be rendered ({reason}); run `enr doctor`.")
+        raise EnrError(f"No mesh of the set {name} could be rendered ({reason}); run `enr doctor`.")
     failed = f", {len(summary.failures)} failed" if summary.failures else ""
     made = f"{summary.images_made} made now" if summary.images_made else "all were there"
     say(f"{summary.images} pictures of {summary.scenes} meshes{failed}; {made}")
-    return True
 
 
-def _convert(plan: Plan, step: Step, say: Say) -> bool:
+def _convert(plan: Plan, asked: ConvertSettings, say: Say) -> None:
     """Posed pictures become shards all at once, or not at all."""
-    _claim(plan, step)
-    if any(step.folder.glob("*.h5")):
+    if any(asked.out.glob("*.h5")):
         say("done already")
-        return True
-    converted = convert(settings_of(step), progress=plan.settings.show_progress)
+        return
+    converted = convert(asked, progress=plan.settings.show_progress)
     say(f"{converted.images} pictures")
-    return True
 
 
-def _train(plan: Plan, step: Step, say: Say) -> bool:
-    _claim(plan, step)
+def _train(plan: Plan, step: AnyStep, asked: TrainSettings, say: Say) -> bool:
+    """Train, or go on with the run that was begun; False if it was stopped."""
     if (step.folder / DONE_NAME).is_file():
         say("done already")
         return True
@@ -140,9 +153,10 @@ def _train(plan: Plan, step: Step, say: Say) -> bool:
     if run is not None and _is_over(run):
         _write_done(step, run)
         return True
-    asked: TrainSettings = settings_of(_with_runs(step))
     if run is not None:
         asked = TrainSettings(resume=run.folder, runs=asked.runs)
+    elif asked.init is not None:
+        asked = replace(asked, init=latest_run(asked.init))
     try:
         outcome = train(replace(asked, show_progress=plan.settings.show_progress), say=say)
     except DivergedError as error:
@@ -154,27 +168,18 @@ def _train(plan: Plan, step: Step, say: Say) -> bool:
     return outcome.is_finished
 
 
-def _evaluate(plan: Plan, step: Step, say: Say) -> bool:
-    _claim(plan, step)
+def _evaluate(plan: Plan, step: AnyStep, asked: EvalSettings, say: Say) -> None:
+    runs = asked.checkpoint
+    assert runs is not None
     if (step.folder / REPORT_NAME).is_file():
         say("done already")
-    elif read_json(plan.folder / "runs" / step.name.split()[0] / DONE_NAME).get("diverged"):
+    elif read_json(runs / DONE_NAME).get("diverged"):
         say("left out: the training diverged")
     else:
-        evaluate(settings_of(_with_runs(step)))
-    return True
+        evaluate(replace(asked, checkpoint=latest_run(runs)))
 
 
-_DO: dict[str, Callable[[Plan, Step, Say], bool]] = {
-    "datagen": _render,
-    "convert": _convert,
-    "train": _train,
-    "eval": _evaluate,
-}
-"""What each command does; False if a wish to stop ended it."""
-
-
-def _claim(plan: Plan, step: Step) -> None:
+def _claim(plan: Plan, step: AnyStep) -> None:
     """Note what a folder is for; refuse to go on with what was begun by another command.
 
     Raises:
@@ -188,15 +193,6 @@ def _claim(plan: Plan, step: Step) -> None:
         )
     with replacing(path) as partial:
         partial.write_text(line + "\n", encoding="utf-8")
-
-
-def _with_runs(step: Step) -> Step:
-    """The step with run folders in place of their patterns, as a shell would call it."""
-    return replace(step, arguments=tuple(_found_run(argument) for argument in step.arguments))
-
-
-def _found_run(argument: str) -> str:
-    return str(latest_run(Path(argument).parent)) if Path(argument).name.startswith("*-") else argument
 
 
 def _begun_run(root: Path) -> Run | None:
@@ -213,10 +209,10 @@ def _is_over(run: Run) -> bool:
     return progress(Config.from_dict(run.config).train, moment) >= 1
 
 
-def _write_done(step: Step, run: Run | None, diverged: str = "") -> None:
+def _write_done(step: AnyStep, run: Run | None, diverged: str = "") -> None:
     """Say what a training took, on which machine."""
     metadata = read_metadata(standing(run.last)) if run else {}
-    done: dict[str, Any] = {
+    done: dict[str, object] = {
         "command": step.line,
         "run": run.folder.name if run else None,
         "diverged": diverged,

@@ -1,91 +1,89 @@
-"""One command of a plan: its arguments as they would be typed, and the settings that the command makes of them."""
+"""One step of a plan: the settings that its function is called with, and the command that would do the same."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
+import json
 import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Generic, Literal, TypeVar
 
-import click
-
-from enr.errors import EnrError
+from enr.datagen.convert.conversion import ConvertSettings
+from enr.datagen.settings import GenerateSettings
+from enr.pipelines.config.checking import Table
+from enr.pipelines.config.datagen import option
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.training.train import TrainSettings
 
 CommandName = Literal["datagen", "convert", "train", "eval"]
+Asked = TypeVar("Asked", bound=GenerateSettings | ConvertSettings | TrainSettings | EvalSettings, covariant=True)
+COMMANDS: dict[type, CommandName] = {
+    GenerateSettings: "datagen",
+    ConvertSettings: "convert",
+    TrainSettings: "train",
+    EvalSettings: "eval",
+}
+REPEATED = ("bad", "split", "groups")
+"""Options that are typed once for each of several words."""
+JOINED = {"resolution": "x", "rings_deg": ",", "background": ",", "part": "/"}
+"""Options whose parts are one word."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """One command.
+class Step(Generic[Asked]):
+    """One step.
 
     Attributes:
-        command: its name.
         name: what it makes: a set, a trained variant, or a trained variant and its evaluation.
-        arguments: as they would be typed; a run's folder, whose name begins with its time, stands there as a pattern.
+        asked: the settings; where a run's folder is not known yet, since its name begins with its time, the folder
+            of its runs stands in its place.
+        arguments: the same as it would be typed; a run's folder stands there as a pattern.
         folder: where its result lies.
         minutes: an estimate; NaN where there is none.
     """
 
-    command: CommandName
     name: str
+    asked: Asked
     arguments: tuple[str, ...]
     folder: Path
     minutes: float = math.nan
 
     @property
+    def command(self) -> CommandName:
+        """The command that does the same."""
+        return COMMANDS[type(self.asked)]
+
+    @property
     def line(self) -> str:
         """The command as it would be typed."""
-        words = (_quoted(argument) for argument in self.arguments)
-        return " ".join(["enr", self.command, *words])
+        return " ".join(["enr", self.command, *map(_quoted, self.arguments)])
 
 
-def settings_of(step: Step) -> Any:
-    """The settings that a step's arguments stand for: those that the command itself would make of them.
-
-    Raises:
-        EnrError: they do not fit.
-    """
-    module = importlib.import_module(f"enr.pipelines.cli.{step.command}")
-    try:
-        with module.command.make_context(step.command, list(step.arguments)) as context:
-            return module.settings_of(context.params)
-    except click.UsageError as error:
-        raise EnrError(f"{step.line} is not a command: {error.format_message()}") from error
+def words(options: Table) -> list[str]:
+    """Options as they are typed."""
+    return [word for name, value in options.items() for word in _words(name, value)]
 
 
-def as_arguments(command: CommandName, options: Mapping[str, Any]) -> list[str]:
-    """Options as they are typed.
-
-    Raises:
-        EnrError: the command has no option of that name.
-    """
-    known = {name.lstrip("-"): option for option in _options_of(command) for name in option.opts}
-    arguments: list[str] = []
-    for name, value in options.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean {near[0]}?" if near else f"see enr {command} --help."
-            raise EnrError(f"enr {command} has no option --{name}; {hint}")
-        arguments += _argument(known[name], f"--{name}", value)
-    return arguments
+def assignment(key: str, value: object) -> str:
+    """What `--set` takes; without spaces, and text as it is."""
+    return f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
 
 
-def _argument(option: click.Option, flag: str, value: Any) -> list[str]:
-    if option.is_flag:
+def _words(name: str, value: object) -> list[str]:
+    flag = option(name)
+    if isinstance(value, bool):
         return [flag] if value else []
-    values = [str(part) for part in (value if isinstance(value, list | tuple) else [value])]
-    if option.multiple:
-        return [word for part in values for word in (flag, part)]
-    return [flag, *values]
+    parts = [str(part) for part in (value if isinstance(value, list | tuple) else [value])]
+    if name in JOINED:
+        return [flag, JOINED[name].join(parts)]
+    if name in REPEATED and not all(_is_number(part) for part in parts):
+        return [word for part in parts for word in (flag, part)]
+    return [flag, *parts]
 
 
-def _options_of(command: CommandName) -> list[click.Option]:
-    module = importlib.import_module(f"enr.pipelines.cli.{command}")
-    return [option for option in module.command.params if isinstance(option, click.Option)]
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdigit()
 
 
 def _quoted(argument: str) -> str:

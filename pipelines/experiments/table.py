@@ -13,12 +13,12 @@ from typing import Any
 from tabulate import tabulate
 
 from enr.camera import GROUPS
+from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
 from enr.pipelines.evaluation.evaluate import JSON_NAME
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.experiments.plan import Plan, Trained, eval_folder, evaluations_of, run_root
-from enr.pipelines.experiments.step import settings_of
 from enr.words import count_of
 
 REPORT_NAME = JSON_NAME
@@ -26,8 +26,6 @@ DONE_NAME = "done.json"
 TABLE_NAME, TABLE_JSON_NAME = "table.md", "table.json"
 FORMAT, FORMAT_VERSION = "enr-reproduce", 1
 NONE = "-"
-DEFAULT_GROUP = "rototrans"
-"""Of `enr datagen`."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +165,12 @@ def _notes(plan: Plan, name: str, group: str) -> tuple[str, ...]:
 
 
 def _groups(plan: Plan, variant: str, name: str) -> set[str]:
-    """The groups on which an evaluation measures a variant; all where they are only known from converted pictures."""
+    """The groups on which an evaluation measures a variant; all where only pictures or pose files know them."""
     experiment = plan.experiment
     sets = [experiment.sets[entry] for entry in experiment.evaluations[name].sets or experiment.variants[variant].sets]
-    if any(entry.convert for entry in sets):
+    if any(entry.datagen is None or entry.datagen.poses for entry in sets):
         return set(GROUPS)
-    return {{"group": DEFAULT_GROUP, **experiment.datagen, **entry.datagen}["group"] for entry in sets}
+    return {entry.datagen.group or "rototrans" for entry in sets if entry.datagen}
 
 
 def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> dict[str, Any]:
@@ -233,7 +231,7 @@ def _number(value: Any) -> float:
 
 def format_tables(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -> str:
     """Everything as Markdown."""
-    head = f"# {plan.settings.name}, {plan.settings.scale}\n\n{plan.experiment.summary}\n\nIt follows "
+    head = f"# {plan.settings.title}, {plan.settings.scale}\n\n{plan.experiment.summary}\n\nIt follows "
     tables = [f"## {section_title(section)}\n\n{format_section(section)}" for section in sections]
     lines = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     return "\n\n".join([head + plan.experiment.follows.strip(), *tables, f"## Facts\n\n{lines}"]) + "\n"
@@ -332,8 +330,8 @@ def _data(report: Mapping[str, Any]) -> str:
 
 def _views(plan: Plan) -> str:
     """Pictures of each mesh by data set, such as `rot 8, rototrans 8`."""
-    asked = {step.name: settings_of(step) for step in plan.steps if step.command == "datagen"}
-    return ", ".join(f"{name} {settings.views}" for name, settings in asked.items())
+    asked = {step.name: step.asked for step in plan.steps}
+    return ", ".join(f"{name} {one.views}" for name, one in asked.items() if isinstance(one, GenerateSettings))
 
 
 def _clocks(reports: Iterable[Mapping[str, Any]]) -> str:
@@ -354,7 +352,7 @@ def as_dict(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "experiment": plan.settings.name,
+        "experiment": plan.settings.title,
         "scale": plan.settings.scale,
         "facts": dict(facts),
         "tables": [_section_dict(section) for section in sections],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,18 @@ from numpy.typing import NDArray
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
-from enr.pipelines.config import Config, Preset, TrainConfig, override, read_preset, resolve
+from enr.pipelines.config import (
+    Assignments,
+    Config,
+    Preset,
+    TrainConfig,
+    find_key,
+    key_values,
+    override,
+    read_preset,
+    resolve,
+    validated_train,
+)
 from enr.pipelines.data.views import ViewSet, repeated_meshes
 from enr.pipelines.machine import choose_device, choose_precision
 from enr.pipelines.metrics import SSIM_WINDOW_PX
@@ -62,14 +72,14 @@ def choose_preset(size_px: tuple[int, int], device: torch.device) -> tuple[Prese
 
 
 def resolve_config(
-    view_set: ViewSet, name: str | None, assignments: Sequence[str], initial: Initial | None = None
+    view_set: ViewSet, name: str | None, assignments: Assignments, initial: Initial | None = None
 ) -> tuple[Config, str]:
     """The configuration for these shards on this machine, and a line about the preset.
 
     Args:
         view_set: the data.
         name: of a preset; chosen if None.
-        assignments: `key=value` overrides.
+        assignments: what is set over the preset.
         initial: the checkpoint to start from, whose architecture it must be.
 
     Raises:
@@ -82,8 +92,9 @@ def resolve_config(
         check_pairs(held_out, "val")  # a few single views are left out, but nothing could be measured here
     size_px = (view_set.height_px, view_set.width_px)
     # The device may be set by an override, and the preset depends on the device: look at the overrides first.
-    wanted = override(Preset("", False, {}, {}), assignments).train.get("device", "auto")
-    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, choose_device(wanted))
+    asked = {find_key(key)[-1]: value for key, value in key_values(assignments)}
+    device = choose_device(validated_train({"device": asked.get("device", "auto")}).device)
+    preset, words = (read_preset(name), f"Preset {name}.") if name else choose_preset(size_px, device)
     if initial is not None:
         check_size(initial, view_set)
         preset, words = _preset_of(initial, preset, name)

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +99,7 @@ def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
     """
     check_name(name)
     check_folder(root, "--runs")
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     folder = _unused(root / f"{now.strftime(STAMP)}-{name}")
     folder.mkdir(parents=True)
     run = Run(folder, {CREATED: now.isoformat(), **config})
@@ -173,9 +173,9 @@ def _made(folder: Path) -> tuple[datetime, bool, str]:
         made = datetime.fromisoformat(str(open_run(folder).config[CREATED]))
     except (EnrError, KeyError, ValueError):  # of an earlier version, which named folders by local time
         try:
-            made = datetime.strptime(stamp, STAMP).astimezone(timezone.utc)
+            made = datetime.strptime(stamp, STAMP).astimezone(UTC)
         except ValueError:
-            made = datetime.fromtimestamp((folder / CONFIG_NAME).stat().st_mtime, timezone.utc)
+            made = datetime.fromtimestamp((folder / CONFIG_NAME).stat().st_mtime, UTC)
     return made, stamp == made.strftime(STAMP), folder.name
 
 

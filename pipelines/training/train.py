@@ -15,7 +15,7 @@ from enr import __version__
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
-from enr.pipelines.config import Config, Preset, find_key, override, validated_train
+from enr.pipelines.config import Assignments, Config, Preset, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
@@ -49,7 +49,7 @@ class TrainSettings:
     Attributes:
         shards: .h5 files or folders of them.
         preset: name of a preset; None chooses one.
-        assignments: `key=value` overrides.
+        assignments: what is set over the preset: a table of keys and values, or `key=value` texts.
         max_minutes: minutes of training; when a run is resumed, further ones.
         resume: the run to go on with.
         init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
@@ -60,7 +60,7 @@ class TrainSettings:
 
     shards: tuple[Path, ...] = ()
     preset: str | None = None
-    assignments: tuple[str, ...] = ()
+    assignments: Assignments = ()
     max_minutes: float | None = None
     resume: Path | None = None
     init: Path | None = None
@@ -119,9 +119,9 @@ def _begin(settings: TrainSettings, console: Console) -> Task:
     runs.check_folder(settings.runs, "--runs")
     runs.check_name(settings.name or "")
     view_set = ViewSet.open(settings.shards)
-    assignments = list(settings.assignments)
+    assignments = key_values(settings.assignments)
     if settings.max_minutes is not None:
-        assignments.append(f"max_minutes={settings.max_minutes}")
+        assignments.append(("max_minutes", settings.max_minutes))
     initial = Initial.open(settings.init) if settings.init else None
     config, words = resolve_config(view_set, settings.preset, assignments, initial)
     check_batch(config.train, view_set, choose_device(config.train.device))
@@ -221,17 +221,17 @@ def _restore(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
 
 def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Config:
     """The run's configuration with a later end."""
-    for assignment in settings.assignments:
-        key = assignment.partition("=")[0].strip()
+    for key, _ in key_values(settings.assignments):
         if find_key(key)[-1] not in RESUMABLE_KEYS:
             raise EnrError(
                 f"--set {key} does not go with --resume, which would no longer be the same training; "
                 f"only {', '.join(RESUMABLE_KEYS)} may change."
             )
-    changed = override(Preset(config.preset, False, {}, dataclasses.asdict(config.train)), settings.assignments).train
+    before = Preset(config.preset, False, {}, dataclasses.asdict(config.train))
+    train = validated_train(override(before, settings.assignments).train)
     if settings.max_minutes is not None:
-        changed["max_minutes"] = elapsed_s / 60 + settings.max_minutes
-    return dataclasses.replace(config, train=validated_train(changed))
+        train = dataclasses.replace(train, max_minutes=elapsed_s / 60 + settings.max_minutes)
+    return dataclasses.replace(config, train=train)
 
 
 def _same_data(run: Run, view_set: ViewSet) -> ViewSet:

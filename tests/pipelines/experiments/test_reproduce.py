@@ -234,8 +234,8 @@ def test_a_diverged_training_is_a_result(tmp_path, monkeypatch):
 def test_two_at_once_do_not_mix(tmp_path, monkeypatch):
     use(monkeypatch, ONE)
     (tmp_path / "out").mkdir()
-    lock = module.take(tmp_path / "out" / ".lock")
-    with lock, pytest.raises(EnrError, match="Another enr reproduce"):
+    held = module.lock(tmp_path / "out" / ".lock")
+    with held, pytest.raises(EnrError, match="Another enr reproduce"):
         reproduce(settings_in(tmp_path), lambda _: None)
 
 

@@ -12,7 +12,7 @@ from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.cli.options.scale import part_of
+from enr.pipelines.config.datagen import DatagenConfig
 from enr.pipelines.generation import dry_run
 from enr.pipelines.generation.dry_run import FEWEST_MESHES, describe, estimate
 
@@ -76,7 +76,7 @@ def test_as_a_user_types_it(settings, tmp_path, monkeypatch):
 def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     fifteen = functools.partial(GenerateSettings, shard_bytes=15 * VIEWS * 32 * 32 * 4)
-    monkeypatch.setattr("enr.datagen.settings.GenerateSettings", fifteen)
+    monkeypatch.setattr("enr.pipelines.generation.settings.GenerateSettings", fifteen)
     for number, images in ((1, 45), (2, 15), (3, 0)):
         result = CliRunner().invoke(main, [*LINE, "--workers", "1", "--part", f"{number}/3"])
         assert result.exit_code == 0, result.output
@@ -90,9 +90,9 @@ def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "a/b", "1/2/3", "-1/3", ""])
 def test_a_part_that_cannot_be_is_one_sentence(text):
     with pytest.raises(EnrError, match="--part got"):
-        part_of(text)
+        DatagenConfig(part=text)
 
 
 def test_parts():
-    assert part_of(None) is None
-    assert part_of(" 3/10 ") == (3, 10)
+    assert DatagenConfig().part is None
+    assert DatagenConfig(part=" 3/10 ").part == (3, 10)

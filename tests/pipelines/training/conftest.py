@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.pipelines.toy_shards import Toy, write_toy
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
     """Sums in one order, whatever the machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """A folder of two shards: rotations and translations of other objects."""
+    folder = tmp_path_factory.mktemp("shards")
+    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
+    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
+    return folder

@@ -11,6 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from tests.pipelines.toy_shards import Toy, write_toy
+from tests.pipelines.training.fitting import QUICK
 
 from enr.errors import EnrError
 from enr.model import load_model, read_metadata, save_model
@@ -20,13 +21,6 @@ from enr.pipelines.training.initial import RECORD, Initial
 from enr.pipelines.training.prepare import resolve_config
 from enr.pipelines.training.runs import open_run
 from enr.pipelines.training.train import TrainSettings, train
-
-QUICK = ("batch_size=2", "validation_pictures=4", "frames=1", "frame_scenes=2", "validations=1", "threads=1")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

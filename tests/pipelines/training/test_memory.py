@@ -1,3 +1,5 @@
+"""A training for which there is too little memory ends in a sentence, if possible before it begins."""
+
 from __future__ import annotations
 
 import pytest

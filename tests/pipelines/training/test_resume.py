@@ -1,3 +1,5 @@
+"""A training that was stopped goes on as if it had never been, or is refused in a sentence."""
+
 from __future__ import annotations
 
 import shutil
@@ -28,14 +30,6 @@ ASSIGNMENTS = (
     "threads=1",
     "device=cpu",
 )
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
-    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
-    return folder
 
 
 def settings_for(shards, runs):

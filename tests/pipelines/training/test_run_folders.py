@@ -11,13 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from tests.command_line import check_refused, enr
 from tests.pipelines.toy_shards import Toy, write_toy
-from tests.pipelines.training.fitting import QUICK, fit, resume
+from tests.pipelines.training.fitting import fit, resume
 
 from enr.errors import EnrError
 from enr.model import load_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.training import runs
 from enr.pipelines.training.runs import create_run, latest_run, load_state, open_run
 
@@ -154,5 +153,4 @@ def test_in_an_empty_folder_the_answer_does_not_wait_for_torch(tmp_path):
 def test_shards_that_are_missing_are_named_before_torch_is_loaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (Path("shards")).mkdir()
-    result = CliRunner().invoke(main, ["train", *(part for value in QUICK for part in ("--set", value))])
-    assert result.exit_code == 2 and "No shard found in shards" in result.output
+    check_refused(enr("train"), "No shard found in shards")

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import QUICK
 
@@ -58,14 +59,21 @@ def test_a_reader_that_goes_away_does_not_end_a_training(here):
     assert load_state(latest_run() / "checkpoints" / "last")["step"] == 60
 
 
-def test_a_hang_up_saves(here):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_the_run_goes_on(here, number):
     process = start("--set", "steps=5000", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_for_step(process, 3)
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
+    assert "Traceback" not in output
     assert "Stopped and saved" in output
-    assert load_state(latest_run() / "checkpoints" / "last")["step"] >= 3
+    run = latest_run()
+    step = load_state(run / "checkpoints" / "last")["step"]
+    assert (run / "progress.gif").is_file()
+    result = enr("train", "--resume", "--set", f"steps={step + 2}")
+    assert result.exit_code == 0, result.output
+    assert load_state(run / "checkpoints" / "last")["step"] == step + 2
 
 
 def test_a_hang_up_that_is_ignored_stays_ignored():

@@ -1,3 +1,5 @@
+"""Shards become a run: a step is the paper's, the folder holds everything, the best checkpoint is the best."""
+
 from __future__ import annotations
 
 import json
@@ -25,14 +27,6 @@ from enr.pipelines.training.validation import FEWEST_SCENES, FixedViews
 
 TINY = ("batch_size=2", "validation_pictures=6", "frame_scenes=2", "frames=2", "validations=1", "threads=1", "seed=1")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
-    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
-    return folder
 
 
 def settings_for(shards, runs, *assignments, preset="smoke"):

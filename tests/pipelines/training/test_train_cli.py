@@ -1,22 +1,17 @@
+"""`enr train` as a user types it: what it says, and what it refuses in one sentence without leaving anything."""
+
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import h5py
 import pytest
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
-from enr.pipelines.cli.main import main
-from enr.pipelines.training.runs import latest_run, load_state
+from enr.pipelines.training.runs import latest_run
 from enr.shards import Shard, write_shard
 
-MAIN = "from enr.pipelines.cli.main import main; main()"
 QUICK = [
     part
     for value in ("batch_size=2", "validation_pictures=4", "frames=2", "frame_scenes=2", "validations=1", "threads=1")
@@ -30,10 +25,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_toy(Path("shards/rot-00000-of-00001.h5"), Toy(group="rot"))
     return tmp_path
-
-
-def enr(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def refused(*arguments, words=()):
@@ -120,33 +111,3 @@ def test_a_failed_resume_leaves_the_run_as_it_was(here):
     result = enr("train", "--resume", "--set", "learning_rate=3")
     assert result.exit_code == 2
     assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")} == before
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_the_run_goes_on(here, number):
-    command = [sys.executable, "-c", MAIN, "train", "--preset", "smoke", "--set", "steps=5000", *QUICK]
-    process = subprocess.Popen(
-        [*command, "--set", "log_every=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ
-    )
-    _wait_for_step(process, 3)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, output
-    assert "Traceback" not in output
-    assert "Stopped and saved" in output
-    run = latest_run()
-    step = load_state(run / "checkpoints" / "last")["step"]
-    assert (run / "progress.gif").is_file()
-    result = enr("train", "--resume", "--set", f"steps={step + 2}")
-    assert result.exit_code == 0, result.output
-    assert load_state(run / "checkpoints" / "last")["step"] == step + 2
-
-
-def _wait_for_step(process, step):
-    """Until the run's metrics tell of `step`."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        if any(path.read_text().count("\n") >= step for path in Path("runs").glob("*/metrics.jsonl")):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"no step {step} in a minute")

@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 from tests.model.test_lpips import features_of, heads_of, write_weights
 from tests.pipelines.toy_shards import Toy, write_toy
+from tests.pipelines.training.fitting import QUICK
 
 from enr.errors import EnrError
 from enr.model import Renderer
@@ -24,12 +25,6 @@ from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.trainer import Trainer
 
 CPU = torch.device("cpu")
-QUICK = ("batch_size=2", "validation_pictures=4", "frames=1", "frame_scenes=2", "validations=1", "threads=1")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

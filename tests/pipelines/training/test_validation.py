@@ -25,14 +25,6 @@ from enr.shards import write_shard
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shards")
-    write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
-    write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
-    return folder
-
-
 class FakeRenderer:
     """Paints what a function of the source picture and the motion says."""
 
