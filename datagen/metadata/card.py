@@ -117,7 +117,10 @@ def _rows(settings: dict[str, Any]) -> Iterator[Row]:
         if isinstance(value, dict):
             yield from _rows(value)
         elif name not in SHOWN_ELSEWHERE and _is_heard(name, value, settings):
-            yield _words(name), _plain(value)
+            for suffix, unit in (("_px", ", px"), ("_deg", ", degrees")):  # the unit stands apart
+                if name.endswith(suffix):
+                    name = name.removesuffix(suffix) + unit
+            yield name.replace("_", " "), _plain(value)
 
 
 def _is_heard(name: str, value: Any, settings: dict[str, Any]) -> bool:
@@ -179,14 +182,6 @@ def _licence(manifest: Manifest) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _words(name: str) -> str:
-    """A setting's name with its unit set apart."""
-    for suffix, unit in (("_px", ", px"), ("_deg", ", degrees")):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix).replace("_", " ") + unit
-    return name.replace("_", " ")
 
 
 def _plain(value: Any) -> str:

@@ -30,6 +30,9 @@ NOT_CONFIG = ("meshes", "failures")
 TIMES = ("seconds", "worker_memory_mb")
 """Entries of a mesh that another run of the same command gives differently."""
 
+SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "config")
+"""Entries of a manifest in which two runs that add to one data set agree."""
+
 Manifest = dict[str, Any]
 
 
@@ -188,6 +191,24 @@ def join_records(records: Iterable[Records]) -> Records:
         failures=tuple(failures.values()),
         empty_shards=tuple(sorted({name for record in given for name in record.empty_shards})),
     )
+
+
+def with_earlier_runs(manifest: Manifest, path: Path) -> Manifest:
+    """A manifest with the runs, and the times of meshes that stayed as they were, of the one that lies at `path`."""
+    try:
+        earlier = read_manifest(path)
+    except EnrError:
+        return manifest
+    if any(earlier.get(name) != manifest.get(name) for name in SAME_DATA_SET):
+        return manifest
+    known = {mesh["scene_id"]: mesh for mesh in earlier["meshes"]}
+    meshes = []
+    for mesh in manifest["meshes"]:
+        before = known.get(mesh["scene_id"], {})
+        times = {name: before.get(name) if mesh[name] is None else mesh[name] for name in TIMES}
+        is_same = before.get("mesh_sha256") == mesh["mesh_sha256"]
+        meshes.append({**mesh, **times} if is_same else mesh)
+    return {**manifest, "meshes": meshes, "runs": [*earlier["runs"], *manifest["runs"]]}
 
 
 def without_times(manifest: Manifest) -> Manifest:

@@ -154,20 +154,15 @@ def _check_complete(parts: _Parts) -> None:
     known = {*by_name, *parts.records.empty_shards, *parts.empty}
     missing = [i for i in range(count) if f"{parts.name}-{i:05d}-of-{count:05d}.h5" not in known]
     if missing:
+        advice = "give the folders of all parts, or run what did not finish again"
+        counts_of_parts = {manifest["part"]["of"] for manifest in parts.manifests if manifest["part"]}
+        if len(counts_of_parts) == 1:
+            of = counts_of_parts.pop()
+            own = sorted({index % of + 1 for index in missing})
+            advice = f"run {'part' if len(own) == 1 else 'parts'} {_listed(own)} of {of} again, or give their folders"
         raise EnrError(
-            f"{len(missing)} of {count} {parts.name} shards are missing (numbers {_listed(missing)}); "
-            f"{_whom_to_run(parts, missing)}."
+            f"{len(missing)} of {count} {parts.name} shards are missing (numbers {_listed(missing)}); {advice}."
         )
-
-
-def _whom_to_run(parts: _Parts, missing: Sequence[int]) -> str:
-    """What to do about shards that are not there."""
-    counts = {manifest["part"]["of"] for manifest in parts.manifests if manifest["part"]}
-    if len(counts) != 1:
-        return "give the folders of all parts, or run what did not finish again"
-    count = counts.pop()
-    own = sorted({index % count + 1 for index in missing})
-    return f"run {'part' if len(own) == 1 else 'parts'} {_listed(own)} of {count} again, or give their folders"
 
 
 def _check_belong_together(shards: Sequence[Path]) -> None:

@@ -61,7 +61,11 @@ def write_shapes(folder: Path, count: int, seed: int, kinds: Sequence[Kind] = ("
         solids, colours = make_shape(kind, seed, index)
         place = Path(folder) / f"{kind}-{seed}-{index:04d}"
         place.mkdir(parents=True, exist_ok=True)
-        (place / "model.mtl").write_text(_mtl_text(colours))
+        materials = []
+        for name, colour in colours.items():
+            diffuse = " ".join(f"{value:.5f}" for value in colour)
+            materials += [f"newmtl {name}", f"Kd {diffuse}", "Ks 0.08 0.08 0.08", "Ns 30", "d 1", "illum 2", ""]
+        (place / "model.mtl").write_text("\n".join(materials))
         paths.append(place / "model.obj")
         paths[-1].write_text(_obj_text(solids))
     return tuple(paths)
@@ -100,14 +104,6 @@ def _pick(rng: Rng, palette: Sequence[str]) -> Array:
     srgb = np.array([int(code[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     srgb = np.clip(srgb * rng.uniform(0.9, 1.1) + rng.uniform(-0.02, 0.02, 3), 0.02, 0.88)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _mtl_text(colours: dict[str, Array]) -> str:
-    lines = []
-    for name, colour in colours.items():
-        diffuse = " ".join(f"{value:.5f}" for value in colour)
-        lines += [f"newmtl {name}", f"Kd {diffuse}", "Ks 0.08 0.08 0.08", "Ns 30", "d 1", "illum 2", ""]
-    return "\n".join(lines)
 
 
 def _obj_text(solids: Sequence[Solid]) -> str:
