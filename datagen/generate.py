@@ -114,19 +114,6 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
     return log
 
 
-def _records(settings: GenerateSettings, log: RunLog) -> Records:
-    """What the run that made `log` adds to the manifest."""
-    run = RunRecord(
-        command=settings.command,
-        started_at=log.started_at,
-        seconds=round(log.seconds, 3),
-        images_made=log.images,
-        workers=log.workers or settings.pool.workers,
-        worker_peak_memory_mb=log.peak_memory_mb,
-    )
-    return Records(runs=(run,) if log.times else (), times=log.times)
-
-
 def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: RunLog) -> Summary:
     """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
@@ -142,8 +129,16 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
     failed_now = tuple(sorted(log.failures))
     for shard in planned:
         log.failures.update(failures_on_disk(shard.path))
+    run = RunRecord(
+        command=settings.command,
+        started_at=log.started_at,
+        seconds=round(log.seconds, 3),
+        images_made=log.images,
+        workers=log.workers or settings.pool.workers,
+        worker_peak_memory_mb=log.peak_memory_mb,
+    )
     sheet = settings.out / f"{settings.poses.group}-contact-sheet.png"
-    manifest, card = record_run(settings, planned, _records(settings, log), log.failures)
+    manifest, card = record_run(settings, planned, Records((run,) if log.times else (), log.times), log.failures)
     return Summary(
         shards=shards,
         contact_sheet=save_contact_sheet(shards, sheet) if shards and not settings.part else None,

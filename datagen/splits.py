@@ -27,9 +27,15 @@ def assign_splits(scene_ids: Sequence[str], shares: tuple[float, float, float] =
     Raises:
         EnrError: the shares are negative, not finite or all zero.
     """
-    train, val, _ = _fractions(shares)
+    if len(shares) != 3 or not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) <= 0:
+        raise EnrError(
+            f"The split shares {tuple(shares)} are not usable; "
+            f"give three non-negative numbers for {', '.join(SPLITS)}, such as 0.86 0.12 0.02."
+        )
+    train, val, _ = (share / sum(shares) for share in shares)
     position = {scene_id: hash_position(scene_id) for scene_id in scene_ids}
-    split: dict[str, Split] = {scene_id: _split_at(value, train, train + val) for scene_id, value in position.items()}
+    ends: tuple[tuple[Split, float], ...] = (("train", train), ("val", train + val), ("test", math.inf))
+    split = {scene_id: next(name for name, end in ends if value < end) for scene_id, value in position.items()}
     if len(split) < 2 or not 0 < train < 1:
         return split
     if all(name == "train" for name in split.values()):
@@ -47,20 +53,3 @@ def hash_position(scene_id: str) -> float:
     """
     digest = hashlib.sha256(SALT + scene_id.encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def _fractions(shares: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Shares scaled to sum to one."""
-    if len(shares) != 3 or not all(math.isfinite(share) and share >= 0 for share in shares) or sum(shares) <= 0:
-        raise EnrError(
-            f"The split shares {tuple(shares)} are not usable; "
-            f"give three non-negative numbers for {', '.join(SPLITS)}, such as 0.86 0.12 0.02."
-        )
-    total = sum(shares)
-    return shares[0] / total, shares[1] / total, shares[2] / total
-
-
-def _split_at(position: float, end_of_train: float, end_of_val: float) -> Split:
-    if position < end_of_train:
-        return "train"
-    return "val" if position < end_of_val else "test"

@@ -57,7 +57,7 @@ class LossWeights:
     lpips: float = 0.0
     cycle: float = 0.0
     scene: float = 0.0
-    distance: float = 0.05
+    distance: float = 0.2
 
     def __post_init__(self) -> None:
         for name, weight in asdict(self).items():

@@ -304,6 +304,12 @@ class Renderer(PublishedTurns, nn.Module):
         return self._paint(self._move(parts, target_from_source)), sighting
 
     @torch.no_grad()
+    def predict_moved(self, images: Tensor, motions: Sequence[Tensor]) -> list[Tensor]:
+        """What `forward` gives for each of several motions (b, 4, 4), to the bit; each picture is encoded once."""
+        parts, _ = self._lift(images)
+        return [self._paint(self._move(parts, motion)) for motion in motions]
+
+    @torch.no_grad()
     def generate_novel_views(
         self, image: Tensor, target_from_source: Tensor, batch_size: int = 16, distance: float | None = None
     ) -> Tensor:

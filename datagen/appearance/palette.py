@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import colorsys
 
-import numpy as np
-
 from enr.datagen.cameras.poses import view_rng
 
 PALETTE_COLOURS = 16
@@ -18,18 +16,17 @@ def linear_palette(seed: int, scene_id: str, colours: int = PALETTE_COLOURS) -> 
     stands out from a white background and its shading stays visible.
     """
     rng = view_rng(seed, f"{scene_id}/palette", 0)
-    return [_linear_colour(rng) for _ in range(colours)]
-
-
-def _linear_colour(rng: np.random.Generator) -> list[float]:
-    kind = rng.choice(["wood", "fabric", "grey"], p=[0.35, 0.45, 0.2])
-    if kind == "wood":
-        hue, saturation, value = rng.uniform(0.04, 0.11), rng.uniform(0.4, 0.75), rng.uniform(0.45, 0.85)
-    elif kind == "fabric":
-        hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.35, 0.85), rng.uniform(0.45, 0.9)
-    else:
-        hue, saturation, value = 0.0, 0.0, rng.uniform(0.3, 0.8)
-    return [_linear_from_srgb(channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)]
+    palette = []
+    for _ in range(colours):
+        kind = rng.choice(["wood", "fabric", "grey"], p=[0.35, 0.45, 0.2])
+        if kind == "wood":
+            hue, saturation, value = rng.uniform(0.04, 0.11), rng.uniform(0.4, 0.75), rng.uniform(0.45, 0.85)
+        elif kind == "fabric":
+            hue, saturation, value = rng.uniform(0, 1), rng.uniform(0.35, 0.85), rng.uniform(0.45, 0.9)
+        else:
+            hue, saturation, value = 0.0, 0.0, rng.uniform(0.3, 0.8)
+        palette.append([_linear_from_srgb(channel) for channel in colorsys.hsv_to_rgb(hue, saturation, value)])
+    return palette
 
 
 def _linear_from_srgb(value: float) -> float:

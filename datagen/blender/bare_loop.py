@@ -19,6 +19,7 @@ import bpy
 import mathutils
 import numpy as np
 
+from enr.camera import OPENCV_FROM_BLENDER
 from enr.datagen.blender import importing
 from enr.datagen.blender import scene as blender_scene
 from enr.datagen.blender.scene import Clock
@@ -40,7 +41,7 @@ def render_plainly(job: dict[str, Any], clock: Clock) -> int:
     for number, view in enumerate(job["views"]):
         scene.render.filepath = job["out"].format(view=number)
         with clock.measure("place"):
-            camera = np.array(view["world_from_camera"]) @ blender_scene.OPENCV_FROM_BLENDER
+            camera = np.array(view["world_from_camera"]) @ OPENCV_FROM_BLENDER
             scene.camera.matrix_world = mathutils.Matrix(camera.tolist())
             scene.cycles.seed = view["seed"]
         with clock.measure("render"):

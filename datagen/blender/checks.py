@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.camera import project
 from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.spread import directions_around, surface_points
 from enr.datagen.blender.surface import Surface, surface_of
@@ -53,10 +54,7 @@ class ViewChecks:
             K: (3, 3) in pixels.
             size_px: width and height.
         """
-        in_camera = (self._points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
-        depth = in_camera[:, 2]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            pixels = (in_camera @ K.T)[:, :2] / depth[:, None]
+        pixels, depth = project(self._points, world_from_camera, K)
         inside = (depth > 0) & ((pixels >= 0) & (pixels <= size_px)).all(axis=1)
         return float(1 - inside.mean())
 

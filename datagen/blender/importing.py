@@ -10,6 +10,7 @@ from typing import Any
 import bpy
 import mathutils
 
+from enr.camera import Z_UP_FROM_Y_UP
 from enr.datagen.blender import versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
@@ -20,7 +21,6 @@ REASON_CHARACTERS = 200
 SCENE_FORMATS = (".blend", ".abc", ".usd", ".usda", ".usdc", ".usdz")
 """Formats that hold whole scenes: copies of parts, modifiers, hidden objects. What they would render becomes meshes."""
 SOLID_TYPES = ("MESH", "CURVE", "SURFACE", "META", "FONT")
-Z_UP_FROM_Y_UP = mathutils.Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 
 
 class MeshError(Exception):
@@ -96,7 +96,8 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
     if up_axis is None or by_format is None or up_axis == by_format:
         return
     bpy.context.view_layer.update()  # before that, new objects do not know their place
-    turn = Z_UP_FROM_Y_UP if up_axis == "Y" else Z_UP_FROM_Y_UP.inverted()
+    z_up_from_y_up = mathutils.Matrix(Z_UP_FROM_Y_UP.tolist())
+    turn = z_up_from_y_up if up_axis == "Y" else z_up_from_y_up.inverted()
     for name in sorted({root_of(item).name for item in objects}):
         root = bpy.data.objects[name]
         root.matrix_world = turn @ root.matrix_world

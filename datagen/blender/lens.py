@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SENSOR_MM = 36.0
+from enr.camera import SENSOR_MM, intrinsics
+
 SHORTEST_MM = 1.0
 """Blender takes a shorter lens for one of this length without a word; a wider sensor sees the same."""
 
@@ -16,8 +17,7 @@ Floats = NDArray[np.float64]
 
 def job_lens(job: dict[str, Any]) -> Floats:
     """K (3, 3) in pixels of views that bring none of their own: the job's focal length, centred."""
-    focal_px, width, height = job["focal_px"], job["width_px"], job["height_px"]
-    return np.array([[focal_px, 0, width / 2], [0, focal_px, height / 2], [0, 0, 1.0]])
+    return intrinsics(job["focal_px"], job["width_px"], job["height_px"])
 
 
 def view_lens(job: dict[str, Any], view: dict[str, Any]) -> Floats:

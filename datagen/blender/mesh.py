@@ -52,26 +52,6 @@ def _posed_mesh(item: Any) -> Any:
     return item.data
 
 
-def normalisation(vertices: NDArray[np.float64], mode: str) -> tuple[float, NDArray[np.float64]]:
-    """Scale and offset (3,): a vertex becomes `scale * (vertex + offset)`.
-
-    Args:
-        vertices: (vertices, 3).
-        mode: `diagonal` (box diagonal 1), `longest` (longest side 1) or `none`.
-
-    Raises:
-        MeshError: all points coincide.
-    """
-    if mode == "none":
-        return 1.0, np.zeros(3)
-    low, high = vertices.min(axis=0), vertices.max(axis=0)
-    extent = high - low
-    size = float(np.linalg.norm(extent)) if mode == "diagonal" else float(extent.max())
-    if not size > 0:
-        raise MeshError("all points of the mesh coincide")
-    return 1.0 / size, -(low + high) / 2
-
-
 def apply_normalisation(objects: list[Any], scale: float, offset: NDArray[np.float64]) -> None:
     """Move the imported objects, with whatever they hang on, so that a point becomes `scale * (point + offset)`."""
     move = mathutils.Matrix.Scale(scale, 4) @ mathutils.Matrix.Translation(offset)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.camera import project
 from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.surface import Surface, surface_of
 
@@ -111,10 +112,9 @@ def pixel_region(
     points: NDArray[np.float64], K: NDArray[np.float64], world_from_camera: NDArray[np.float64], size: tuple[int, int]
 ) -> Region:
     """The pixels of a picture (width, height) around the projection of points (n, 3); all where one is beside it."""
-    in_camera = (points - world_from_camera[:3, 3]) @ world_from_camera[:3, :3]
-    if in_camera[:, 2].min() <= NEAR_PLANE:
+    pixels, depth = project(points, world_from_camera, K)
+    if depth.min() <= NEAR_PLANE:
         return 0, 0, *size
-    pixels = (in_camera @ K.T)[:, :2] / in_camera[:, 2:]
     low = np.clip(np.floor(pixels.min(axis=0)), 0, size).astype(int)
     high = np.clip(np.ceil(pixels.max(axis=0)), low, size).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])

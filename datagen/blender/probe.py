@@ -38,7 +38,7 @@ def main() -> None:
     """Print what is wrong with the job in the file that the last argument names."""
     if "enr" not in sys.modules:
         package = types.ModuleType("enr")
-        package.__path__ = [str(ROOM.parent)]
+        package.__path__ = [str(ROOM.parent), str(ROOM.parent / "src" / "enr")]  # as the worker has it
         sys.modules["enr"] = package
     job = json.loads(Path(sys.argv[-1]).read_text(encoding="utf-8"))
     print("\n" + json.dumps({"wrong": probe(job)}), flush=True)

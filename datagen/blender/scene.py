@@ -13,17 +13,20 @@ import mathutils
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.camera import OPENCV_FROM_BLENDER, project
 from enr.datagen.blender import backdrop, engine, importing, lens, light, sheets
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
 from enr.datagen.blender.checks import ViewChecks
+from enr.datagen.blender.importing import MeshError
 from enr.datagen.blender.versions import version
+from enr.datagen.meshes.triangles import normalisation
+from enr.errors import EnrError
 
 NEAR_PLANE = 1e-3
 FAR_PLANE = 1e6
 MARGIN_PX = 0.25
-OPENCV_FROM_BLENDER = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def warm_up(threads: int) -> None:
@@ -112,7 +115,10 @@ def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[d
     materials = blender_materials.choose_materials(path, job["materials"])
     sheets.clean(objects, both_sides=materials == "original")
     vertices = blender_mesh.world_vertices(objects)
-    scale, offset = blender_mesh.normalisation(vertices, job["normalise"])
+    try:
+        scale, offset = normalisation(vertices, job["normalise"])
+    except EnrError as error:
+        raise MeshError("all points of the mesh coincide") from error
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
     mesh = blender_materials.mesh_facts(objects)
@@ -155,14 +161,11 @@ def _pixel_box(
     vertices: NDArray[np.float64], world_from_camera: NDArray[np.float64], K: NDArray[np.float64]
 ) -> tuple[float, float, float, float]:
     """Left, top, right, bottom in pixels around the projected vertices; endless where one is beside the camera."""
-    rotation, position = world_from_camera[:3, :3], world_from_camera[:3, 3]
-    in_camera = (vertices - position) @ rotation
-    depth = in_camera[:, 2]
+    pixels, depth = project(vertices, world_from_camera, K)
     if depth.min() <= NEAR_PLANE:
         return (-np.inf, -np.inf, np.inf, np.inf)
-    u = K[0, 0] * in_camera[:, 0] / depth + K[0, 2]
-    v = K[1, 1] * in_camera[:, 1] / depth + K[1, 2]
-    return float(u.min()), float(v.min()), float(u.max()), float(v.max())
+    (left, top), (right, bottom) = pixels.min(axis=0).tolist(), pixels.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def _set_border(render: Any, box: tuple[float, float, float, float], width: int, height: int) -> bool:

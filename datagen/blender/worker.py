@@ -1,6 +1,7 @@
 """The worker: one Blender that obeys jobs for many meshes. Runs as a script in a process of its own.
 
-Standard library, bpy and NumPy only, so that any Blender's Python can run it. One JSON line on standard input
+Standard library, bpy and NumPy only, with `enr.camera` and what else of enr needs no more, so that any Blender's
+Python can run it. One JSON line on standard input
 is a job (see `enr.datagen.jobs.render_job`); one JSON line on standard output answers it. Whatever Blender and
 its libraries print goes to standard error instead, which the parent keeps in a log file.
 """
@@ -21,11 +22,15 @@ from typing import Any, TextIO
 ROOM = Path(__file__).resolve().parents[1]
 
 
-def _make_room_importable() -> None:
-    """Let `enr.datagen.…` resolve to the files beside this one, in a Python that may not have enr installed."""
+def _make_enr_importable() -> None:
+    """Let `enr.…` resolve to the folder that this file belongs to, in a Python that may not have enr installed.
+
+    Installed, that is the package's folder; in a checkout the core lies in `src/enr`, the rooms beside `src`. Nothing
+    else of the Python that installed it can be imported.
+    """
     if "enr" not in sys.modules:
         package = types.ModuleType("enr")
-        package.__path__ = [str(ROOM.parent)]
+        package.__path__ = [str(ROOM.parent), str(ROOM.parent / "src" / "enr")]
         sys.modules["enr"] = package
 
 
@@ -106,7 +111,7 @@ def main() -> None:
     """Serve jobs until standard input ends. The only argument is the number of threads."""
     protocol = _take_protocol()
     _die_with_parent()
-    _make_room_importable()
+    _make_enr_importable()
     blender_version = _start_blender(int(sys.argv[-1]))
     from enr.datagen.blender import scene
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,7 +124,13 @@ def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
     scenes = _with_splits(gather_scenes(read_folders(settings.folder, settings.layout)), settings.split)
     lens = _lens(settings, scenes[0].posed.pictures[0])
     plan = _plan(settings, scenes, lens)
-    earlier = _earlier(settings, {scene.group for scene in scenes})
+    names = [f"{settings.layout}-{group}-?????-of-?????.h5" for group in {scene.group for scene in scenes}]
+    earlier = sorted(path for name in names for path in settings.out.glob(name))
+    if earlier and not settings.overwrite:
+        raise EnrError(
+            f"{settings.out} already holds a conversion (such as {earlier[0].name}); give another --out, or "
+            "--overwrite to replace it."
+        )
     with _staging(settings.out) as staging:
         clipped = _write(settings, plan, lens, staging, progress)
         sheets = _contact_sheets(settings, staging, plan)
@@ -131,9 +138,18 @@ def convert(settings: ConvertSettings, progress: bool = False) -> Converted:
             path.replace(settings.out / path.name)
         for path in set(earlier) - set(plan):
             path.unlink()
+    counts = Counter((scene.group, scene.split) for scene in scenes)
     images = sum(len(scene.posed.pictures) for scene in scenes)
     hashed = sum(settings.split == "folders" and scene.posed.split is None for scene in scenes)
-    return Converted(tuple(plan), sheets, _count(scenes), images, clipped, (lens.width_px, lens.height_px), hashed)
+    return Converted(
+        tuple(plan),
+        sheets,
+        dict(counts),
+        images,
+        clipped,
+        (lens.width_px, lens.height_px),
+        hashed,
+    )
 
 
 def _write(
@@ -183,25 +199,19 @@ def _group(scene: PosedScene) -> Group:
 def _lens(settings: ConvertSettings, picture: Path) -> _Lens:
     found_height, found_width = read_picture(picture).shape[:2]
     width_px, height_px = settings.resolution or (found_width, found_height)
-    _check_resolution((found_width, found_height), (width_px, height_px))
+    if width_px > found_width or height_px > found_height:
+        raise EnrError(
+            f"The pictures have {found_width}x{found_height} px and cannot be made {width_px}x{height_px} px without "
+            "inventing detail; give a smaller --resolution."
+        )
+    if width_px * found_height != height_px * found_width:  # pixels stay square
+        raise EnrError(
+            f"The pictures have {found_width}x{found_height} px, --resolution {width_px}x{height_px} is of another "
+            f"shape; give a size in the same proportion, such as {found_width // 2}x{found_height // 2}."
+        )
     found_focal_px = settings.focal_px or FOCAL_OVER_WIDTH[settings.layout] * found_width
     focal_px = found_focal_px * width_px / found_width
     return _Lens(width_px, height_px, intrinsics(focal_px, width_px, height_px), (found_width, found_height))
-
-
-def _check_resolution(found: tuple[int, int], wanted: tuple[int, int]) -> None:
-    """Pictures become smaller and keep their shape, so that pixels stay square."""
-    (width, height), (new_width, new_height) = found, wanted
-    if new_width > width or new_height > height:
-        raise EnrError(
-            f"The pictures have {width}x{height} px and cannot be made {new_width}x{new_height} px without inventing "
-            "detail; give a smaller --resolution."
-        )
-    if new_width * height != new_height * width:
-        raise EnrError(
-            f"The pictures have {width}x{height} px, --resolution {new_width}x{new_height} is of another shape; give a "
-            f"size in the same proportion, such as {width // 2}x{height // 2}."
-        )
 
 
 def _plan(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens) -> dict[Path, list[_Scene]]:
@@ -220,19 +230,6 @@ def _plan(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens) -> d
         for index, chunk in enumerate(chunks):
             plan[settings.out / f"{settings.layout}-{group}-{index:05d}-of-{len(chunks):05d}.h5"] = chunk
     return plan
-
-
-def _earlier(settings: ConvertSettings, groups: set[Group]) -> list[Path]:
-    """Shards of an earlier conversion, which are to be replaced."""
-    found = sorted(
-        path for group in groups for path in settings.out.glob(f"{settings.layout}-{group}-?????-of-?????.h5")
-    )
-    if found and not settings.overwrite:
-        raise EnrError(
-            f"{settings.out} already holds a conversion (such as {found[0].name}); give another --out, or --overwrite "
-            "to replace it."
-        )
-    return found
 
 
 @contextmanager
@@ -358,10 +355,3 @@ def _contact_sheets(settings: ConvertSettings, staging: Path, plan: dict[Path, l
     for group, paths in by_group.items():
         save_contact_sheet(paths, staging / names[group])
     return tuple(settings.out / name for name in names.values())
-
-
-def _count(scenes: Sequence[_Scene]) -> dict[tuple[Group, Split], int]:
-    counts: dict[tuple[Group, Split], int] = {}
-    for scene in scenes:
-        counts[scene.group, scene.split] = counts.get((scene.group, scene.split), 0) + 1
-    return counts

@@ -51,14 +51,28 @@ def gather_scenes(folders: Sequence[SceneFolder]) -> tuple[PosedScene, ...]:
     families: dict[str, list[SceneFolder]] = {}
     for folder in folders:
         families.setdefault(folder.family, []).append(folder)
-    names = _unique_names(list(families))
+    times = Counter(family.rsplit("/", 1)[-1] for family in families)
+    names = {}  # its last folder, with all folders above it where others share that
+    for family in families:
+        parts = [part.strip("*_- ") for part in family.split("/")]
+        is_alone = times[family.rsplit("/", 1)[-1]] == 1
+        names[family] = parts[-1] if is_alone else "-".join(part for part in parts if part)
+    clashes = Counter(names.values())
+    names = {family: name if clashes[name] == 1 else family for family, name in names.items()}
     scenes = [_gather(names[family], members) for family, members in families.items()]
     return tuple(sorted(scenes, key=lambda scene: scene.scene_id))
 
 
 def _gather(scene_id: str, members: list[SceneFolder]) -> PosedScene:
     order = sorted(members, key=lambda member: SPLITS.index(member.split) if member.split else 0)
-    _check_complete(order)
+    there = {name for member in order for name in member.names}
+    for member in order:  # a listed picture may have moved to the folder of another split, but not have gone
+        gone = [name for name in member.absent if name not in there]
+        if gone:
+            raise EnrError(
+                f"{member.path} lacks {len(gone)} of the pictures that its {PARAMS} lists, the first {gone[0]}.png; "
+                "unpack it again."
+            )
     cameras = [member.cameras for member in order]
     return PosedScene(
         scene_id=scene_id,
@@ -74,28 +88,3 @@ def _gather(scene_id: str, members: list[SceneFolder]) -> PosedScene:
         ),
         patches=tuple(patch for member in order for patch in member.patches),
     )
-
-
-def _check_complete(members: Sequence[SceneFolder]) -> None:
-    """A listed picture may have moved to the folder of another split, but not have gone."""
-    there = {name for member in members for name in member.names}
-    for member in members:
-        gone = [name for name in member.absent if name not in there]
-        if gone:
-            raise EnrError(
-                f"{member.path} lacks {len(gone)} of the pictures that its {PARAMS} lists, the first {gone[0]}.png; "
-                "unpack it again."
-            )
-
-
-def _unique_names(families: Sequence[str]) -> dict[str, str]:
-    """A scene id for each family: its last folder, with all folders above it where others share that."""
-    times = Counter(family.rsplit("/", 1)[-1] for family in families)
-    names = {family: _name(family, alone=times[family.rsplit("/", 1)[-1]] == 1) for family in families}
-    clashes = Counter(names.values())
-    return {family: name if clashes[name] == 1 else family for family, name in names.items()}
-
-
-def _name(family: str, alone: bool) -> str:
-    parts = [part.strip("*_- ") for part in family.split("/")]
-    return parts[-1] if alone else "-".join(part for part in parts if part)

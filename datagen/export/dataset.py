@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from enr import __version__
-from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, FolderLayout, Layout, SceneViews
+from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, Layout, SceneViews
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
 from enr.files import replacing_folder, write_text
@@ -72,13 +72,18 @@ def export(
     if folders:
         for source in sources:
             folders.check(source.scene)
-    _check_out(out, overwrite)
+    if out.exists() and not out.is_dir():
+        raise EnrError(f"{out} is a file; give a folder as --out.")
+    if not overwrite and out.is_dir() and any(out.iterdir()):
+        raise EnrError(f"{out} is not empty; give another --out, or --overwrite to replace what is written again.")
     try:
         out.mkdir(parents=True, exist_ok=True)
         bar = tqdm(sources, unit=" scenes", disable=not progress)
         if folders:
             for source in bar:
-                _write_folders(folders, _with_pictures(source), out)
+                for folder, views in folders.folders(_with_pictures(source)):
+                    with replacing_folder(out / folder) as partial:
+                        folders.write(partial, views)
         else:
             _write_tars(bar, out)
         _write_about(out, layout, shards)
@@ -95,19 +100,17 @@ def _sources(shards: Sequence[Path]) -> Iterator[_Source]:
     ids = [(meta.group, scene_id) for _, meta, _, scenes in tables for scene_id in scenes["scene_id"].tolist()]
     times = Counter((group, _safe(scene_id)) for group, scene_id in ids)
     for path, meta, views, _ in tables:
-        for scene_id, rows in _rows_by_scene(views["scene_id"]):
+        ids_of_views = views["scene_id"]
+        edges = [0, *(np.flatnonzero(ids_of_views[1:] != ids_of_views[:-1]) + 1).tolist(), len(ids_of_views)]
+        for start, stop in itertools.pairwise(edges):
+            if start == stop:
+                continue
+            scene_id, rows = str(ids_of_views[start]), slice(start, stop)
             name = _safe(scene_id)
             if times[meta.group, name] > 1:
                 name += "-" + hashlib.sha256(scene_id.encode()).hexdigest()[:8]
             own: Table = {column: values[rows] for column, values in views.items()}
             yield _Source(path, rows, SceneViews(meta, scene_id, name, own))
-
-
-def _rows_by_scene(ids: np.ndarray) -> Iterator[tuple[str, slice]]:
-    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-    for start, stop in itertools.pairwise(edges):
-        if stop > start:
-            yield str(ids[start]), slice(start, stop)
 
 
 def _safe(scene_id: str) -> str:
@@ -120,19 +123,6 @@ def _with_pictures(source: _Source) -> SceneViews:
         images = file["images"][source.rows]
         passes = {name: file[name][source.rows] for name in PASS_SHAPES if name in file}
     return source.scene.with_pictures(images, passes)
-
-
-def _check_out(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise EnrError(f"{out} is a file; give a folder as --out.")
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise EnrError(f"{out} is not empty; give another --out, or --overwrite to replace what is written again.")
-
-
-def _write_folders(layout: FolderLayout, scene: SceneViews, out: Path) -> None:
-    for folder, views in layout.folders(scene):
-        with replacing_folder(out / folder) as partial:
-            layout.write(partial, views)
 
 
 def _write_tars(sources: tqdm[Any], out: Path) -> None:

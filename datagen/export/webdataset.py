@@ -51,7 +51,9 @@ class TarWriter:
         for row in range(len(scene)):
             key = f"{scene.name}-{scene.views['view_index'][row]:05d}"
             for suffix, content in _sample(scene, row).items():
-                self._append(f"{key}.{suffix}", content)
+                info = tarfile.TarInfo(f"{key}.{suffix}")
+                info.size = len(content)
+                self._open().addfile(info, io.BytesIO(content))
             if self._open().offset >= self._tar_bytes:
                 self._finish()
 
@@ -63,11 +65,6 @@ class TarWriter:
         if self._tar is None:
             self._tar = tarfile.open(partial_of(self._path), "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
         return self._tar
-
-    def _append(self, name: str, content: bytes) -> None:
-        info = tarfile.TarInfo(name)
-        info.size = len(content)
-        self._open().addfile(info, io.BytesIO(content))
 
     def _finish(self) -> None:
         if self._tar is None:
@@ -84,7 +81,9 @@ def _sample(scene: SceneViews, row: int) -> dict[str, bytes]:
         if pictures.dtype == np.bool_:
             files[f"{name}.png"] = _png(pictures[row].astype(np.uint8) * 255)
         else:
-            files[f"{name}.npy"] = _npy(pictures[row])
+            stream = io.BytesIO()
+            np.save(stream, pictures[row], allow_pickle=False)
+            files[f"{name}.npy"] = stream.getvalue()
     return files
 
 
@@ -111,10 +110,4 @@ def _facts(scene: SceneViews, row: int) -> dict[str, Any]:
 def _png(pixels: NDArray[Any]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def _npy(values: NDArray[Any]) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, values, allow_pickle=False)
     return stream.getvalue()

@@ -62,6 +62,10 @@ def write_card(path: Path, manifest: Manifest) -> Path:
 
 def card(manifest: Manifest) -> str:
     """The card's text."""
+    commands = list(dict.fromkeys(PART_OPTION.sub("", run["command"]) for run in manifest["runs"] if run["command"]))
+    first = next((shard["name"] for shard in manifest["shards"] if shard["scenes"]), "")
+    again = "The manifest's `config` holds every setting"
+    again = "```sh\n" + "\n".join(commands) + f"\n```\n\n{again}, defaults included." if commands else f"{again}."
     sections = (
         ("", _summary(manifest)),
         ("How the pictures were made", _pictures(manifest)),
@@ -69,8 +73,11 @@ def card(manifest: Manifest) -> str:
         ("Splits", _splits(manifest)),
         ("Views worth a look", _flags(manifest)),
         ("Failed meshes", _failures(manifest)),
-        ("How to read it", READING.format(name=_first_shard(manifest))),
-        ("How to make it again", _again(manifest)),
+        (
+            "How to read it",
+            READING.format(name=first),
+        ),
+        ("How to make it again", again),
         ("Licence", _licence(manifest)),
     )
     blocks = [f"## {title}\n\n{text}" if title else text for title, text in sections]
@@ -110,7 +117,10 @@ def _rows(settings: dict[str, Any]) -> Iterator[Row]:
         if isinstance(value, dict):
             yield from _rows(value)
         elif name not in SHOWN_ELSEWHERE and _is_heard(name, value, settings):
-            yield _words(name), _plain(value)
+            for suffix, unit in (("_px", ", px"), ("_deg", ", degrees")):  # the unit stands apart
+                if name.endswith(suffix):
+                    name = name.removesuffix(suffix) + unit
+            yield name.replace("_", " "), _plain(value)
 
 
 def _is_heard(name: str, value: Any, settings: dict[str, Any]) -> bool:
@@ -160,13 +170,6 @@ def _failures(manifest: Manifest) -> str:
     return f"{len(failures):,} ({kinds}).\n\n{_table(('mesh', 'kind', 'reason'), rows)}{more}"
 
 
-def _again(manifest: Manifest) -> str:
-    commands = list(dict.fromkeys(PART_OPTION.sub("", run["command"]) for run in manifest["runs"] if run["command"]))
-    if not commands:
-        return "The manifest's `config` holds every setting."
-    return "```sh\n" + "\n".join(commands) + "\n```\n\nThe manifest's `config` holds every setting, defaults included."
-
-
 def _licence(manifest: Manifest) -> str:
     known = {name: count for name, count in manifest["counts"]["licences"].items() if name != "unknown"}
     unknown = manifest["counts"]["licences"].get("unknown", 0)
@@ -177,20 +180,8 @@ def _licence(manifest: Manifest) -> str:
     )
 
 
-def _first_shard(manifest: Manifest) -> str:
-    return next((shard["name"] for shard in manifest["shards"] if shard["scenes"]), "")
-
-
 def _size(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
-def _words(name: str) -> str:
-    """A setting's name with its unit set apart."""
-    for suffix, unit in (("_px", ", px"), ("_deg", ", degrees")):
-        if name.endswith(suffix):
-            return name.removesuffix(suffix).replace("_", " ") + unit
-    return name.replace("_", " ")
 
 
 def _plain(value: Any) -> str:

@@ -30,6 +30,9 @@ NOT_CONFIG = ("meshes", "failures")
 TIMES = ("seconds", "worker_memory_mb")
 """Entries of a mesh that another run of the same command gives differently."""
 
+SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "config")
+"""Entries of a manifest in which two runs that add to one data set agree."""
+
 Manifest = dict[str, Any]
 
 
@@ -115,9 +118,13 @@ def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manif
         EnrError: a shard cannot be read.
     """
     entries, meshes, views = [], [], Counter[str]()
+    nothing = {"scenes": 0, "images": 0, "bytes": 0, "sha256": None}
+    empty = [{"name": shard, **nothing} for shard in records.empty_shards]
     for path in shards:
         _, table, scenes = read_tables(path)
-        entries.append(_shard_entry(path, table, scenes))
+        size, sha256 = path.stat().st_size, contents_sha256(path)
+        rows = {"scenes": len(scenes["scene_id"]), "images": len(table["scene_id"])}
+        entries.append({"name": path.name, **rows, "bytes": size, "sha256": sha256})
         meshes += list(_mesh_entries(table, scenes, records.times))
         views.update(_flag_counts(table["flags"]))
     return {
@@ -127,7 +134,7 @@ def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manif
         **(_head(shards[0]) if shards else {}),
         "part": None if records.part is None else {"index": records.part[0], "of": records.part[1]},
         "counts": _counts(entries, meshes, records.failures, views),
-        "shards": sorted([*entries, *map(_empty_entry, records.empty_shards)], key=lambda entry: str(entry["name"])),
+        "shards": sorted([*entries, *empty], key=lambda entry: str(entry["name"])),
         "meshes": meshes,
         "failures": [asdict(failure) for failure in sorted(records.failures, key=lambda item: item.scene_id)],
         "runs": [asdict(run) for run in records.runs],
@@ -184,6 +191,24 @@ def join_records(records: Iterable[Records]) -> Records:
         failures=tuple(failures.values()),
         empty_shards=tuple(sorted({name for record in given for name in record.empty_shards})),
     )
+
+
+def with_earlier_runs(manifest: Manifest, path: Path) -> Manifest:
+    """A manifest with the runs, and the times of meshes that stayed as they were, of the one that lies at `path`."""
+    try:
+        earlier = read_manifest(path)
+    except EnrError:
+        return manifest
+    if any(earlier.get(name) != manifest.get(name) for name in SAME_DATA_SET):
+        return manifest
+    known = {mesh["scene_id"]: mesh for mesh in earlier["meshes"]}
+    meshes = []
+    for mesh in manifest["meshes"]:
+        before = known.get(mesh["scene_id"], {})
+        times = {name: before.get(name) if mesh[name] is None else mesh[name] for name in TIMES}
+        is_same = before.get("mesh_sha256") == mesh["mesh_sha256"]
+        meshes.append({**mesh, **times} if is_same else mesh)
+    return {**manifest, "meshes": meshes, "runs": [*earlier["runs"], *manifest["runs"]]}
 
 
 def without_times(manifest: Manifest) -> Manifest:
@@ -246,20 +271,6 @@ def _head(shard: Path) -> dict[str, Any]:
         "versions": {"enr": meta.enr_version, "blender": meta.blender_version, "shard_schema": meta.schema_version},
         "config": common_config(meta),
     }
-
-
-def _shard_entry(path: Path, views: Table, scenes: Table) -> dict[str, Any]:
-    return {
-        "name": path.name,
-        "scenes": len(scenes["scene_id"]),
-        "images": len(views["scene_id"]),
-        "bytes": path.stat().st_size,
-        "sha256": contents_sha256(path),
-    }
-
-
-def _empty_entry(name: str) -> dict[str, Any]:
-    return {"name": name, "scenes": 0, "images": 0, "bytes": 0, "sha256": None}
 
 
 def _mesh_entries(views: Table, scenes: Table, times: Mapping[str, MeshTimes]) -> Iterator[dict[str, Any]]:

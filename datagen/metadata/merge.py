@@ -120,24 +120,22 @@ def _find(folders: Sequence[Path]) -> tuple[_Parts, ...]:
             shards[match["name"]].append(path)
     if not shards:
         raise EnrError(f"No shards in {', '.join(map(str, places))}; give the folders that parts were written to.")
-    return tuple(
-        _Parts(name, tuple(sorted(paths, key=lambda path: path.name)), _manifests(places, name), _empty(places, name))
-        for name, paths in sorted(shards.items())
-    )
-
-
-def _manifests(folders: Sequence[Path], name: str) -> tuple[Manifest, ...]:
-    """The manifests of a data set and of its parts, those of parts last: they know best."""
-    paths = [manifest_path(folder, name) for folder in folders]
-    paths += [path for folder in folders for path in sorted(folder.glob(f"{name}-manifest-part-*-of-*.json"))]
-    return tuple(read_manifest(path) for path in paths if path.exists())
-
-
-def _empty(folders: Sequence[Path], name: str) -> dict[str, Path]:
-    """The files that say of a shard that every mesh of it failed, by the shard's name."""
-    paths = [path for folder in folders for path in folder.glob(f"{name}-*-of-*{FAILED_SUFFIX}") if read_failed(path)]
-    shards = {path.name.removesuffix(FAILED_SUFFIX) + ".h5": path for path in paths}
-    return {shard: path for shard, path in shards.items() if SHARD_NAME.fullmatch(shard)}
+    found = []
+    for name, paths in sorted(shards.items()):
+        # Manifests of parts come last: they know best.
+        manifests = [manifest_path(folder, name) for folder in places]
+        manifests += [path for folder in places for path in sorted(folder.glob(f"{name}-manifest-part-*-of-*.json"))]
+        failed = [path for folder in places for path in folder.glob(f"{name}-*-of-*{FAILED_SUFFIX}")]
+        empty = {path.name.removesuffix(FAILED_SUFFIX) + ".h5": path for path in failed if read_failed(path)}
+        found.append(
+            _Parts(
+                name,
+                shards=tuple(sorted(paths, key=lambda path: path.name)),
+                manifests=tuple(read_manifest(path) for path in manifests if path.exists()),
+                empty={shard: path for shard, path in empty.items() if SHARD_NAME.fullmatch(shard)},
+            )
+        )
+    return tuple(found)
 
 
 def _check_complete(parts: _Parts) -> None:
@@ -156,20 +154,15 @@ def _check_complete(parts: _Parts) -> None:
     known = {*by_name, *parts.records.empty_shards, *parts.empty}
     missing = [i for i in range(count) if f"{parts.name}-{i:05d}-of-{count:05d}.h5" not in known]
     if missing:
+        advice = "give the folders of all parts, or run what did not finish again"
+        counts_of_parts = {manifest["part"]["of"] for manifest in parts.manifests if manifest["part"]}
+        if len(counts_of_parts) == 1:
+            of = counts_of_parts.pop()
+            own = sorted({index % of + 1 for index in missing})
+            advice = f"run {'part' if len(own) == 1 else 'parts'} {_listed(own)} of {of} again, or give their folders"
         raise EnrError(
-            f"{len(missing)} of {count} {parts.name} shards are missing (numbers {_listed(missing)}); "
-            f"{_whom_to_run(parts, missing)}."
+            f"{len(missing)} of {count} {parts.name} shards are missing (numbers {_listed(missing)}); {advice}."
         )
-
-
-def _whom_to_run(parts: _Parts, missing: Sequence[int]) -> str:
-    """What to do about shards that are not there."""
-    counts = {manifest["part"]["of"] for manifest in parts.manifests if manifest["part"]}
-    if len(counts) != 1:
-        return "give the folders of all parts, or run what did not finish again"
-    count = counts.pop()
-    own = sorted({index % count + 1 for index in missing})
-    return f"run {'part' if len(own) == 1 else 'parts'} {_listed(own)} of {count} again, or give their folders"
 
 
 def _check_belong_together(shards: Sequence[Path]) -> None:

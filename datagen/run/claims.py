@@ -33,7 +33,17 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
         EnrError: another run makes them, or the folder cannot be written to.
     """
     is_new = not folder.exists()
-    group, claimed = shards[0].path.name.split("-")[0], _claim_of(shards)
+    group = shards[0].path.name.split("-")[0]
+    config = {key: value for key, value in shards[0].config.items() if key != "meshes"}
+    sizes = sorted({shard.path.name.rpartition("-of-")[2] for shard in shards})
+    made_how = json.dumps([config, sizes, __version__], sort_keys=True)
+    claimed: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": hashlib.sha256(made_how.encode()).hexdigest(),
+        "shards": [shard.path.name for shard in shards],
+    }
     path = folder / f".{group}-{uuid4().hex}.lock"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,8 +54,12 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
         ) from error
     try:
         for other in sorted(folder.glob(f".{group}-*.lock")):
-            if other != path:
-                _refuse_rival(other, claimed)
+            rival = None if other == path else _living_claim(other)
+            if rival and (rival["settings"] != claimed["settings"] or set(rival["shards"]) & set(claimed["shards"])):
+                raise EnrError(
+                    f"Another run makes {group} shards in {folder} (process {rival['pid']} on {rival['host']}, since "
+                    f"{rival['since']}); wait for its end, or give another folder as --out."
+                )
         yield
     finally:
         path.unlink(missing_ok=True)
@@ -53,20 +67,6 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # something is in it
                 folder.rmdir()
-
-
-def _claim_of(shards: Sequence[PlannedShard]) -> dict[str, Any]:
-    """What others must know: who, since when, which files, made how."""
-    configs = [{key: value for key, value in shard.config.items() if key != "meshes"} for shard in shards[:1]]
-    sizes = sorted({shard.path.name.rpartition("-of-")[2] for shard in shards})
-    made_how = json.dumps([configs, sizes, __version__], sort_keys=True)
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "settings": hashlib.sha256(made_how.encode()).hexdigest(),
-        "shards": [shard.path.name for shard in shards],
-    }
 
 
 def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
@@ -83,18 +83,6 @@ def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
         hidden.unlink(missing_ok=True)
         raise
     return handle
-
-
-def _refuse_rival(path: Path, claimed: dict[str, Any]) -> None:
-    """Raise if the run that made a lock file lives, and claims the same shards or has other settings."""
-    other = _living_claim(path)
-    if other is None:
-        return
-    if other["settings"] != claimed["settings"] or set(other["shards"]) & set(claimed["shards"]):
-        raise EnrError(
-            f"Another run makes {path.name[1:].split('-')[0]} shards in {path.parent} (process {other['pid']} on "
-            f"{other['host']}, since {other['since']}); wait for its end, or give another folder as --out."
-        )
 
 
 def _living_claim(path: Path) -> dict[str, Any] | None:

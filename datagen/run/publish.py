@@ -79,7 +79,11 @@ class Publisher:
         became = list(zip(item.scenes, rendered, strict=True))
         failed = {scene.source.scene_id: _failure(scene, one) for scene, one in became if one.images is None}
         try:
-            self._clear()
+            if self._foreign:  # with what describes them
+                group, out = self._settings.poses.group, self._settings.out
+                self._foreign += [manifest_path(out, group, self._settings.part), card_path(out, group)]
+            while self._foreign:
+                self._foreign.pop().unlink(missing_ok=True)  # another part may have been quicker
             note_times(item.shard.path, times)
             self._write(item, became, failed)
         except OSError as error:
@@ -88,14 +92,6 @@ class Publisher:
                 "again, finished shards are kept."
             ) from error
         return failed
-
-    def _clear(self) -> None:
-        """Remove the shards of other settings, and what describes them."""
-        if self._foreign:
-            group, out = self._settings.poses.group, self._settings.out
-            self._foreign += [manifest_path(out, group, self._settings.part), card_path(out, group)]
-        while self._foreign:
-            self._foreign.pop().unlink(missing_ok=True)  # another part may have been quicker
 
     def _write(
         self, item: ShardWork, became: Sequence[tuple[PlannedScene, RenderedMesh]], failed: Mapping[str, Failure]
@@ -110,7 +106,9 @@ class Publisher:
         blocks = {scene.source.scene_id: block_of(self._settings, scene, one) for scene, one in made}
         if item.keeps and shard.path.exists():
             stored = read_shard(shard.path)
-            config["meshes"] = _as_rendered(shard.config["meshes"], stored.meta.config["meshes"], blocks)
+            # Of a kept scene, the hash of the file that it was made of.
+            pairs = zip(shard.config["meshes"], stored.meta.config["meshes"], strict=True)
+            config["meshes"] = [now if now["scene_id"] in blocks else then for now, then in pairs]
             blocks |= blocks_of_shard(stored)
         if not blocks:
             write_failed(shard.path, config, shard.blender_version)
@@ -121,13 +119,6 @@ class Publisher:
         version = stored.meta.blender_version if stored else versions.pop()
         write_shard(shard.path, join_blocks(self._settings, in_order, config, version), self._settings.compression)
         failed_path(shard.path).unlink(missing_ok=True)
-
-
-def _as_rendered(
-    planned: Iterable[Mapping[str, Any]], stored: Iterable[Mapping[str, Any]], new: Mapping[str, Any]
-) -> list[Mapping[str, Any]]:
-    """The meshes of a shard of kept and new scenes: of a kept one, the hash of the file that it was made of."""
-    return [now if now["scene_id"] in new else then for now, then in zip(planned, stored, strict=True)]
 
 
 def _failure(scene: PlannedScene, rendered: RenderedMesh) -> Failure:

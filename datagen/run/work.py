@@ -162,7 +162,12 @@ def _of_other_sizes(settings: GenerateSettings, shards: Sequence[PlannedShard]) 
 def _state(shard: PlannedShard) -> Mapping[str, Failure] | Path | str | None:
     """What failed in a planned shard that is finished, the path of a foreign one, words for damage, or None."""
     if not shard.path.exists():
-        return _state_of_failed(shard)
+        path = shard.path.with_suffix(FAILED_SUFFIX)
+        content = read_failed(path) if path.exists() else {}
+        if not content:
+            return None
+        versions = (content["enr_version"], content["blender_version"])
+        return failures.from_config(content["config"]) if _is_same(shard, content["config"], versions) else path
     try:
         if is_intact(shard.path) is False:  # asked first: HDF5 can crash on a damaged file
             return "it is not what was written (SHA-256)"
@@ -176,15 +181,6 @@ def _state(shard: PlannedShard) -> Mapping[str, Failure] | Path | str | None:
         return shard.path if _is_of_another_version(shard.path) else " ".join(str(error).split())[:200]
     versions = (meta.enr_version, meta.blender_version)
     return failures.from_config(meta.config) if _is_same(shard, meta.config, versions) else shard.path
-
-
-def _state_of_failed(shard: PlannedShard) -> Mapping[str, Failure] | Path | None:
-    path = shard.path.with_suffix(FAILED_SUFFIX)
-    content = read_failed(path) if path.exists() else {}
-    if not content:
-        return None
-    versions = (content["enr_version"], content["blender_version"])
-    return failures.from_config(content["config"]) if _is_same(shard, content["config"], versions) else path
 
 
 def _is_of_another_version(path: Path) -> bool:
@@ -203,9 +199,8 @@ def _is_same(shard: PlannedShard, config: Mapping[str, Any], versions: tuple[str
     if stored != planned or versions != (__version__, shard.blender_version):
         return False
     meshes, wanted = config.get("meshes", []), shard.config["meshes"]
-    return len(meshes) == len(wanted) and all(map(_is_same_mesh, meshes, wanted))
-
-
-def _is_same_mesh(stored: Mapping[str, Any], planned: Mapping[str, Any]) -> bool:
-    unread = "" in (stored["sha256"], planned["sha256"])
-    return {**stored, "sha256": ""} == {**planned, "sha256": ""} if unread else stored == planned
+    for then, now in zip(meshes, wanted, strict=False):
+        is_unread = "" in (then["sha256"], now["sha256"])
+        if ({**then, "sha256": ""} != {**now, "sha256": ""}) if is_unread else then != now:
+            return False
+    return len(meshes) == len(wanted)

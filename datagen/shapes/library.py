@@ -55,7 +55,20 @@ def write_shapes(folder: Path, count: int, seed: int, kinds: Sequence[Kind] = ("
         raise EnrError(f"The kinds of shapes are {list(kinds)}; give one or more of {', '.join(KINDS)}.")
     if count < 1 or seed < 0:
         raise EnrError(f"{count} shapes of seed {seed} were asked for; give at least 1 and a seed of 0 or more.")
-    return tuple(_write_shape(Path(folder), kinds[index % len(kinds)], seed, index) for index in range(count))
+    paths = []
+    for index in range(count):
+        kind = kinds[index % len(kinds)]
+        solids, colours = make_shape(kind, seed, index)
+        place = Path(folder) / f"{kind}-{seed}-{index:04d}"
+        place.mkdir(parents=True, exist_ok=True)
+        materials = []
+        for name, colour in colours.items():
+            diffuse = " ".join(f"{value:.5f}" for value in colour)
+            materials += [f"newmtl {name}", f"Kd {diffuse}", "Ks 0.08 0.08 0.08", "Ns 30", "d 1", "illum 2", ""]
+        (place / "model.mtl").write_text("\n".join(materials))
+        paths.append(place / "model.obj")
+        paths[-1].write_text(_obj_text(solids))
+    return tuple(paths)
 
 
 def make_shape(kind: Kind, seed: int, index: int) -> tuple[list[Solid], dict[str, Array]]:
@@ -65,16 +78,6 @@ def make_shape(kind: Kind, seed: int, index: int) -> tuple[list[Solid], dict[str
     scale, offset = normalisation(np.concatenate([solid.vertices for solid in solids]), "diagonal")
     scaled = [Solid(scale * (solid.vertices + offset), solid.faces, solid.material) for solid in solids]
     return scaled, _colours(rng, kind)
-
-
-def _write_shape(folder: Path, kind: Kind, seed: int, index: int) -> Path:
-    solids, colours = make_shape(kind, seed, index)
-    place = folder / f"{kind}-{seed}-{index:04d}"
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "model.mtl").write_text(_mtl_text(colours))
-    path = place / "model.obj"
-    path.write_text(_obj_text(solids))
-    return path
 
 
 def _colours(rng: Rng, kind: Kind) -> dict[str, Array]:
@@ -101,14 +104,6 @@ def _pick(rng: Rng, palette: Sequence[str]) -> Array:
     srgb = np.array([int(code[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     srgb = np.clip(srgb * rng.uniform(0.9, 1.1) + rng.uniform(-0.02, 0.02, 3), 0.02, 0.88)
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _mtl_text(colours: dict[str, Array]) -> str:
-    lines = []
-    for name, colour in colours.items():
-        diffuse = " ".join(f"{value:.5f}" for value in colour)
-        lines += [f"newmtl {name}", f"Kd {diffuse}", "Ks 0.08 0.08 0.08", "Ns 30", "d 1", "illum 2", ""]
-    return "\n".join(lines)
 
 
 def _obj_text(solids: Sequence[Solid]) -> str:

@@ -61,7 +61,8 @@ def box(centre: ArrayLike, size: ArrayLike, material: str, round_by: float = 0.0
         stops = [np.array([-1.0, 1.0]) * side for side in half]
     else:
         quarter = np.tan(np.linspace(0, np.pi / 4, steps // 2 + 1)) * radius
-        stops = [_rounded_stops(side, radius, quarter) for side in half]
+        ends = [side - radius + quarter for side in half]  # dense in the rounded ends, bare in the middle
+        stops = [np.unique(np.concatenate([-end, end])) for end in ends]
     points, faces = _box_surface(stops)
     inner = np.clip(points, -(half - radius), half - radius)
     outward = points - inner
@@ -158,12 +159,6 @@ def _outward(solid: Solid) -> Solid:
     if volume(solid) >= 0:
         return solid
     return Solid(solid.vertices, [face[::-1] for face in solid.faces], solid.material)
-
-
-def _rounded_stops(half: float, radius: float, quarter: Array) -> Array:
-    """Grid positions along one side of a rounded box: dense in the rounded ends, bare in the middle."""
-    upper = half - radius + quarter
-    return np.unique(np.concatenate([-upper, upper]))
 
 
 def _box_surface(stops: Sequence[Array]) -> tuple[Array, Faces]:

@@ -43,10 +43,14 @@ def save_camera_plot(shards: Sequence[Inspected], title: str, path: Path) -> Pat
     FigureCanvasAgg(figure)
     figure.suptitle(title)
     space = figure.add_subplot(1, 2, 1, projection="3d")
-    _draw_object(space, _normalise(shards))
+    _draw_object(space, str(shards[0].meta.config.get("render", {}).get("normalise", "none")))
     _draw_frusta(space, shards)
     _draw_directions(figure.add_subplot(1, 2, 2), shards)
-    _save(figure, path)
+    try:
+        with replacing(path) as partial:
+            figure.savefig(partial, format="png", dpi=100)
+    except OSError as error:
+        raise EnrError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from error
     return path
 
 
@@ -66,14 +70,12 @@ def frustum_lines(world_from_camera: Array, K: Array, size_px: tuple[int, int], 
     eye = np.zeros_like(rays[..., :1, :])
     left, right, low_right, low_left = (rays[..., index : index + 1, :] for index in range(4))
     line = np.concatenate([eye, left, right, eye, low_right, right, low_right, low_left, eye], axis=-2)
-    line = np.concatenate([line, left, low_left, left, _mark(left, right), right], axis=-2)
-    return line @ np.swapaxes(world_from_camera[..., :3, :3], -1, -2) + world_from_camera[..., None, :3, 3]
-
-
-def _mark(left: Array, right: Array) -> Array:
-    """The tip of a small roof on the picture's upper edge: up is -y in the camera."""
     tip = (left + right) / 2
-    return tip - np.array([0, 1 / 3, 0]) * np.linalg.norm(right - left, axis=-1, keepdims=True)
+    roof = tip - np.array([0, 1 / 3, 0]) * np.linalg.norm(
+        right - left, axis=-1, keepdims=True
+    )  # up is -y in the camera
+    line = np.concatenate([line, left, low_left, left, roof, right], axis=-2)
+    return line @ np.swapaxes(world_from_camera[..., :3, :3], -1, -2) + world_from_camera[..., None, :3, 3]
 
 
 def _draw_frusta(space: Any, shards: Sequence[Inspected]) -> None:
@@ -125,15 +127,3 @@ def _draw_directions(plane: Any, shards: Sequence[Inspected]) -> None:
     plane.set(xlabel="azimuth of the optical axis (degrees)", ylabel="elevation (degrees)")
     plane.grid(visible=True, linewidth=0.3)
     plane.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(SPLITS), frameon=False)
-
-
-def _normalise(shards: Sequence[Inspected]) -> str:
-    return str(shards[0].meta.config.get("render", {}).get("normalise", "none"))
-
-
-def _save(figure: Any, path: Path) -> None:
-    try:
-        with replacing(path) as partial:
-            figure.savefig(partial, format="png", dpi=100)
-    except OSError as error:
-        raise EnrError(f"{path} cannot be written ({error.strerror or error}); give another --out.") from error

@@ -45,7 +45,11 @@ def open_shards(paths: Sequence[Path]) -> tuple[tuple[Inspected, ...], dict[Path
     for path in paths:
         try:
             check_intact([path])
-            whole.append(_inspect(path))
+            meta, views, scenes = read_tables(path)
+            with open_shard(path) as file:
+                _, height, width, _ = file["images"].shape
+                passes = tuple(name for name in PASS_SHAPES if name in file)
+            whole.append(Inspected(path, meta, views, scenes, (width, height), passes))
         except EnrError as error:
             damaged[path] = str(error)
     if not whole:
@@ -77,14 +81,6 @@ def flagged_rows(shards: Sequence[Inspected], flag: str) -> dict[Path, list[int]
     bit = 1 << FLAGS.index(flag)
     rows = {shard.path: np.flatnonzero(shard.views["flags"] & bit).tolist() for shard in shards}
     return {path: numbers for path, numbers in rows.items() if numbers}
-
-
-def _inspect(path: Path) -> Inspected:
-    meta, views, scenes = read_tables(path)
-    with open_shard(path) as file:
-        _, height, width, _ = file["images"].shape
-        passes = tuple(name for name in PASS_SHAPES if name in file)
-    return Inspected(path, meta, views, scenes, (width, height), passes)
 
 
 def _group(shards: Sequence[Inspected]) -> dict[str, Any]:

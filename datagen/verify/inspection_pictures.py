@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.metadata.contact_sheet import (
+    SceneRows,
+    Strip,
     Tile,
     choose_views,
     on_own_background,
-    read_tiles,
+    read_strips,
     save_contact_sheet,
-    save_tiles,
+    save_strips,
 )
 from enr.datagen.verify.inspection import Inspected, flagged_rows
 from enr.shards import FLAGS, ShardMeta
@@ -38,11 +40,14 @@ def save_sheets(shards: Sequence[Inspected], group: str, out: Path) -> list[Path
         EnrError: a sheet cannot be written.
     """
     sheets = [save_contact_sheet([shard.path for shard in shards], out / f"{group}-views.png")]
+    ids = {shard.path: shard.views["scene_id"].tolist() for shard in shards}
     for flag in FLAGS:
-        rows = _first(flagged_rows(shards, flag))
+        rows = flagged_rows(shards, flag)
         if rows:
-            tiles = read_tiles(rows, "images", on_own_background)
-            sheets.append(save_tiles(tiles, out / f"{group}-flag-{flag}.png"))
+            step = max(1, -(-sum(map(len, rows.values())) // FLAGGED_VIEWS))
+            scenes = [SceneRows(ids[path][row], path, (row,)) for path in rows for row in rows[path][::step]]
+            strips = read_strips(scenes, "images", on_own_background)
+            sheets.append(save_strips(strips, out / f"{group}-flag-{flag}.png"))
     for name in sorted({name for shard in shards for name in shard.passes}):
         held = [shard.path for shard in shards if name in shard.passes]
         sheets.append(_save_pass(held, name, out / f"{group}-pass-{name}.png"))
@@ -50,19 +55,27 @@ def save_sheets(shards: Sequence[Inspected], group: str, out: Path) -> list[Path
 
 
 def _save_pass(shards: Sequence[Path], name: str, path: Path) -> Path:
-    rows, per_scene = choose_views(shards)
-    if name == "depth":
-        depths = np.stack(read_tiles(rows, name, lambda picture, _: picture))
-        return save_tiles(list(depth_colours(depths)), path, per_scene)
-    return save_tiles(read_tiles(rows, name, _PAINT[name]), path, per_scene)
+    scenes = choose_views(shards)
+    if name != "depth":
+        return save_strips(read_strips(scenes, name, _PAINT[name]), path)
+    depths = read_strips(scenes, name, lambda picture, _: picture)
+    near, far = depth_range(np.stack([tile for strip in depths for tile in strip.tiles]))
+    strips = [Strip(strip.name, tuple(depth_colours(tile, near, far) for tile in strip.tiles)) for strip in depths]
+    ramp = depth_colours(np.linspace(near, far, 256)[None], near, far)
+    return save_strips(strips, path, Strip(f"depth from {near:.3g} (left) to {far:.3g} object units", (ramp,)))
 
 
-def depth_colours(depth: NDArray[Any]) -> NDArray[np.uint8]:
-    """(..., height, width, 3): bright for the nearest, dark for the farthest of all; white where nothing is."""
+def depth_range(depth: NDArray[Any]) -> tuple[float, float]:
+    """The smallest and the largest depth (...) where something is; 0 and 1 where nothing is."""
+    there = depth[np.isfinite(depth)]
+    return (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
+
+
+def depth_colours(depth: NDArray[Any], near: float, far: float) -> NDArray[np.uint8]:
+    """(..., 3): bright at the depth `near`, dark at `far`; white where nothing is."""
     from matplotlib import colormaps
 
     is_there = np.isfinite(depth)
-    near, far = (float(depth[is_there].min()), float(depth[is_there].max())) if is_there.any() else (0.0, 1.0)
     share = (far - np.where(is_there, depth, far)) / max(far - near, 1e-9)
     colours = np.rint(255 * np.asarray(colormaps["viridis"](share))[..., :3]).astype(np.uint8)
     return np.where(is_there[..., None], colours, np.uint8(NOTHING))
@@ -75,16 +88,7 @@ def _normal_colours(normals: NDArray[Any], meta: ShardMeta) -> Tile:
     return np.where(is_there, colours, np.uint8(NOTHING))
 
 
-def _mask_colours(mask: NDArray[Any], meta: ShardMeta) -> Tile:
-    """Black where something is."""
-    return np.where(mask[..., None], np.uint8(0), np.uint8(NOTHING)).repeat(3, axis=-1)
-
-
-_PAINT = {"normals": _normal_colours, "mask": _mask_colours}
-
-
-def _first(rows: dict[Path, list[int]]) -> dict[Path, list[int]]:
-    """At most `FLAGGED_VIEWS` of the views, evenly over all shards."""
-    total = sum(map(len, rows.values()))
-    step = max(1, -(-total // FLAGGED_VIEWS))
-    return {path: numbers[::step] for path, numbers in rows.items()}
+_PAINT = {
+    "normals": _normal_colours,
+    "mask": lambda mask, _: np.where(mask[..., None], np.uint8(0), np.uint8(NOTHING)).repeat(3, axis=-1),
+}

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,11 +85,21 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
     for path in paths:
         try:
             damaged = check_hashes(path)
-            findings += [Finding(path, _damage(name)) for name in damaged]
+            for name in damaged:
+                what = {"attributes": "the attributes are", "file": "the file is"}.get(name, f"the data set {name} is")
+                again = "make the shard again with `enr datagen`"
+                findings.append(Finding(path, f"{what} not what was written (SHA-256); {again}"))
             if not PICTURES.issuperset(damaged):  # HDF5 can crash on what is left
                 continue
             shard = _Contents(path, *read_tables(path))
-            findings += [Finding(path, problem) for problem in _problems(shard)]
+            problems = (
+                *_scene_problems(shard.views, shard.scenes),
+                *_view_counts(shard),
+                *_planned_scenes(shard),
+                *_camera_problems(shard.views),
+                *_facts_problems(shard.scenes),
+            )
+            findings += [Finding(path, problem) for problem in problems]
             contents.append(shard)
         except EnrError as error:
             findings.append(Finding(path, str(error)))
@@ -103,21 +114,6 @@ def verify_shards(paths: Sequence[Path]) -> Verified:
         without_hashes=sum(shard.meta.schema_version < 2 for shard in contents),
         findings=tuple(findings),
     )
-
-
-def _damage(name: str) -> str:
-    words = {"attributes": "the attributes are", "file": "the file is"}
-    what = words.get(name, f"the data set {name} is")
-    return f"{what} not what was written (SHA-256); make the shard again with `enr datagen`"
-
-
-def _problems(shard: _Contents) -> Iterator[str]:
-    """What is wrong inside one shard whose tables could be read."""
-    yield from _scene_problems(shard.views, shard.scenes)
-    yield from _view_counts(shard)
-    yield from _planned_scenes(shard)
-    yield from _camera_problems(shard.views)
-    yield from _facts_problems(shard.scenes)
 
 
 def _scene_problems(views: Table, scenes: Table) -> Iterator[str]:
@@ -196,7 +192,11 @@ def _set_problems(paths: Sequence[Path]) -> Iterator[Finding]:
         entries = [entry for manifest in manifests for entry in manifest["shards"]]
         inside = [path for path in paths if path.parent == folder]
         yield from _missing_files(inside, {entry["name"] for entry in entries if not entry["scenes"]})
-        yield from _other_than_known(inside, {entry["name"]: entry["sha256"] for entry in entries})
+        known = {entry["name"]: entry["sha256"] for entry in entries if entry["sha256"]}
+        for path in inside:
+            with suppress(Exception):  # as in `verify_shards`, which has named the trouble
+                if path.name in known and contents_sha256(path) != known[path.name]:
+                    yield Finding(path, "is not the shard that its manifest names (SHA-256 of its contents)")
 
 
 def _missing_files(paths: Sequence[Path], empty: set[str]) -> Iterator[Finding]:
@@ -207,20 +207,6 @@ def _missing_files(paths: Sequence[Path], empty: set[str]) -> Iterator[Finding]:
             path = paths[0].with_name(f"{stem}-{index:05d}-of-{count:05d}.h5")
             if not (path.exists() or path.with_suffix(FAILED_SUFFIX).exists() or path.name in empty):
                 yield Finding(path, "is missing from its set; run the same `enr datagen` again")
-
-
-def _other_than_known(paths: Sequence[Path], known: dict[str, str | None]) -> Iterator[Finding]:
-    """Shards whose stored hashes are not those that a manifest names."""
-    for path in paths:
-        if known.get(path.name) and not _has_contents(path, known[path.name]):
-            yield Finding(path, "is not the shard that its manifest names (SHA-256 of its contents)")
-
-
-def _has_contents(path: Path, sha256: str | None) -> bool:
-    try:
-        return contents_sha256(path) == sha256
-    except Exception:  # as in `verify_shards`, which has named the trouble
-        return True
 
 
 def _twice(contents: Sequence[_Contents]) -> Iterator[Finding]:

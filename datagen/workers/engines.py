@@ -7,7 +7,6 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.appearance.look import Look
 from enr.datagen.workers.worker import worker_command
@@ -35,12 +34,10 @@ def check_look(look: Look, executable: Path | None = None) -> None:
     wrong = _probe(look, executable)
     if not wrong:
         return
-    what = f"--hdri {look.hdri.path}" if look.hdri and "surroundings" in wrong else _wanted(look)
+    what = f"--engine {look.engine}" if look.engine != "cycles" else f"--device {look.device}"
+    if look.hdri and "surroundings" in wrong:
+        what = f"--hdri {look.hdri.path}"
     raise EnrError(f"{what} does not work on this machine ({wrong}); {_way_out(look, wrong)}")
-
-
-def _wanted(look: Look) -> str:
-    return f"--engine {look.engine}" if look.engine != "cycles" else f"--device {look.device}"
 
 
 def _way_out(look: Look, wrong: str) -> str:
@@ -55,7 +52,9 @@ def _probe(look: Look, executable: Path | None) -> str:
     """What is wrong, in words; empty if nothing."""
     with tempfile.TemporaryDirectory(prefix="enr-probe-") as scratch:
         job = Path(scratch, "job.json")
-        job.write_text(json.dumps(_job(look, Path(scratch, "probe.tga"))), encoding="utf-8")
+        size = {"width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1}
+        asked = {**size, **look.job(), "threads": 1, "out": str(Path(scratch, "probe.tga"))}
+        job.write_text(json.dumps(asked), encoding="utf-8")
         command = worker_command(PROBE, (str(job),), 1, executable)
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS)
@@ -66,11 +65,6 @@ def _probe(look: Look, executable: Path | None) -> str:
     if answers:
         return str(json.loads(answers[-1])["wrong"])
     return _ending(done.returncode, done.stderr.decode("utf-8", "replace"))
-
-
-def _job(look: Look, out: Path) -> dict[str, Any]:
-    size = {"width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1}
-    return {**size, **look.job(), "threads": 1, "out": str(out)}
 
 
 def _ending(status: int, words: str) -> str:

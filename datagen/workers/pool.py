@@ -39,7 +39,16 @@ def scratch_root() -> Path:
 @contextmanager
 def scratch_folder(root: Path) -> Iterator[Path]:
     """A new folder below `root`, removed in the end, or by a later run if this one is killed."""
-    _sweep(root)
+    for left in root.glob(f"{PREFIX}*"):  # those whose run is dead: nobody holds their lock
+        try:
+            if not (left / LOCK).exists() and time.time() - left.stat().st_mtime < YOUNG_SECONDS:
+                continue
+            held = lock(left / LOCK)
+        except OSError:  # somebody else's, or just gone
+            continue
+        if held is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            held.close()
     with tempfile.TemporaryDirectory(prefix=PREFIX, dir=root, ignore_cleanup_errors=True) as folder:
         held = lock(Path(folder) / LOCK)
         try:
@@ -47,20 +56,6 @@ def scratch_folder(root: Path) -> Iterator[Path]:
         finally:
             if held is not None:
                 held.close()
-
-
-def _sweep(root: Path) -> None:
-    """Remove the folders whose run is dead: nobody holds their lock."""
-    for folder in root.glob(f"{PREFIX}*"):
-        try:
-            if not (folder / LOCK).exists() and time.time() - folder.stat().st_mtime < YOUNG_SECONDS:
-                continue
-            held = lock(folder / LOCK)
-        except OSError:  # somebody else's, or just gone
-            continue
-        if held is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            held.close()
 
 
 def default_workers() -> int:
@@ -130,13 +125,13 @@ class _Crew:
                 if numbered is None:
                     break
                 number, job = numbered
-                self._ready.put(_refusal(job) if "refused" in job else seat.render(number, job))
+                if "refused" in job:
+                    kind = job.get("refused_kind", BAD_MESH)
+                    self._ready.put(RenderedMesh(job, reason=job["refused"], kind=kind))
+                else:
+                    self._ready.put(seat.render(number, job))
         except BaseException as error:  # hand it to the caller's thread
             self._ready.put(error)
         finally:
             seat.dismiss()
             self._ready.put(None)
-
-
-def _refusal(job: dict[str, Any]) -> RenderedMesh:
-    return RenderedMesh(job, reason=job["refused"], kind=job.get("refused_kind", BAD_MESH))

@@ -114,17 +114,15 @@ class Seat:
 
     def _worker(self) -> WorkerProcess:
         """The worker at this seat, a fresh one if there is none or it has served long enough."""
-        if self._process is not None and self._is_used_up(self._process):
+        half_way_mb = (self._memory_at_start_mb + self._limits.memory_mb) / 2
+        if self._process is not None and (
+            self._meshes_done >= self._settings.meshes_per_worker or self._process.memory_mb() > half_way_mb
+        ):
             self.dismiss()
         if self._process is None:
             self._process = self._start()
             self._meshes_done = 0
         return self._process
-
-    def _is_used_up(self, process: WorkerProcess) -> bool:
-        """Whether a worker has rendered its number of meshes, or grown by half of what one may grow by."""
-        half_way_mb = (self._memory_at_start_mb + self._limits.memory_mb) / 2
-        return self._meshes_done >= self._settings.meshes_per_worker or process.memory_mb() > half_way_mb
 
     def _start(self) -> WorkerProcess:
         """A new worker. The first may fail once; after one has started, others for a while (too little memory)."""

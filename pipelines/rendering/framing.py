@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -42,20 +43,24 @@ class FramedPicture:
     notes: tuple[str, ...]
 
 
-def frame_picture(path: Path, config: RendererConfig, fov_deg: float | None = None) -> FramedPicture:
+def frame_picture(
+    picture: Path | BinaryIO, config: RendererConfig, fov_deg: float | None = None, name: str | None = None
+) -> FramedPicture:
     """Read a picture and frame the object in it.
 
     A picture of the model's own size is taken as it is: the model's own lens took it.
 
     Args:
-        path: a file that Pillow reads; of several frames, the first.
+        picture: a file that Pillow reads, or its open stream; of several frames, the first.
         config: of the model.
         fov_deg: horizontal field of view of the picture's camera in degrees; None: the object is framed.
+        name: what messages call it; None: its path.
 
     Raises:
         EnrError: it cannot be read, shows nothing, or has a background that is not plain; or `fov_deg` is no angle.
     """
-    rgba = _read_upright(Path(path))
+    path = name or str(picture)
+    rgba = _read_upright(picture, path)
     notes: list[str] = []
     _, height, width = config.image_shape
     if fov_deg is None and rgba.shape[:2] == (height, width):
@@ -75,10 +80,10 @@ def frame_picture(path: Path, config: RendererConfig, fov_deg: float | None = No
     return FramedPicture(fit_to_lens(cut, config, config.focal_px * cut.shape[1] / width), tuple(notes))
 
 
-def _read_upright(path: Path) -> NDArray[np.uint8]:
+def _read_upright(picture: Path | BinaryIO, path: str) -> NDArray[np.uint8]:
     """The picture (height, width, 4), turned as its EXIF data say."""
     try:
-        with Image.open(path) as image:
+        with Image.open(picture) as image:
             if image.mode[0] in "IF":
                 raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
             rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
@@ -91,7 +96,7 @@ def _read_upright(path: Path) -> NDArray[np.uint8]:
     return rgba
 
 
-def _without_background(rgba: NDArray[np.uint8], path: Path) -> tuple[NDArray[np.uint8], str]:
+def _without_background(rgba: NDArray[np.uint8], path: str) -> tuple[NDArray[np.uint8], str]:
     """The picture with alpha where its background was, and what was done in words."""
     if (rgba[..., 3] < 255).any():
         return rgba, ""
@@ -112,7 +117,7 @@ def _without_background(rgba: NDArray[np.uint8], path: Path) -> tuple[NDArray[np
 
 
 def _square_around(
-    alpha: NDArray[np.uint8], config: RendererConfig, path: Path
+    alpha: NDArray[np.uint8], config: RendererConfig, path: str
 ) -> tuple[tuple[float, float, float], tuple[int, int, int, int]]:
     """The square (centre column, centre row, side) that the model's picture is cut from, and the object's box."""
     rows, columns = np.flatnonzero((alpha > 127).any(1)), np.flatnonzero((alpha > 127).any(0))

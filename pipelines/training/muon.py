@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 MOMENTUM = 0.95
-STEPS = 3
+STEPS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SMALLEST = 16
 """Matrices with fewer rows or columns are heads, first layers and biases: Adam's."""
@@ -22,12 +22,16 @@ SMALLEST = 16
 WIDE = 2
 """Matrices that have more columns than so many times their rows are iterated on their squares."""
 
+EVERY = 2
+"""A matrix is orthogonalised every so many steps, and goes on in the same direction between them; half of the shapes in
+each step. The momentum hardly turns from one step to the next, and the iterations cost a quarter of a step."""
+
 
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; for parameters of two and more axes."""
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
-        super().__init__(parameters, {"lr": lr})
+        super().__init__(parameters, {"lr": lr, "count": 0})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -38,13 +42,21 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     by_shape.setdefault((len(parameter), parameter[0].numel()), []).append(parameter)
-            for (rows, columns), parameters in by_shape.items():
-                updates = orthogonalised(
-                    torch.stack([self._momentum(parameter).flatten(1) for parameter in parameters])
-                )
+            for number, ((rows, columns), parameters) in enumerate(by_shape.items()):
+                if (group["count"] + number) % EVERY == 0 or "update" not in self.state[parameters[0]]:
+                    self._orthogonalise(parameters)
+                else:
+                    for parameter in parameters:
+                        self._momentum(parameter)
                 length = group["lr"] * max(1.0, rows / columns) ** 0.5
-                for parameter, update in zip(parameters, updates, strict=True):
-                    parameter.add_(update.view_as(parameter), alpha=-length)
+                for parameter in parameters:
+                    parameter.add_(self.state[parameter]["update"], alpha=-length)
+            group["count"] += 1
+
+    def _orthogonalise(self, parameters: list[Tensor]) -> None:
+        updates = orthogonalised(torch.stack([self._momentum(parameter).flatten(1) for parameter in parameters]))
+        for parameter, update in zip(parameters, updates, strict=True):
+            self.state[parameter]["update"] = update.reshape(parameter.shape)
 
     def _momentum(self, parameter: Tensor) -> Tensor:
         state = self.state[parameter]

@@ -142,7 +142,7 @@ class FixedViews:
             words: what stands above the grid, before the predictions' mean PSNR.
         """
         rows = torch.arange(len(self._source))
-        predicted = self._predict(model, rows, self._motion)
+        (predicted,) = self._predict(model, rows, self._motion)
         source, truth = (composite(rgba, self._background) for rgba in (self._source, self._target))
         cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in (source, predicted, truth)]
         zoom = max(1, round(SHOWN_PX / max(self._source.shape[1:3])))
@@ -152,19 +152,18 @@ class FixedViews:
     def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
         truth = composite(self._target[rows], self._background)
         blank = torch.tensor(self._background, device=truth.device).view(1, 3, 1, 1).expand_as(truth)
-        right = self._predict(model, rows, self._motion)
-        wrong = self._predict(model, rows, self._wrong_motion)
+        right, wrong = self._predict(model, rows, self._motion, self._wrong_motion)
         painted, present = ((images - blank).abs().mean(dim=(1, 2, 3)) for images in (right, truth))
         coarse = [functional.adaptive_avg_pool2d(images, CELLS).flatten(1) for images in (right, truth)]
         return psnr(right, truth), psnr(wrong, truth), psnr(blank, truth), painted, present, *coarse
 
-    @torch.no_grad()
-    def _predict(self, model: Renderer, rows: Tensor, motion: Tensor) -> Tensor:
+    def _predict(self, model: Renderer, rows: Tensor, *motions: Tensor) -> list[Tensor]:
+        """Predictions (n, 3, h, w) by each of the motions; the sources are encoded once."""
         model.eval()
         images = composite(self._source[rows], self._background)
-        predicted: Tensor = model(images, motion[rows]).float().clamp(0, 1)
+        predicted = model.predict_moved(images, [motion[rows] for motion in motions])
         model.train()
-        return predicted
+        return [pictures.float().clamp(0, 1) for pictures in predicted]
 
 
 @dataclass(frozen=True)

@@ -193,9 +193,8 @@ def project(points: ArrayLike, world_from_camera: ArrayLike, K: ArrayLike) -> tu
 
     Points at or behind the camera have a depth <= 0 and meaningless pixels.
     """
-    camera_from_world = invert_rigid(world_from_camera)
-    in_camera = np.asarray(points, dtype=np.float64) @ np.swapaxes(camera_from_world[..., :3, :3], -1, -2)
-    in_camera = in_camera + camera_from_world[..., None, :3, 3]
+    camera = np.asarray(world_from_camera, dtype=np.float64)
+    in_camera = (np.asarray(points, dtype=np.float64) - camera[..., None, :3, 3]) @ camera[..., :3, :3]
     homogeneous = in_camera @ np.swapaxes(np.asarray(K, dtype=np.float64), -1, -2)
     depth = homogeneous[..., 2]
     with np.errstate(divide="ignore", invalid="ignore"):

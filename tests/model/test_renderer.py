@@ -287,3 +287,13 @@ def test_a_renderer_of_half_precision_is_refused(small: Values, dtype: torch.dty
     images = torch.rand(1, *model.config.image_shape).to(dtype)
     with pytest.raises(EnrError, match=r"leave them float32 .* torch\.autocast"):
         model(images, torch.eye(4, dtype=torch.float64)[None])
+
+
+def test_several_motions_of_a_picture_are_predicted_as_each_alone_to_the_bit(
+    config: RendererConfig, motions: Motions
+) -> None:
+    model, images = Renderer(config).eval(), torch.rand(2, *config.image_shape)
+    wanted = [motions(2, seed) for seed in (1, 2)]
+    with torch.no_grad():
+        alone = [model(images, motion) for motion in wanted]
+    assert all(torch.equal(*pair) for pair in zip(model.predict_moved(images, wanted), alone, strict=True))

@@ -168,7 +168,7 @@ def test_the_surroundings_behind_the_object_are_those_that_cycles_shows(tmp_path
     job = bm.make_job(ball, 4, look=Look(hdri=surroundings, hdri_background=True), width_px=40, height_px=24)
     job |= {"out": str(tmp_path / "out.tga"), "threads": 1}
     done = subprocess.run(
-        *LINE, [sys.executable, "-c", WORLD_OF_CYCLES], input=json.dumps(job), capture_output=True, text=True
+        [sys.executable, "-c", WORLD_OF_CYCLES], input=json.dumps(job), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert max(json.loads(done.stdout.splitlines()[-1])) <= 3

@@ -15,10 +15,22 @@ from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.camera import invert_rigid, orbit_camera
-from enr.datagen.metadata.contact_sheet import LINE_GREY, SHEET_PX, TILE_PX, save_contact_sheet, save_tiles
+from enr.datagen.metadata.contact_sheet import (
+    BORDER_GREY,
+    BORDER_PX,
+    COLUMNS,
+    LABEL_PX,
+    LINE_GREY,
+    SHEET_PX,
+    TILE_PX,
+    Strip,
+    label,
+    save_contact_sheet,
+    save_strips,
+)
 from enr.datagen.verify.camera_plot import frustum_lines
-from enr.datagen.verify.inspection_pictures import depth_colours
-from enr.shards import FLAGS, ShardMeta, write_shard
+from enr.datagen.verify.inspection_pictures import depth_colours, depth_range
+from enr.shards import FLAGS, ShardMeta, read_tables, write_shard
 from enr.shards import hashes as shard_hashes
 
 
@@ -102,10 +114,8 @@ def test_missing_angles_are_unknown(tmp_path):
     toy = make_toy(Toy(splits=("train",), views=2, size_px=8))
     views = {**toy.views, "azimuth_deg": np.full(2, np.nan)}
     write_shard(tmp_path / "toy.h5", dataclasses.replace(toy, views=views))
-    assert json.loads(enr("inspect", tmp_path, "--json").output)["groups"]["rototrans"]["poses"]["azimuth_deg"] == [
-        None,
-        None,
-    ]
+    inspected = json.loads(enr("inspect", tmp_path, "--json").output)
+    assert inspected["groups"]["rototrans"]["poses"]["azimuth_deg"] == [None, None]
     assert "unknown" in enr("inspect", tmp_path).output
 
 
@@ -115,29 +125,56 @@ def test_a_folder_that_cannot_be_made_is_bad_input(folder):
     assert result.exit_code == 2 and len(result.output.splitlines()) == 1
 
 
-@settings(max_examples=30)
-@given(count=st.integers(1, 20), per_scene=st.integers(1, 8), side=st.sampled_from([1, 8, 64, 300]))
-def test_a_sheet_shows_every_tile_once_with_lines_between(tmp_path_factory, count, per_scene, side):
-    tiles = [np.full((side, side, 3), number + 1, dtype=np.uint8) for number in range(count)]
-    sheet = np.asarray(Image.open(save_tiles(tiles, tmp_path_factory.mktemp("s") / "sheet.png", per_scene)))
-    values, pixels = np.unique(sheet, return_counts=True)
-    shown = {int(value): int(number) for value, number in zip(values, pixels, strict=True)}
-    assert set(shown) - {LINE_GREY, 255} == set(range(1, count + 1))
-    assert len({shown[number] for number in range(1, count + 1)}) == 1
-    assert (sheet[0] == LINE_GREY).all() and (sheet[:, -1] == LINE_GREY).all()
-    assert sheet.shape[1] <= SHEET_PX + count + 1 or side == 1
+@settings(max_examples=30, deadline=None)
+@given(counts=st.lists(st.integers(1, 8), min_size=1, max_size=5), side=st.sampled_from([1, 8, 64, 300]))
+def test_a_sheet_shows_every_picture_once_with_lines_between(tmp_path_factory, counts, side):
+    numbers = iter(range(1, 1 + sum(counts)))
+    strips = [
+        Strip("", tuple(np.full((side, side, 3), (next(numbers), 0, 255), np.uint8) for _ in range(n))) for n in counts
+    ]
+    sheet = np.asarray(Image.open(save_strips(strips, tmp_path_factory.mktemp("s") / "sheet.png")))
+    is_tile = (sheet[..., 1] == 0) & (sheet[..., 2] == 255)
+    shown = np.unique(sheet[is_tile][:, 0], return_counts=True)
+    assert shown[0].tolist() == list(range(1, 1 + sum(counts))) and len(set(shown[1].tolist())) == 1
+    others = {tuple(colour) for colour in np.unique(sheet[~is_tile], axis=0).tolist()}
+    assert others <= {(grey,) * 3 for grey in (LINE_GREY, BORDER_GREY, 255)}
+    edges = (sheet[:BORDER_PX], sheet[-BORDER_PX:], sheet[:, :BORDER_PX], sheet[:, -BORDER_PX:])
+    assert all((edge == BORDER_GREY).all() for edge in edges)
+    assert sheet.shape[1] <= SHEET_PX + (BORDER_PX + 1) * (COLUMNS + 1) or side == 1
 
 
 def test_few_small_pictures_are_enlarged_and_scenes_have_a_line_each(tmp_path):
     path = write_toy(tmp_path / "toy.h5", Toy(splits=("train", "val"), views=4, size_px=16))
     width, height = Image.open(save_contact_sheet([path], tmp_path / "sheet.png")).size
-    assert width == 4 * (TILE_PX + 1) + 1 and height == 2 * (TILE_PX + 1) + 1
+    assert width == 4 * TILE_PX + 3 + 2 * BORDER_PX
+    assert height == 2 * (LABEL_PX + TILE_PX) + 3 * BORDER_PX
+
+
+def test_every_mesh_stands_under_its_name_which_is_cut_at_its_end(tmp_path):
+    path = write_toy(tmp_path / "toy.h5", Toy(splits=("train", "val"), views=1, size_px=32))
+    ids = read_tables(path)[2]["scene_id"].tolist()
+    sheet = np.asarray(Image.open(save_contact_sheet([path], tmp_path / "sheet.png")))
+    above = sheet[BORDER_PX : BORDER_PX + LABEL_PX, BORDER_PX : BORDER_PX + TILE_PX]
+    np.testing.assert_array_equal(above, label(ids[0], TILE_PX))
+    names = [f"{start}f708d4e{end}" for start in ("1013", "1a6f") for end in ("aaaa", "bbbb")]
+    narrow = [label(name, 60).tobytes() for name in names]
+    assert narrow[0] == narrow[1] != narrow[2]  # what begins alike looks alike, what begins otherwise does not
+    assert len({label(name, 200).tobytes() for name in names}) == 4
 
 
 def test_depth_is_bright_where_near_and_white_where_nothing_is():
-    brightness = depth_colours(np.array([1.0, 2.0, 3.0, np.inf])).sum(axis=-1)
+    brightness = depth_colours(np.array([1.0, 2.0, 3.0, np.inf]), 1.0, 3.0).sum(axis=-1)
     assert brightness[3] == 3 * 255 and brightness[0] > brightness[1] > brightness[2]
-    assert (depth_colours(np.full((2, 2), np.inf)) == 255).all()
+    assert (depth_colours(np.full((2, 2), np.inf), *depth_range(np.full(3, np.inf))) == 255).all()
+
+
+def test_a_depth_sheet_has_a_scale_whose_ends_are_its_nearest_and_farthest(folder):
+    assert enr("inspect", folder, "--out", folder / "seen").exit_code == 0
+    sheet = np.asarray(Image.open(folder / "seen/rototrans-pass-depth.png"))
+    words, ramp = sheet[-2 * LABEL_PX : -LABEL_PX], sheet[-LABEL_PX:]
+    width = sheet.shape[1]
+    np.testing.assert_array_equal(words, label("depth from 2 (left) to 2 object units", width))
+    np.testing.assert_array_equal(ramp[0, 0], depth_colours(np.array(2.0), 2.0, 2.0))
 
 
 @given(
@@ -162,4 +199,5 @@ def test_the_background_shows_through(tmp_path):
     empty = dataclasses.replace(toy, meta=meta, images=np.zeros_like(toy.images))
     write_shard(tmp_path / "toy.h5", empty)
     sheet = np.asarray(Image.open(save_contact_sheet([tmp_path / "toy.h5"], tmp_path / "sheet.png")))
-    assert (sheet[1:-1, 1:-1] == 0).all()
+    top = BORDER_PX + LABEL_PX
+    assert (sheet[top:-BORDER_PX, BORDER_PX:-BORDER_PX] == 0).all()

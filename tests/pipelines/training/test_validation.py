@@ -31,8 +31,8 @@ class FakeRenderer:
     def __init__(self, paint):
         self._paint = paint
 
-    def __call__(self, images, motion):
-        return self._paint(images, motion)
+    def predict_moved(self, images, motions):
+        return [self._paint(images, motion) for motion in motions]
 
     def eval(self):
         return self

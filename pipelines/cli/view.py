@@ -1,0 +1,49 @@
+"""`enr view`: an object turns under the mouse."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    "view",
+    help="""Open a page on which the object of a picture turns under the mouse.
+
+    CHECKPOINT is a run, a checkpoint folder or a published .pt; without it, the latest run's best. It shows the given
+    pictures, else the scenes of the run's shards, the unseen ones first; more can be uploaded in the page. Ctrl-C ends
+    it.
+    """,
+)
+@click.argument("checkpoint", required=False, type=click.Path(path_type=Path))
+@click.option("--picture", "pictures", multiple=True, type=click.Path(path_type=Path), help="May be repeated.")
+@click.option("--shards", multiple=True, type=click.Path(path_type=Path), help="Scenes to show [default: the run's].")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others can reach 0.0.0.0.")
+@click.option("--port", type=click.IntRange(0, 65535), default=7007, show_default=True, help="0 takes a free one.")
+@click.option("--no-browser", is_flag=True, help="Do not open the page.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+def command(
+    checkpoint: Path | None,
+    pictures: tuple[Path, ...],
+    shards: tuple[Path, ...],
+    host: str,
+    port: int,
+    no_browser: bool,
+    device: str,
+) -> None:
+    """Open a page on which the object of a picture turns under the mouse."""
+    from enr.pipelines.viewer.open import open_viewer
+
+    server = open_viewer(checkpoint, pictures, shards, (host, port), device)
+    click.echo(f"Model: {server.model_name}")
+    click.echo(f"The viewer is at {server.url} (Ctrl-C ends it)")
+    if not no_browser:
+        webbrowser.open(server.url)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        click.echo("Ended.")
+    finally:
+        server.server_close()

@@ -1,0 +1,1 @@
+"""`enr view`: a page on this machine on which an object turns under the mouse."""
