@@ -1,4 +1,4 @@
-"""A `config.yaml` that an earlier version wrote is read as it was meant; text is read as its field's type everywhere."""
+"""A `config.yaml` of an earlier version is read as it was meant; text is read as its field's type everywhere."""
 
 from __future__ import annotations
 
