@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from enr.datagen.blender import versions
+from enr.datagen.blender import own, versions
 
 ENGINES = {
     "cycles": ("CYCLES",),
@@ -31,7 +31,7 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
     """
     render, engine = scene.render, job.get("engine", "cycles")
     wanted = f"{engine} {job.get('device', 'cpu')} {job['samples']}"
-    if scene.get("enr-engine") == wanted:
+    if own.has_setting("engine", wanted):
         return
     _choose_engine(render, engine)
     render.film_transparent, render.dither_intensity = True, 0.0
@@ -46,7 +46,7 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
         scene.eevee.taa_render_samples = job["samples"]
     else:
         _set_workbench(scene.display, job["samples"])
-    scene["enr-engine"] = wanted
+    own.note_setting("engine", wanted)
 
 
 def _choose_engine(render: Any, engine: str) -> None:

@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.camera import Z_UP_FROM_Y_UP
-from enr.datagen.blender import versions
+from enr.datagen.blender import own, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
@@ -40,6 +40,8 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
     suffix = suffix_of(path)
     if suffix == ".obj":
         _check_text(path.read_bytes())
+    scene = bpy.context.scene
+    world, camera = scene.world, scene.camera
     try:
         if suffix == ".blend":
             _append_scene(path)
@@ -49,21 +51,29 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
             _realise(bpy.context.view_layer, _imported())
     except (RuntimeError, OSError) as error:  # how Blender reports errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
-    objects = [item for item in _imported() if item.type == "MESH"]
-    for item in _imported():
-        item.hide_render |= item.type != "MESH"  # lights and cameras that a glTF may bring along
-    if not objects:
+    scene.world, scene.camera = world, camera
+    _hold_still()
+    meshes = [item for item in _imported() if item.type == "MESH"]
+    if not meshes:
         raise MeshError("the file holds no mesh")
+    shown = _rendered(bpy.context.view_layer.layer_collection)
+    objects = [item for item in meshes if item.name in shown]
+    for item in _imported():
+        item.hide_render |= item not in objects  # lights and cameras that a glTF may bring along
+    if not objects:
+        raise MeshError("the file shows no mesh: all are hidden or outside of its default scene")
     _turn_up(objects, suffix, up_axis)
     return objects
 
 
 def remove_meshes() -> None:
     """Remove everything that an import left, whether it succeeded or not."""
-    for scene in [scene for scene in bpy.data.scenes if "enr" not in scene]:
+    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
         bpy.data.scenes.remove(scene)
     for item in _imported():
         bpy.data.objects.remove(item, do_unlink=True)
+    for collection in list(bpy.data.collections):
+        bpy.data.collections.remove(collection)
     kept = (bpy.data.materials, bpy.data.meshes, bpy.data.images, bpy.data.node_groups, bpy.data.actions)
     for block in [block for blocks in kept for block in blocks if block.use_fake_user]:
         block.use_fake_user = False
@@ -79,7 +89,7 @@ def root_of(item: Any) -> Any:
 
 def _imported() -> list[Any]:
     """All objects that are not the renderer's own."""
-    return [item for item in bpy.data.objects if "enr" not in item]
+    return [item for item in bpy.data.objects if not own.is_own(item)]
 
 
 def _check_text(text: bytes) -> None:
@@ -103,6 +113,19 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
         root.matrix_world = turn @ root.matrix_world
 
 
+def _hold_still() -> None:
+    """Drop all animation: every object, skeleton and shape key stays in the pose that the file stores for it at rest.
+
+    Otherwise the first picture, which sets the frame, would undo the normalisation of whatever moves.
+    """
+    for blocks in (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures):
+        for block in blocks:
+            block.animation_data_clear()
+    for material in bpy.data.materials:
+        if material.node_tree is not None:
+            material.node_tree.animation_data_clear()
+
+
 def _append_scene(path: Path) -> None:
     """The first scene of a Blender file (all loose objects of one without scenes), as meshes in the current scene."""
     with bpy.data.libraries.load(str(path), link=False) as (inside, wanted):
@@ -110,7 +133,7 @@ def _append_scene(path: Path) -> None:
             wanted.scenes = inside.scenes[:1]
         else:
             wanted.objects = list(inside.objects)
-    scenes = [scene for scene in bpy.data.scenes if "enr" not in scene]
+    scenes = [scene for scene in bpy.data.scenes if not own.is_own(scene)]
     scene = scenes[0] if scenes else bpy.data.scenes.new("loose objects")
     if not scenes:
         for item in _imported():
@@ -138,6 +161,14 @@ def _show_what_renders(scene: Any, layer: Any) -> None:
             item.hide_set(False, view_layer=layer)
 
 
+def _rendered(branch: Any) -> set[str]:
+    """Names of the objects that a render shows: nothing hidden from it, in no excluded or hidden collection."""
+    if branch.collection.hide_render:
+        return set()
+    held = [] if branch.exclude else branch.collection.objects
+    return {item.name for item in held if not item.hide_render}.union(*map(_rendered, branch.children))
+
+
 def _branches(collection: Any) -> Iterator[Any]:
     yield collection
     for child in collection.children:
@@ -153,7 +184,7 @@ def _realise(layer: Any, originals: list[Any]) -> None:
     made = []
     for instance in layer.depsgraph.object_instances:
         source = instance.object
-        if source.type in SOLID_TYPES and instance.show_self and "enr" not in source.original:
+        if source.type in SOLID_TYPES and instance.show_self and not own.is_own(source.original):
             mesh = bpy.data.meshes.new_from_object(source, depsgraph=layer.depsgraph)
             if mesh is not None:
                 made.append((mesh, instance.matrix_world.copy()))

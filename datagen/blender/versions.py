@@ -14,7 +14,10 @@ Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
 
 # The FBX importer of Blender 4.5 and later reads text files too; the add-on before it only binary ones.
 # Without `disable_bone_shape`, a skeleton in a glTF brings a mesh of its own for its bones.
-GLTF: Candidates = (("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True}),)
+# What a glTF says of its scene is none of the renderer's scene's business.
+GLTF: Candidates = (
+    ("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True, "import_scene_extras": False}),
+)
 USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True}),)
 IMPORTERS: dict[str, Candidates] = {
     ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender.sheets` does, knowing more

@@ -240,7 +240,7 @@ def _colour(text: str) -> tuple[float, float, float]:
 
 def _pool(config: DatagenConfig) -> PoolSettings:
     """The workers' settings; of no consequence for the pictures."""
-    on_cpu = config.device == "cpu"
+    on_cpu = config.device == "cpu" or config.engine != "cycles"
     if config.workers and not on_cpu and not config.scheduler:
         raise EnrError(
             f"--workers counts processes on the CPU; with --device {config.device} each graphics card has one: "
