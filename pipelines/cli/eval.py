@@ -1,4 +1,4 @@
-"""`enr eval`: a checkpoint's PSNR on scenes that it never saw, beside its floors."""
+"""`enr eval`: a checkpoint's PSNR on scenes that it never saw, beside its baselines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HELP = """
 Measure a checkpoint on scenes that it was not trained on.
 
 Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
-Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
+Prints a table for each group and split: the model, the model told another view's pose, and the trivial baselines (the bare
 background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
 and a picture of sources, predictions and truths, from the best scene to the worst.
 """
