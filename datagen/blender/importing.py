@@ -52,6 +52,7 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
     except (RuntimeError, OSError) as error:  # how Blender reports errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
     scene.world, scene.camera = world, camera
+    _hold_still()
     meshes = [item for item in _imported() if item.type == "MESH"]
     if not meshes:
         raise MeshError("the file holds no mesh")
@@ -110,6 +111,16 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
     for name in sorted({root_of(item).name for item in objects}):
         root = bpy.data.objects[name]
         root.matrix_world = turn @ root.matrix_world
+
+
+def _hold_still() -> None:
+    """Drop all animation, which would undo the normalisation of what it moves when a picture sets the frame."""
+    for blocks in (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures):
+        for block in blocks:
+            block.animation_data_clear()
+    for material in bpy.data.materials:
+        if material.node_tree is not None:
+            material.node_tree.animation_data_clear()
 
 
 def _append_scene(path: Path) -> None:

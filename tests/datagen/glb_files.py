@@ -24,11 +24,8 @@ def box(extents=(1.0, 0.6, 0.3), centre=(0.0, 0.0, 0.0)) -> dict:
 
 def colour(red: float, green: float, blue: float, alpha: float = 1.0, **more) -> dict:
     """A matte material."""
-    return {
-        "pbrMetallicRoughness": {"baseColorFactor": [red, green, blue, alpha], "metallicFactor": 0}
-        | more.pop("pbr", {}),
-        **more,
-    }
+    pbr = {"baseColorFactor": [red, green, blue, alpha], "metallicFactor": 0} | more.pop("pbr", {})
+    return {"pbrMetallicRoughness": pbr, **more}
 
 
 def write_glb(

@@ -65,3 +65,27 @@ def test_files_name_their_properties_as_they_like_and_nothing_reaches_the_next_m
         np.testing.assert_array_equal(outcome.passes["depth"], alone.passes["depth"])
     np.testing.assert_array_equal(in_turn[6].images, tagged_alone.images)
     assert agreement(tagged_alone) > 0.9
+
+
+@pytest.mark.parametrize("target", ["root", "child", "scale"])
+def test_an_animated_file_is_rendered_as_it_stands_at_rest(tmp_path, target):
+    """The same bytes as without its animation."""
+    nodes = [{"translation": [5, 0, 0], "scale": [3, 3, 3], "children": [1, 2]}, {"mesh": 0}, {"mesh": 1}]
+    meshes = [box(), box((0.2, 0.2, 1.0), (0.3, 0.1, 0.4))]
+    moving = {
+        "root": (0, "translation", [0, 1], [(7, 2, 0), (9, 0, 0)]),
+        "child": (1, "translation", [0, 1], [(0.5, 0.3, 0), (2, 0, 0)]),
+        "scale": (0, "scale", [0, 1], [(0.1, 0.1, 0.1), (1, 1, 1)]),
+    }[target]
+    still, moved = tmp_path / "still", tmp_path / "moved"
+    still.mkdir()
+    moved.mkdir()
+    scene = {"scenes": [{"nodes": [0]}], "materials": [RED, RED]}
+    expected, outcome = rendered(
+        write_glb(still / "m.glb", meshes, nodes, **scene),
+        write_glb(moved / "m.glb", meshes, nodes, animation=moving, **scene),
+    )
+    assert outcome.facts["normalise_scale"] == expected.facts["normalise_scale"]
+    np.testing.assert_array_equal(outcome.images, expected.images)
+    np.testing.assert_array_equal(outcome.passes["depth"], expected.passes["depth"])
+    assert agreement(outcome) > 0.9
