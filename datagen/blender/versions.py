@@ -72,6 +72,8 @@ def _gltf_at_rest() -> Iterator[None]:
     def read_at_rest(importer: Any) -> Any:
         result = read(importer)
         importer.data.animations = None
+        used = importer.data.extensions_used or []
+        importer.data.extensions_used = [name for name in used if name != "KHR_animation_pointer"]
         return result
 
     reader.read = read_at_rest
