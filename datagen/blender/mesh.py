@@ -13,7 +13,7 @@ from enr.datagen.blender import versions
 from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError, root_of
 
 THINNEST = 1e-7
-"""A triangle whose height is below this share of its side has no area: that is what single precision makes of a line."""
+"""A triangle lower than this share of its side has no area: that is what single precision makes of a line."""
 
 
 def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
