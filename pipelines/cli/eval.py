@@ -17,8 +17,8 @@ HELP = """
 Measure a checkpoint on scenes that it was not trained on.
 
 Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
-Prints a table for each group and split: the model, the model told another view's pose, and the trivial baselines (the bare
-background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
+Prints a table for each group and split: the model, the wrong-pose control, the trivial baselines (the bare background,
+a copy of the input view) and the mean-of-targets oracle. Writes the same with per-scene numbers as JSON,
 and a picture of sources, predictions and truths, from the best scene to the worst.
 """
 
