@@ -101,7 +101,7 @@ def test_it_leaves_what_it_names(tiny):
     paths = [result.contact_sheet, result.gif, *result.pictures, result.report.json_path]
     assert len(result.pictures) == 1
     assert all(path.stat().st_size > 100 for path in paths)
-    assert any("copy of the source" in line for line in said)
+    assert any("copy of the input view" in line for line in said)
 
 
 def test_it_measures_chairs_that_were_not_trained_on(tiny):
