@@ -114,10 +114,7 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
 
 
 def _hold_still() -> None:
-    """Drop all animation: every object, skeleton and shape key stays in the pose that the file stores for it at rest.
-
-    Otherwise the first picture, which sets the frame, would undo the normalisation of whatever moves.
-    """
+    """Drop all animation, which would undo the normalisation of what it moves when a picture sets the frame."""
     for blocks in (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures):
         for block in blocks:
             block.animation_data_clear()

@@ -12,37 +12,49 @@ from numpy.typing import NDArray
 from enr.datagen.blender import versions
 from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError, root_of
 
+THINNEST = 1e-7
+"""A triangle lower than this share of its side has no area: that is what single precision makes of a line."""
+
 
 def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
-    """World positions (vertices, 3) of all vertices that a face uses.
+    """World positions (vertices, 3) of all vertices that a face with area uses.
 
     Raises:
         MeshError: there is no face, a coordinate is not finite, or the faces have no area.
     """
-    clouds, area = [], 0.0
+    clouds, has_faces = [], False
     bpy.context.view_layer.update()
     for item in objects:
         mesh = _posed_mesh(item)
-        if not mesh.polygons:
+        mesh.calc_loop_triangles()
+        if not mesh.loop_triangles:
             continue
+        has_faces = True
         positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
         mesh.vertices.foreach_get("co", positions)
-        corners = np.empty(len(mesh.loops), dtype=np.int32)
-        mesh.loops.foreach_get("vertex_index", corners)
-        used = positions.reshape(-1, 3)[np.unique(corners)].astype(np.float64)
+        triangles = np.empty(3 * len(mesh.loop_triangles), dtype=np.int32)
+        mesh.loop_triangles.foreach_get("vertices", triangles)
+        triangles = triangles.reshape(-1, 3)
         matrix = np.array(item.matrix_world, dtype=np.float64)
-        clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
-        areas = np.empty(len(mesh.polygons), dtype=np.float32)
-        mesh.polygons.foreach_get("area", areas)
-        area += float(areas.sum(dtype=np.float64))
-    if not clouds:
+        world = positions.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
+        if not np.isfinite(world[triangles]).all():
+            raise MeshError(NOT_FINITE_REASON)
+        clouds.append(world[np.unique(triangles[_has_area(world[triangles])])])
+    if not has_faces:
         raise MeshError("the mesh has no faces")
     vertices = np.concatenate(clouds)
-    if not np.isfinite(vertices).all():
-        raise MeshError(NOT_FINITE_REASON)
-    if not area > 0:
+    if not len(vertices):
         raise MeshError("the faces of the mesh have no area")
     return vertices
+
+
+def _has_area(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of some triangles (n, 3, 3) are more than a line or a point, whatever their size."""
+    a, b, c = np.moveaxis(corners, 1, 0)
+    doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    longest = np.maximum(((b - a) ** 2).sum(axis=1), ((c - a) ** 2).sum(axis=1))
+    enough: NDArray[np.bool_] = doubled > THINNEST * longest
+    return enough
 
 
 def _posed_mesh(item: Any) -> Any:

@@ -64,6 +64,8 @@ class Passes:
             K: (3, 3) intrinsics in pixels.
             world_from_camera: (4, 4), OpenCV axes.
         """
+        if not len(self._surface.corners):  # nothing of the mesh can be seen
+            return
         region = pixel_region(self._surface.corners.reshape(-1, 3), K, world_from_camera, self._size)
         left, top, right, bottom = region
         directions = pixel_rays(K, region) @ world_from_camera[:3, :3].T

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import OPENCV_FROM_BLENDER, project
-from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets
+from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets, wavefront
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
@@ -123,6 +123,8 @@ def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[d
     blender_mesh.shade_flat(objects)
     mesh = blender_materials.mesh_facts(objects)
     sheets.part(objects)
+    if materials == "original":
+        wavefront.complete_materials(objects, path)
     blender_materials.paint(objects, materials, job["palette"])
     facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
     return facts, scale * (vertices + offset)

@@ -2,7 +2,7 @@
 
 Rays answer exactly what a path tracer's passes answer only nearly: the first surface through the very centre of a
 pixel, in any engine, whatever its material's opacity. Only what is wholly invisible is passed through: materials of
-no opacity, and the texels that a texture cuts out.
+no opacity, and what a texture or the colours of vertices cut out.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
+from enr.datagen.blender.opacity import Floats, Integers, OpacityReader, Sampler
+
 INVISIBLE = 0.5 / 255
 """Less opacity than this is none in a picture of 8 bits."""
 STEP = 1e-6
 """How far beyond a surface that was passed through its ray goes on, as a share of the distance."""
 MOST_CUTOUTS = 64
 """Surfaces that a ray passes through before it is given up as hitting nothing."""
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+SOLID, UNSEEN = -1, -2
+"""In place of the number of what cuts holes into a triangle: nothing does; all of it is a hole."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,16 @@ class Surface:
     Attributes:
         corners: (triangles, 3, 3) world positions.
         tree: the same, to cast rays at.
-        texture: (triangles,) the number in `opacities` of the texture that cuts holes into a triangle, or -1.
-        uv: (triangles, 3, 2) texture coordinates of the corners; zero where there are none.
-        opacities: opacity of textures, (height, width), the first row lowest.
+        cutout: (triangles,) the number in `opacities` of what cuts holes into a triangle, or -1.
+        loops: (triangles, 3) face corners in the mesh that a triangle comes from.
+        opacities: functions of face corners and weights.
     """
 
     corners: Floats
     tree: Any
-    texture: Integers
-    uv: Floats
-    opacities: list[NDArray[np.float32]]
+    cutout: Integers
+    loops: Integers
+    opacities: list[Sampler]
 
     def normals(self, triangles: Integers) -> Floats:
         """Unit normals (n, 3) of some triangles; their sign follows the winding."""
@@ -92,46 +93,41 @@ class Surface:
         return np.maximum(np.clip(distance, corners.min(axis=1), corners.max(axis=1)), starts)
 
     def _is_cut_out(self, triangles: Integers, points: Floats) -> NDArray[np.bool_]:
-        """Whether the texture of a triangle has no opacity at a point on it."""
+        """Whether a triangle's material has no opacity at a point on it."""
         cut_out = np.zeros(len(triangles), dtype=bool)
-        texture = self.texture[triangles]
-        for number in set(texture[texture >= 0].tolist()):
-            here = texture == number
-            uv = _at_points(self.corners[triangles[here]], self.uv[triangles[here]], points[here])
-            opacity = self.opacities[number]
-            height, width = opacity.shape
-            column, row = np.floor(uv * (width, height)).astype(np.int64).T
-            cut_out[here] = opacity[row % height, column % width] < INVISIBLE
+        cutout = self.cutout[triangles]
+        for number in set(cutout[cutout >= 0].tolist()):
+            here = cutout == number
+            weights = _weights(self.corners[triangles[here]], points[here])
+            cut_out[here] = self.opacities[number](self.loops[triangles[here]], weights) < INVISIBLE
         return cut_out
 
 
-def _at_points(corners: Floats, values: Floats, points: Floats) -> Floats:
-    """`values` (n, 3, k) at the corners of triangles, interpolated linearly at points (n, 3) in them."""
+def _weights(corners: Floats, points: Floats) -> Floats:
+    """Weights (n, 3) of the corners of triangles by which what they hold is interpolated at points (n, 3) in them."""
     a, b, c = np.moveaxis(corners, 1, 0)
     normal = np.cross(b - a, c - a)
     square = np.maximum((normal**2).sum(axis=1), np.finfo(np.float64).tiny)
     weight_b = (np.cross(points - a, c - a) * normal).sum(axis=1) / square
     weight_c = (np.cross(b - a, points - a) * normal).sum(axis=1) / square
-    weights = np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1)
-    return (weights[..., None] * values).sum(axis=1)
+    return np.stack([1 - weight_b - weight_c, weight_b, weight_c], axis=1)
 
 
 def surface_of(objects: list[Any]) -> Surface:
-    """The surface of imported objects as they stand in the world now."""
+    """The surface of imported objects as they stand in the world now; it may hold no triangle."""
     bpy.context.view_layer.update()
-    opacities: dict[str, NDArray[np.float32]] = {}
-    parts = [_triangles(item, opacities) for item in objects if not item.hide_render]
-    corners, texture, uv = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    names = list(opacities)
-    number = np.array([names.index(name) if name else -1 for name in texture], dtype=np.int64)
+    pictures: dict[str, Floats] = {}
+    opacities: list[Sampler] = []
+    parts = [_triangles(item, pictures, opacities) for item in objects if not item.hide_render]
+    corners, cutout, loops = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     tree = BVHTree.FromPolygons(
         corners.reshape(-1, 3).tolist(), np.arange(3 * len(corners)).reshape(-1, 3).tolist(), all_triangles=True
     )
-    return Surface(corners, tree, number, uv, [opacities[name] for name in names])
+    return Surface(corners, tree, cutout, loops, opacities)
 
 
-def _triangles(item: Any, opacities: dict[str, NDArray[np.float32]]) -> tuple[Floats, NDArray[np.str_], Floats]:
-    """An object's visible triangles: world corners, the texture that cuts holes into each (its name, or ""), uv."""
+def _triangles(item: Any, pictures: dict[str, Floats], opacities: list[Sampler]) -> tuple[Floats, Integers, Integers]:
+    """An object's visible triangles: world corners, the number of what cuts holes into each (or -1), face corners."""
     mesh = item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
     mesh.calc_loop_triangles()
     count = len(mesh.loop_triangles)
@@ -144,54 +140,14 @@ def _triangles(item: Any, opacities: dict[str, NDArray[np.float32]]) -> tuple[Fl
     mesh.vertices.foreach_get("co", positions)
     matrix = np.array(item.matrix_world, dtype=np.float64)
     world = positions.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    visible, texture = _see_through(item, slots, opacities)
-    corners, uv = world[vertices].reshape(-1, 3, 3), _uv(mesh)[loops].reshape(-1, 3, 2)
-    return corners[visible], texture[visible], uv[visible]
-
-
-def _uv(mesh: Any) -> Floats:
-    """Texture coordinates (corners, 2) of a mesh; zero where it has none."""
-    uv = np.zeros(2 * len(mesh.loops), dtype=np.float32)
-    if mesh.uv_layers.active is not None:
-        mesh.uv_layers.active.data.foreach_get("uv", uv)
-    return uv.reshape(-1, 2).astype(np.float64)
-
-
-def _see_through(
-    item: Any, slots: NDArray[np.int32], opacities: dict[str, NDArray[np.float32]]
-) -> tuple[NDArray[np.bool_], NDArray[np.str_]]:
-    """By triangle: whether any of it can be seen, and the name of the texture that cuts holes into it, or ""."""
-    materials = [slot.material for slot in item.material_slots] or [None]
-    found = [_opacity(material) for material in materials]
-    names = []
-    for _, image in found:
-        names.append(image.name if image is not None else "")
-        if image is not None and image.name not in opacities:
-            opacities[image.name] = _read_opacity(image)
-    index = np.clip(slots, 0, len(found) - 1)
-    visible = np.array([constant >= INVISIBLE for constant, _ in found])
-    return visible[index], np.array(names)[index]
-
-
-def _opacity(material: Any) -> tuple[float, Any]:
-    """A material's opacity, and the picture whose alpha it follows instead, if there is one."""
-    if material is None or material.node_tree is None:
-        return 1.0, None
-    for node in material.node_tree.nodes:
-        if node.type == "BSDF_PRINCIPLED":
-            alpha = node.inputs["Alpha"]
-            if not alpha.is_linked:
-                return float(alpha.default_value), None
-            source = alpha.links[0]
-            if source.from_node.type == "TEX_IMAGE" and source.from_socket.name == "Alpha":
-                return 1.0, source.from_node.image
-    return 1.0, None
-
-
-def _read_opacity(image: Any) -> NDArray[np.float32]:
-    """The alpha channel (height, width) of a picture, the first row lowest."""
-    width, height = image.size
-    pixels = np.empty(width * height * image.channels, dtype=np.float32)
-    image.pixels.foreach_get(pixels)
-    alpha = pixels.reshape(height, width, image.channels)
-    return alpha[..., 3].copy() if image.channels == 4 else np.ones((height, width), dtype=np.float32)
+    reader, numbers = OpacityReader(mesh, pictures), []
+    for material in [slot.material for slot in item.material_slots] or [None]:
+        opacity = reader.of(material)
+        if not isinstance(opacity, float):
+            opacities.append(opacity)
+            numbers.append(len(opacities) - 1)
+        else:
+            numbers.append(SOLID if opacity >= INVISIBLE else UNSEEN)
+    cutout = np.array(numbers, dtype=np.int64)[np.clip(slots, 0, len(numbers) - 1)]
+    seen = cutout != UNSEEN
+    return world[vertices].reshape(-1, 3, 3)[seen], cutout[seen], loops.reshape(-1, 3).astype(np.int64)[seen]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +54,33 @@ def run_importer(path: Path, candidates: Candidates) -> bool:
         operator = _operator(name, add_on)
         if operator is not None:
             known = operator.get_rna_type().properties.keys()
-            operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
+            with _gltf_at_rest() if add_on == "io_scene_gltf2" else nullcontext():
+                operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
             return True
     return False
+
+
+@contextmanager
+def _gltf_at_rest() -> Iterator[None]:
+    """Let the glTF importer see no animations: it would put what they move where they start, not where it rests.
+
+    It has no option for that. This is the one place at which all of its versions read the file.
+    """
+    reader: Any = importlib.import_module("io_scene_gltf2.io.imp.gltf2_io_gltf").glTFImporter
+    read = reader.read
+
+    def read_at_rest(importer: Any) -> Any:
+        result = read(importer)
+        importer.data.animations = None
+        used = importer.data.extensions_used or []
+        importer.data.extensions_used = [name for name in used if name != "KHR_animation_pointer"]
+        return result
+
+    reader.read = read_at_rest
+    try:
+        yield
+    finally:
+        reader.read = read
 
 
 def _operator(name: str, add_on: str) -> Any:

@@ -89,3 +89,16 @@ def test_an_animated_file_is_rendered_as_it_stands_at_rest(tmp_path, target):
     np.testing.assert_array_equal(outcome.images, expected.images)
     np.testing.assert_array_equal(outcome.passes["depth"], expected.passes["depth"])
     assert agreement(outcome) > 0.9
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [[(100, 100, 100)] * 3, [(90, 90, 90), (100, 100, 100), (110, 110, 110)], [(0.1, 0, 0), (70.3, 0, 0), (0.1, 0, 0)]],
+    ids=["a point", "a line", "there and back"],
+)
+def test_faces_without_area_count_for_nothing_in_the_box(tmp_path, stray):
+    block = bm.trimesh.creation.box((1.0, 0.6, 0.3))
+    vertices, faces = [*block.vertices, *stray], [*block.faces, (8, 9, 10)]
+    (outcome,) = rendered(bm.write_obj(tmp_path / "m.obj", vertices, faces))
+    assert outcome.facts["normalise_scale"] == pytest.approx(1 / DIAGONAL, rel=1e-5)
+    assert agreement(outcome) > 0.9
