@@ -288,9 +288,9 @@ def verdict(group: GroupReport, background: Sequence[float], is_model: bool = Tr
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
     if gap >= POSE_IGNORED_DB:
-        return f"{subject} {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."
+        return f"{subject} {beaten}; it uses the pose: with a wrong pose it loses {gap:.2f} dB."
     change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
-    return f"{subject} {beaten}; it hardly uses the pose: with another view's pose it {change}."
+    return f"{subject} {beaten}; it hardly uses the pose: with a wrong pose it {change}."
 
 
 def _behind(lead_db: float) -> str:

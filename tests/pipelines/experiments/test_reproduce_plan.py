@@ -304,7 +304,7 @@ def test_a_dry_run_says_times_as_people_do():
         (["rotation"], "did you mean rotations?"),
         ([], "enr reproduce --list"),
         (["ladder", "--scale", "paper"], "needs the meshes"),
-        (["ladder", "--posed", "x"], "no use for --posed"),
+        (["ladder", "--posed", "x"], "cannot be combined with --posed"),
         (["ladder", "nowhere"], "nowhere does not exist"),
         (["mugs", "--background", "nowhere.png"], "nowhere.png"),
         (["--list", "--scale", "paper"], "leave out --scale"),
