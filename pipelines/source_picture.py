@@ -22,7 +22,7 @@ DIFFERENCE = 24 / 255
 """By how much a channel departs from the model's background where an object is; a JPEG's noise does not."""
 
 
-def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None) -> torch.Tensor:
+def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None = None) -> torch.Tensor:
     """A picture as the model's camera would have taken it: its angles of view are kept, what lacks is background.
 
     The picture is put over the model's background by its alpha, where it has one. Its principal point is taken to be
