@@ -37,15 +37,21 @@ def write_views(views: NDArray[np.uint8], source: NDArray[np.uint8], path: Path,
     """Write views (n, height, width, 3): a single one as it is, several as an animation or as a sheet with the source.
 
     Raises:
-        EnrError: see `check_output`.
+        EnrError: see `check_output`; or the file cannot be written.
     """
     check_output(path, several=len(views) > 1)
-    shown = [enlarged(view, size_px) for view in views]
+    try:
+        return _write([enlarged(view, size_px) for view in views], enlarged(source, size_px), path)
+    except OSError as error:
+        raise EnrError(f"{path} cannot be written ({error.strerror}); free space, or give another --out.") from error
+
+
+def _write(shown: list[Image.Image], source: Image.Image, path: Path) -> Path:
     if path.suffix.lower() in MOVING:
         return save_animation(shown, path)
     if len(shown) == 1:
         return save_picture(shown[0], path)
-    cells = [np.asarray(image) for image in (enlarged(source, size_px), *shown)]
+    cells = [np.asarray(image) for image in (source, *shown)]
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     return save_picture(image_grid(rows, row_labels=["picture"]), path)
 

@@ -99,6 +99,17 @@ def test_what_does_not_fit_is_refused(photograph, checkpoint, options, word):
     assert not list(photograph.parent.glob("*.png"))
 
 
+def test_a_full_disk_is_said_and_leaves_nothing(photograph, checkpoint, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    result = render(photograph, "--checkpoint", checkpoint)
+    assert result.exit_code == 2
+    assert "No space left on device" in result.output
+    assert not list(photograph.parent.glob("*.png*"))
+
+
 def test_pictures_that_show_no_object_are_refused(tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
     for name, pixels, word in (
