@@ -32,14 +32,14 @@ def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
         has_faces = True
         positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
         mesh.vertices.foreach_get("co", positions)
-        triangles = np.empty(3 * len(mesh.loop_triangles), dtype=np.int32)
-        mesh.loop_triangles.foreach_get("vertices", triangles)
-        triangles = triangles.reshape(-1, 3)
-        matrix = np.array(item.matrix_world, dtype=np.float64)
-        world = positions.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        if not np.isfinite(world[triangles]).all():
+        places, matrix = positions.reshape(-1, 3).astype(np.float64), np.array(item.matrix_world, dtype=np.float64)
+        corners = np.empty(3 * len(mesh.loop_triangles), dtype=np.int32)
+        mesh.loop_triangles.foreach_get("vertices", corners)
+        triangles = places[corners].reshape(-1, 3, 3) @ matrix[:3, :3].T
+        if not (np.isfinite(triangles).all() and np.isfinite(matrix).all()):
             raise MeshError(NOT_FINITE_REASON)
-        clouds.append(world[np.unique(triangles[_has_area(world[triangles])])])
+        used = places[np.unique(corners.reshape(-1, 3)[_has_area(triangles)])]
+        clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
     if not has_faces:
         raise MeshError("the mesh has no faces")
     vertices = np.concatenate(clouds)

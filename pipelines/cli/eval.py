@@ -77,6 +77,10 @@ with per-scene numbers as JSON, and a picture of input views, predictions and tr
 )
 def command(**options: Any) -> None:
     """`enr eval`."""
+    if not (options["checkpoint"] or options["predictions"]):
+        from enr.pipelines.training.runs import latest_run
+
+        latest_run()  # before torch is loaded: where nothing was trained yet, that is answered at once
     from enr.pipelines.evaluation.report import format_report
 
     settings = settings_of(options)
@@ -89,7 +93,8 @@ def command(**options: Any) -> None:
         from enr.pipelines.evaluation.evaluate import evaluate
 
         report = evaluate(settings)
-        click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
+        step = report.facts["checkpoint_metadata"].get("step")
+        click.echo(f"Checkpoint: {report.facts['checkpoint']}{'' if step is None else f' (step {step:,})'}\n")
     click.echo(format_report(report))
     click.echo()
     for path in report.pictures:

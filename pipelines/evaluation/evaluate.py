@@ -30,7 +30,7 @@ from enr.pipelines.data.views import Scene, ViewSet, composite, repeated_meshes
 from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
-from enr.pipelines.evaluation.floors import derangement, floor_predictions, make_untrained
+from enr.pipelines.evaluation.floors import MEAN_TARGET, derangement, floor_predictions, make_untrained
 from enr.pipelines.evaluation.foreground import NOTHING_OPAQUE, Opaque, find_opaque, foreground_alpha, opaque_notes
 from enr.pipelines.evaluation.inputs import (
     EvalSettings,
@@ -284,9 +284,8 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
 @torch.inference_mode()
 def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
     """The model's pictures (n, 3, height, width) of a scene's target views."""
-    return bench.model.generate_from_sources(
-        pictures.sources, pictures.target_from_sources, bench.settings.batch_size, **_told(pictures)
-    )
+    motions, batch_size = pictures.target_from_sources, bench.settings.batch_size
+    return bench.model.generate_from_sources(pictures.sources, motions, batch_size, **_told(pictures))
 
 
 def _told(pictures: ScenePictures) -> dict[str, Any]:
@@ -304,9 +303,8 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
     """
     background = bench.view_set.background
     if not torch.isfinite(predictions).all():
-        raise EnrError(
-            f"The predictions of scene {pictures.scene.scene_id} hold values that are no numbers; mend what made them."
-        )
+        name = pictures.scene.scene_id
+        raise EnrError(f"The predictions of scene {name} hold values that are no numbers; mend what made them.")
     candidates = {
         MODEL: predictions,
         **_fewer_predictions(bench, pictures),
@@ -315,6 +313,8 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
         **floor_predictions(pictures.source, pictures.targets, background),
     }
     scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
+    if len(pictures.targets) == 1:  # the mean of one target is the target
+        scores[MEAN_TARGET] = dict.fromkeys(scores[MEAN_TARGET], math.nan)
     return _scene_scores(pictures, predictions, scores, bench)
 
 
