@@ -59,7 +59,7 @@ COLUMNS = (
 )
 FLOOR_LABELS = {
     "background": "bare background",
-    "copy_source": "copy of the source",
+    "copy_source": "copy of the input view",
     "mean_target": "scene mean (oracle: mean of the targets)",
 }
 

@@ -47,20 +47,20 @@ def probe(shards):
     return FixedViews(view_set, choose_triples(view_set, "val", 24, seed=0), CPU)
 
 
-def test_a_model_that_sits_on_white_is_told_so(probe):
+def test_a_model_that_collapsed_to_white_is_told_so(probe):
     scores = probe.score(FakeRenderer(lambda images, motion: torch.ones_like(images)))
     assert scores.psnr_db == pytest.approx(scores.background_db)
     assert scores.painted_share == pytest.approx(0)
     assert "background" in find_faults(scores)[0]
 
 
-def test_a_model_that_paints_one_picture_for_all_is_told_so(probe):
+def test_a_model_with_a_constant_output_is_told_so(probe):
     """A sigmoid that is stuck at another colour than the background's is not blank, and ignores more than the pose."""
     scores = probe.score(FakeRenderer(lambda images, motion: 0.3 * torch.ones_like(images)))
     assert scores.painted_share > 0.5
     assert scores.varied_share == pytest.approx(0, abs=1e-5)
     (fault,) = find_faults(scores)
-    assert "the same picture" in fault
+    assert "output is constant" in fault
 
 
 def test_a_model_that_ignores_the_pose_is_told_so(probe):
