@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.camera import Z_UP_FROM_Y_UP
-from enr.datagen.blender import versions
+from enr.datagen.blender import own, plain_files, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
@@ -43,15 +43,20 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
     try:
         if suffix == ".blend":
             _append_scene(path)
-        elif not versions.run_importer(path, versions.IMPORTERS.get(suffix, ())):
-            raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
-        elif suffix in SCENE_FORMATS:
+        else:
+            with plain_files.importable(path) as plain:
+                if not versions.run_importer(plain, versions.IMPORTERS.get(suffix, ())):
+                    raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
+        if suffix in SCENE_FORMATS and suffix != ".blend":
+            bpy.context.scene.frame_set(bpy.context.scene.frame_start)  # the importers have set it to the file's first
             _realise(bpy.context.view_layer, _imported())
     except (RuntimeError, OSError) as error:  # how Blender reports errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
-    objects = [item for item in _imported() if item.type == "MESH"]
+    rendered = _rendered(bpy.context.view_layer.layer_collection)
+    objects = [item for item in _imported() if item.type == "MESH" and item.name in rendered]
+    names = {item.name for item in objects}
     for item in _imported():
-        item.hide_render |= item.type != "MESH"  # lights and cameras that a glTF may bring along
+        item.hide_render |= item.name not in names  # lights and cameras that a glTF may bring along, other scenes
     if not objects:
         raise MeshError("the file holds no mesh")
     _turn_up(objects, suffix, up_axis)
@@ -60,7 +65,7 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
 
 def remove_meshes() -> None:
     """Remove everything that an import left, whether it succeeded or not."""
-    for scene in [scene for scene in bpy.data.scenes if "enr" not in scene]:
+    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
         bpy.data.scenes.remove(scene)
     for item in _imported():
         bpy.data.objects.remove(item, do_unlink=True)
@@ -79,7 +84,15 @@ def root_of(item: Any) -> Any:
 
 def _imported() -> list[Any]:
     """All objects that are not the renderer's own."""
-    return [item for item in bpy.data.objects if "enr" not in item]
+    return [item for item in bpy.data.objects if not own.is_own(item)]
+
+
+def _rendered(branch: Any) -> set[str]:
+    """Names of the objects below a layer's collection that a final render shows."""
+    if branch.exclude or branch.holdout or branch.indirect_only or branch.collection.hide_render:
+        return set()
+    here = {item.name for item in branch.collection.objects if not item.hide_render}
+    return here.union(*(_rendered(child) for child in branch.children))
 
 
 def _check_text(text: bytes) -> None:
@@ -110,7 +123,7 @@ def _append_scene(path: Path) -> None:
             wanted.scenes = inside.scenes[:1]
         else:
             wanted.objects = list(inside.objects)
-    scenes = [scene for scene in bpy.data.scenes if "enr" not in scene]
+    scenes = [scene for scene in bpy.data.scenes if not own.is_own(scene)]
     scene = scenes[0] if scenes else bpy.data.scenes.new("loose objects")
     if not scenes:
         for item in _imported():
@@ -118,7 +131,18 @@ def _append_scene(path: Path) -> None:
     layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
     _show_what_renders(scene, layer)
     _realise(layer, _imported())
+    _still_materials(scene.frame_current)
     bpy.data.scenes.remove(scene)
+
+
+def _still_materials(frame: int) -> None:
+    """Give materials that change with time the values of a frame."""
+    trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
+    moving = [block for block in [*bpy.data.materials, *trees, *bpy.data.node_groups] if block.animation_data]
+    if moving:
+        bpy.context.scene.frame_set(frame)
+    for block in moving:
+        block.animation_data_clear()
 
 
 def _show_what_renders(scene: Any, layer: Any) -> None:
@@ -153,7 +177,7 @@ def _realise(layer: Any, originals: list[Any]) -> None:
     made = []
     for instance in layer.depsgraph.object_instances:
         source = instance.object
-        if source.type in SOLID_TYPES and instance.show_self and "enr" not in source.original:
+        if source.type in SOLID_TYPES and instance.show_self and _is_seen(source.original):
             mesh = bpy.data.meshes.new_from_object(source, depsgraph=layer.depsgraph)
             if mesh is not None:
                 made.append((mesh, instance.matrix_world.copy()))
@@ -163,6 +187,12 @@ def _realise(layer: Any, originals: list[Any]) -> None:
         item = bpy.data.objects.new(mesh.name, mesh)
         item.matrix_world = matrix
         bpy.context.scene.collection.objects.link(item)
+
+
+def _is_seen(item: Any) -> bool:
+    """Whether a camera sees an object as itself, which is not the renderer's own."""
+    unseen = ("is_holdout", "is_shadow_catcher")
+    return not own.is_own(item) and item.visible_camera and not any(getattr(item, name, False) for name in unseen)
 
 
 def _one_line(error: Exception, path: Path) -> str:

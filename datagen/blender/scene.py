@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import OPENCV_FROM_BLENDER, project
-from enr.datagen.blender import backdrop, engine, importing, lens, light, sheets
+from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
@@ -47,11 +47,13 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         MeshError: the mesh cannot be rendered; the reason.
     """
     clock = Clock()
+    scene = prepare_scene(job)
+    before = own.Before(scene)
     try:
         with clock.measure("import"):
-            scene = prepare_scene(job)
             path = Path(job["mesh"])
             objects = importing.import_mesh(path, job["up_axis"])
+            before.restore_settings()
         with clock.measure("prepare"):
             facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
@@ -66,6 +68,8 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
     finally:
         with clock.measure("clean"):
             importing.remove_meshes()
+            before.restore_settings()
+            before.remove_new()
     return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 
@@ -88,10 +92,10 @@ class Clock:
 def prepare_scene(job: dict[str, Any]) -> Any:
     """The scene with its light and camera, made on first use, set to a job's picture size, lens and samples."""
     scene = bpy.context.scene
-    if "enr" not in scene:
+    if not own.is_own(scene):
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
-        scene["enr"] = True
+        own.mark(scene)
         _add_camera(scene)
     engine.set_engine(scene, job)
     light.set_light(scene, job)
@@ -104,7 +108,7 @@ def prepare_scene(job: dict[str, Any]) -> Any:
 
 def _add_camera(scene: Any) -> None:
     camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
-    camera["enr"] = True
+    own.mark(camera)
     camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
     scene.collection.objects.link(camera)
     scene.camera = camera
