@@ -65,14 +65,19 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
 
 def remove_meshes() -> None:
     """Remove everything that an import left, whether it succeeded or not."""
-    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
-        bpy.data.scenes.remove(scene)
-    for item in _imported():
-        bpy.data.objects.remove(item, do_unlink=True)
+    remove_objects()
     kept = (bpy.data.materials, bpy.data.meshes, bpy.data.images, bpy.data.node_groups, bpy.data.actions)
     for block in [block for blocks in kept for block in blocks if block.use_fake_user]:
         block.use_fake_user = False
     bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+
+
+def remove_objects() -> None:
+    """Remove the objects and scenes that an import left."""
+    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
+        bpy.data.scenes.remove(scene)
+    for item in _imported():
+        bpy.data.objects.remove(item, do_unlink=True)
 
 
 def root_of(item: Any) -> Any:

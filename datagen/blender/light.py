@@ -40,6 +40,7 @@ def set_light(scene: Any, job: dict[str, Any]) -> None:
 def _remove_lights() -> None:
     for item in [item for item in bpy.data.objects if own.is_own(item) and item.type == "LIGHT"]:
         bpy.data.objects.remove(item, do_unlink=True)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
 
 
 def _set_world(scene: Any, lighting: dict[str, Any]) -> None:

@@ -10,46 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.blender import versions
+from enr.datagen.blender.faces import parts_of, posed_mesh
 from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError, root_of
 
+NOTHING_VISIBLE = "nothing of the mesh is visible in any view"
 
-def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
-    """World positions (vertices, 3) of all vertices that a face uses.
+
+def world_vertices(objects: list[Any], own_materials: bool) -> NDArray[np.float64]:
+    """World positions (vertices, 3) of all vertices that a rendered face uses.
+
+    Args:
+        objects: imported mesh objects.
+        own_materials: whether the file's materials are shown; faces that they make invisible do not count then.
 
     Raises:
-        MeshError: there is no face, a coordinate is not finite, or the faces have no area.
+        MeshError: there is no face, a coordinate is not finite, the faces have no area, or none is visible.
     """
-    clouds, area = [], 0.0
-    bpy.context.view_layer.update()
-    for item in objects:
-        mesh = _posed_mesh(item)
-        if not mesh.polygons:
-            continue
-        positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
-        mesh.vertices.foreach_get("co", positions)
-        corners = np.empty(len(mesh.loops), dtype=np.int32)
-        mesh.loops.foreach_get("vertex_index", corners)
-        used = positions.reshape(-1, 3)[np.unique(corners)].astype(np.float64)
-        matrix = np.array(item.matrix_world, dtype=np.float64)
-        clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
-        areas = np.empty(len(mesh.polygons), dtype=np.float32)
-        mesh.polygons.foreach_get("area", areas)
-        area += float(areas.sum(dtype=np.float64))
-    if not clouds:
+    if not any(len(posed_mesh(item).polygons) for item in objects):
         raise MeshError("the mesh has no faces")
+    clouds = [part.vertices() for part in parts_of(objects, own_materials)]
+    if not clouds:
+        is_there = own_materials and parts_of(objects, own_materials=False)
+        raise MeshError(NOTHING_VISIBLE if is_there else "the faces of the mesh have no area")
     vertices = np.concatenate(clouds)
     if not np.isfinite(vertices).all():
         raise MeshError(NOT_FINITE_REASON)
-    if not area > 0:
-        raise MeshError("the faces of the mesh have no area")
     return vertices
-
-
-def _posed_mesh(item: Any) -> Any:
-    """The mesh as it will be rendered: bent by a skeleton or a shape key where the file has some."""
-    if item.modifiers or item.data.shape_keys:
-        return item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    return item.data
 
 
 def apply_normalisation(objects: list[Any], scale: float, offset: NDArray[np.float64]) -> None:

@@ -112,6 +112,8 @@ def pixel_region(
     points: NDArray[np.float64], K: NDArray[np.float64], world_from_camera: NDArray[np.float64], size: tuple[int, int]
 ) -> Region:
     """The pixels of a picture (width, height) around the projection of points (n, 3); all where one is beside it."""
+    if not len(points):
+        return 0, 0, 0, 0
     pixels, depth = project(points, world_from_camera, K)
     if depth.min() <= NEAR_PLANE:
         return 0, 0, *size

@@ -1,13 +1,12 @@
 """Inside Blender: files that its importers would read wrongly, as copies that they read rightly. Standard library only.
 
 A glTF is a still: Blender's importer plays its first animation, and shows all scenes of a file that names no default.
-An OBJ names its material libraries with the separators of the system that it was made on.
+An OBJ may name its material libraries with the separators of another system, or several on a line.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -16,17 +15,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from enr.datagen.blender import obj_libraries
+
 GLB_HEADER = struct.Struct("<4sII")
 CHUNK_HEADER = struct.Struct("<I4s")
-MTLLIB = re.compile(rb"^([ \t]*mtllib[ \t]+)([^\r\n]*\\[^\r\n]*)", re.MULTILINE)
-MAP = re.compile(rb"^([ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+(?:.*[ \t])?)([^ \t\r\n]+)[ \t]*\r?$", re.M | re.I)
 
 
 @contextmanager
 def importable(path: Path) -> Iterator[Path]:
     """A mesh file as Blender is to read it: itself, or a copy that is there as long as the context."""
     suffix = path.suffix.lower()
-    copy = _still_gltf(path) if suffix in (".glb", ".gltf") else _plain_obj(path) if suffix == ".obj" else None
+    copy = _still_gltf(path) if suffix in (".glb", ".gltf") else obj_libraries.plain_copy(path) if suffix == ".obj" else None
     if copy is None:
         yield path
         return
@@ -78,26 +77,3 @@ def _name_from_anywhere(document: dict[str, Any], folder: Path) -> None:
         uri = entry.get("uri")
         if isinstance(uri, str) and not uri.startswith("data:"):
             entry["uri"] = quote(str((folder / unquote(uri)).resolve()))
-
-
-def _plain_obj(path: Path) -> dict[str, bytes] | None:
-    """An OBJ file and its material libraries with this system's separators, None if it has them already."""
-    content = path.read_bytes()
-    if b"\\" not in content or not MTLLIB.search(content):
-        return None
-    copies: dict[str, bytes] = {}
-
-    def library(line: re.Match[bytes]) -> bytes:
-        place = path.parent / line[2].strip().decode("utf-8", "replace").replace("\\", "/")
-        if not place.is_file():
-            return line[0]
-        name = f"{len(copies)}.mtl"
-        copies[name] = MAP.sub(lambda found: found[1] + _whole_path(place.parent, found[2]), place.read_bytes())
-        return line[1] + name.encode()
-
-    return {path.name: MTLLIB.sub(library, content), **copies}
-
-
-def _whole_path(folder: Path, name: bytes) -> bytes:
-    """Where a file lies that a material library in a folder names."""
-    return str((folder / name.decode("utf-8", "replace").replace("\\", "/")).resolve()).encode()

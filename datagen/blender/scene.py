@@ -57,19 +57,19 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         with clock.measure("prepare"):
             facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
+        if not images[..., 3].any():
+            raise MeshError(blender_mesh.NOTHING_VISIBLE)
         with clock.measure("passes"):
             passes = blender_passes.save_passes(objects, images, job) + backdrop.save_surroundings(scene, job)
-        if not images[..., 3].any():
-            raise importing.MeshError("nothing of the mesh is visible in any view")
         with clock.measure("check"):
             facts |= ViewChecks(objects, vertices).facts(job, clipped)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
         with clock.measure("clean"):
-            importing.remove_meshes()
+            importing.remove_objects()
             before.restore_settings()
-            before.remove_new()
+            before.remove_new(has_rendered="render" in clock.seconds)
     return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 
@@ -117,8 +117,10 @@ def _add_camera(scene: Any) -> None:
 def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
     materials = blender_materials.choose_materials(path, job["materials"])
+    if materials == "original":
+        blender_materials.add_opacity(objects, path)
     sheets.clean(objects, both_sides=materials == "original")
-    vertices = blender_mesh.world_vertices(objects)
+    vertices = blender_mesh.world_vertices(objects, own_materials=materials == "original")
     try:
         scale, offset = normalisation(vertices, job["normalise"])
     except EnrError as error:
@@ -127,7 +129,7 @@ def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[d
     blender_mesh.shade_flat(objects)
     mesh = blender_materials.mesh_facts(objects)
     sheets.part(objects)
-    blender_materials.paint(objects, materials, job["palette"])
+    blender_materials.paint(objects, path, materials, job["palette"])
     facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
     return facts, scale * (vertices + offset)
 
