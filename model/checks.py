@@ -85,7 +85,7 @@ def checked_distance(distance: Tensor | float, count: int, config: RendererConfi
     """Distances (count,) as the user gives them: one number, or one for each picture.
 
     Raises:
-        EnrError: the renderer has no use for them, their number is another, or one is 0, negative, not finite or
+        EnrError: the renderer takes none, their number is another, or one is 0, negative, not finite or
             beyond what the renderer was trained on.
     """
     if not config.has_travelling_range:

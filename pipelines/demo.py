@@ -161,4 +161,8 @@ def make_model(settings: DemoSettings, summary: Summary, minutes: float, say: Sa
         say=lambda line: say(f"    {line}"),
     )
     say(f"    {outcome.step} steps, {outcome.images_per_s:.0f} images/s")
+    if not outcome.is_finished:  # Ctrl-C or a signal: the user wants an end, no evaluation
+        raise EnrError(
+            f"The demo was stopped during its training, which is saved in {outcome.run.folder}; run it again."
+        )
     return outcome.run

@@ -19,8 +19,21 @@ PSNR_CAP_DB = 100.0
 SSIM_WINDOW_PX = 11
 SSIM_SIGMA_PX = 1.5
 
+RANGE_SLACK = 1e-3
+
 SILHOUETTE_LEVEL = 0.1
 """A predicted pixel belongs to the silhouette when a channel departs from the background by more than this."""
+
+
+def _check(*pictures: torch.Tensor) -> None:
+    """Refuse what is no picture in [0, 1]; a little beyond it is rounding."""
+    for values in pictures:
+        low, high = (float(end) for end in values.detach().aminmax())
+        if not -RANGE_SLACK <= low <= high <= 1 + RANGE_SLACK:  # a NaN, too, is not in it
+            raise EnrError(
+                f"Pictures with values from {low:.6g} to {high:.6g} were to be measured; give values in [0, 1] and no "
+                "NaN: divide 0..255 by 255, and clamp predictions."
+            )
 
 
 def mean_squared_error(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -51,7 +64,11 @@ def psnr(predicted: torch.Tensor, target: torch.Tensor, mask: torch.Tensor | Non
 
     Returns:
         (n,): -10 log10 of the mean squared error, at most `PSNR_CAP_DB`; NaN for a picture whose mask is empty.
+
+    Raises:
+        EnrError: a picture holds NaN, or values out of [0, 1].
     """
+    _check(predicted, target)
     return (-10 * torch.log10(mean_squared_error(predicted, target, mask))).clamp(max=PSNR_CAP_DB)
 
 
@@ -66,8 +83,9 @@ def ssim(predicted: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         (n,): mean over the channels and the windows that lie wholly in the picture.
 
     Raises:
-        EnrError: the pictures are smaller than the window.
+        EnrError: the pictures are smaller than the window, hold NaN, or values out of [0, 1].
     """
+    _check(predicted, target)
     height, width = target.shape[-2:]
     if min(height, width) < SSIM_WINDOW_PX:
         raise EnrError(

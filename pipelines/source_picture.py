@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from enr.camera import Array
 from enr.datagen.convert.resample import covered_shares
@@ -15,15 +15,22 @@ from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.sighting import find_boxes
 
+FEW_PX = 4
+"""A picture's object is not made smaller than this, nor than `FEW_SHARE` of the model's picture."""
+FEW_SHARE = 1 / 16
+DIFFERENCE = 24 / 255
+"""By how much a channel departs from the model's background where an object is; a JPEG's noise does not."""
 
-def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None) -> torch.Tensor:
+
+def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None = None) -> torch.Tensor:
     """A picture as the model's camera would have taken it: its angles of view are kept, what lacks is background.
 
     The picture is put over the model's background by its alpha, where it has one. Its principal point is taken to be
-    its centre. Every new pixel is the mean over its area.
+    its centre. Every new pixel is the mean over its area. It is turned as its EXIF data say; of several frames the
+    first is taken.
 
     Args:
-        path: a file that Pillow reads, of any size.
+        path: a file that Pillow reads, of any size and 8 bits a channel.
         config: of the model.
         focal_px: focal length of the picture's camera in pixels of the picture.
 
@@ -31,8 +38,8 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         (3, height, width) float32 in [0, 1], the model's size.
 
     Raises:
-        EnrError: the file cannot be read, the focal length is unknown or not positive, or a model whose depth range
-            travels is to find its object in a single pixel.
+        EnrError: the file cannot be read, the focal length is unknown or not positive, or shrinks the object to a few
+            pixels; or a model whose depth range travels is to find its object in a single pixel.
     """
     rgba = _read(Path(path))
     if focal_px is None:
@@ -43,6 +50,7 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         )
     if not (np.isfinite(focal_px) and focal_px > 0):
         raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
+    _check_shrinking(rgba, path, config, focal_px)
     picture = fit_to_lens(rgba, config, focal_px)
     if config.has_travelling_range:
         _check_object(picture, path, config)
@@ -58,6 +66,22 @@ def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float
     over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
     fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
     return torch.from_numpy(fitted.clip(0, 1).astype(np.float32))
+
+
+def _check_shrinking(rgba: NDArray[np.uint8], path: Path, config: RendererConfig, focal_px: float) -> None:
+    """Refuse a lens that leaves a few pixels of the object; the model's own lens leaves what there is."""
+    away = np.abs(rgba[..., :3] / 255.0 - np.asarray(config.background)) * (rgba[..., 3:] / 255.0)
+    differs = away.max(-1) > DIFFERENCE
+    longest = max(int(np.ptp(np.flatnonzero(differs.any(axis)))) + 1 if differs.any() else 0 for axis in (0, 1))
+    width = config.image_shape[2]
+    left_px = longest * config.focal_px / focal_px
+    if focal_px > config.focal_px and 0 < left_px < max(FEW_PX, FEW_SHARE * width):
+        raise EnrError(
+            f"With focal_px={focal_px:.6g} the object in {path}, {longest} px long, would shrink to {left_px:.1f} px "
+            f"at the model's size of {width}x{config.image_shape[1]} px; give the focal length "
+            f"that fits: with focal_px={2 * longest * config.focal_px / width:.6g} it fills half of "
+            "the model's picture."
+        )
 
 
 def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
@@ -81,7 +105,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             if image.mode[0] in "IF":
                 raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
-            return np.asarray(image.convert("RGBA"))
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EnrError(f"{path} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error

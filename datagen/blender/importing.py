@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.camera import Z_UP_FROM_Y_UP
-from enr.datagen.blender import own, plain_files, versions
+from enr.datagen.blender import obj_libraries, own, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
@@ -44,7 +44,7 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
         if suffix == ".blend":
             _append_scene(path)
         else:
-            with plain_files.importable(path) as plain:
+            with obj_libraries.importable(path) as plain:
                 if not versions.run_importer(plain, versions.IMPORTERS.get(suffix, ())):
                     raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
         if suffix in SCENE_FORMATS and suffix != ".blend":
@@ -52,13 +52,17 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
             _realise(bpy.context.view_layer, _imported())
     except (RuntimeError, OSError) as error:  # how Blender reports errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
+    _hold_still()
+    meshes = [item for item in _imported() if item.type == "MESH"]
+    if not meshes:
+        raise MeshError("the file holds no mesh")
     rendered = _rendered(bpy.context.view_layer.layer_collection)
-    objects = [item for item in _imported() if item.type == "MESH" and item.name in rendered]
+    objects = [item for item in meshes if item.name in rendered]
     names = {item.name for item in objects}
     for item in _imported():
         item.hide_render |= item.name not in names  # lights and cameras that a glTF may bring along, other scenes
     if not objects:
-        raise MeshError("the file holds no mesh")
+        raise MeshError("the file shows no mesh: all are hidden or outside of its default scene")
     _turn_up(objects, suffix, up_axis)
     return objects
 
@@ -121,6 +125,14 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
         root.matrix_world = turn @ root.matrix_world
 
 
+def _hold_still() -> None:
+    """Drop all animation, which would undo the normalisation of what it moves when a picture sets the frame."""
+    trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
+    kinds = (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures)
+    for block in [*(block for blocks in kinds for block in blocks), *bpy.data.node_groups, *trees]:
+        block.animation_data_clear()
+
+
 def _append_scene(path: Path) -> None:
     """The first scene of a Blender file (all loose objects of one without scenes), as meshes in the current scene."""
     with bpy.data.libraries.load(str(path), link=False) as (inside, wanted):
@@ -143,11 +155,8 @@ def _append_scene(path: Path) -> None:
 def _still_materials(frame: int) -> None:
     """Give materials that change with time the values of a frame."""
     trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
-    moving = [block for block in [*bpy.data.materials, *trees, *bpy.data.node_groups] if block.animation_data]
-    if moving:
+    if any(block.animation_data for block in [*bpy.data.materials, *trees, *bpy.data.node_groups]):
         bpy.context.scene.frame_set(frame)
-    for block in moving:
-        block.animation_data_clear()
 
 
 def _show_what_renders(scene: Any, layer: Any) -> None:

@@ -14,6 +14,7 @@ from enr.datagen.blender.obj_libraries import libraries
 from enr.datagen.meshes.formats import COLOURED_SUFFIXES
 
 GREY = (0.5, 0.5, 0.5)
+COLOURED_BY_VERTEX = (".obj", ".ply")
 
 
 def choose_materials(path: Path, wanted: str | None) -> str:
@@ -145,37 +146,54 @@ def add_opacity(objects: list[Any], path: Path) -> None:
     transparency = libraries(path).transparency()
     for material in {slot.material for item in objects for slot in item.material_slots if slot.material}:
         value = transparency.get(material.name)
-        for node in material.node_tree.nodes if value is not None and material.node_tree else ():
-            if node.type == "BSDF_PRINCIPLED" and not node.inputs["Alpha"].is_linked:
-                node.inputs["Alpha"].default_value = min(max(1 - value, 0.0), 1.0)
+        principled = _principled(material)
+        if value is not None and principled is not None and not principled.inputs["Alpha"].is_linked:
+            principled.inputs["Alpha"].default_value = min(max(1 - value, 0.0), 1.0)
 
 
 def _show_vertex_colours(objects: list[Any], path: Path) -> None:
-    """Give faces that have no material the colours of their vertices, where the file has some."""
+    """Multiply plain colours by those of the vertices, which Blender's importers read and do not show.
+
+    In OBJ and PLY these are the colours of the surface; elsewhere they are where there is no material.
+    """
     suffix = path.suffix.lower()
-    if suffix == ".blend":  # shows them only where a material asks for them
+    if suffix == ".blend":  # shows them where a material asks for them
         return
-    defined = libraries(path).transparency() if suffix == ".obj" else None
     for mesh in {item.data.name: item.data for item in objects if len(item.data.color_attributes)}.values():
+        layer = mesh.color_attributes[max(mesh.color_attributes.render_color_index, 0)].name
         if not mesh.materials:
             mesh.materials.append(None)
-        bare = [
-            index
-            for index, material in enumerate(mesh.materials)
-            if material is None or (defined is not None and material.name not in defined)
-        ]
-        for index in bare:
-            mesh.materials[index] = _vertex_coloured(mesh)
+        for index, material in enumerate(mesh.materials):
+            if material is None or suffix in COLOURED_BY_VERTEX:
+                # A copy: other meshes, which may have no colours, can share the material.
+                mesh.materials[index] = _vertex_coloured(_white() if material is None else material.copy(), layer)
 
 
-def _vertex_coloured(mesh: Any) -> Any:
-    index = max(mesh.color_attributes.render_color_index, 0)
-    material = _matte((1.0, 1.0, 1.0))
-    nodes, links = material.node_tree.nodes, material.node_tree.links
-    colours = nodes.new("ShaderNodeVertexColor")
-    colours.layer_name = mesh.color_attributes[index].name
-    links.new(colours.outputs["Color"], nodes["Diffuse BSDF"].inputs["Color"])
+def _vertex_coloured(material: Any, layer: str) -> Any:
+    """A material whose plain colour is multiplied by a mesh's colours; one with a texture is left as it is."""
+    principled = _principled(material)
+    if principled is not None and not principled.inputs["Base Color"].is_linked:
+        base, tree = principled.inputs["Base Color"], material.node_tree
+        colours, product = tree.nodes.new("ShaderNodeVertexColor"), tree.nodes.new("ShaderNodeVectorMath")
+        colours.layer_name, product.operation = layer, "MULTIPLY"
+        product.inputs[1].default_value = base.default_value[:3]
+        tree.links.new(colours.outputs["Color"], product.inputs[0])
+        tree.links.new(product.outputs["Vector"], base)
     return material
+
+
+def _white() -> Any:
+    material = bpy.data.materials.new("enr-white")
+    material.use_nodes = True
+    principled = _principled(material)
+    principled.inputs["Base Color"].default_value = (1, 1, 1, 1)
+    principled.inputs["Roughness"].default_value = 1.0
+    return material
+
+
+def _principled(material: Any) -> Any:
+    nodes = material.node_tree.nodes if material.node_tree else ()
+    return next((node for node in nodes if node.type == "BSDF_PRINCIPLED"), None)
 
 
 def _ignore_unused_alpha(path: Path) -> None:

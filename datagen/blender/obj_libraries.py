@@ -7,7 +7,9 @@ material's opacity it reads `d` and not `Tr`.
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +59,20 @@ def named_by(line: bytes, folder: Path) -> list[Path]:
     return [place for place in places if place.is_file()]
 
 
-def plain_copy(path: Path) -> dict[str, bytes] | None:
+@contextmanager
+def importable(path: Path) -> Iterator[Path]:
+    """A mesh file as Blender is to read it: itself, or a copy of an OBJ that is there as long as the context."""
+    copy = _plain_copy(path) if path.suffix.lower() == ".obj" else None
+    if copy is None:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="enr-") as folder:
+        for name, content in copy.items():
+            (Path(folder) / name).write_bytes(content)
+        yield Path(folder) / path.name
+
+
+def _plain_copy(path: Path) -> dict[str, bytes] | None:
     """An OBJ file and its libraries, by name, as the importer finds them; None if it finds them where they lie.
 
     It does not find names with the separators of another system, nor several on a line.

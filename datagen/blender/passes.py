@@ -64,6 +64,8 @@ class Passes:
             K: (3, 3) intrinsics in pixels.
             world_from_camera: (4, 4), OpenCV axes.
         """
+        if not len(self._surface.corners):  # nothing of the mesh can be seen
+            return
         region = pixel_region(self._surface.corners.reshape(-1, 3), K, world_from_camera, self._size)
         left, top, right, bottom = region
         directions = pixel_rays(K, region) @ world_from_camera[:3, :3].T
@@ -112,8 +114,6 @@ def pixel_region(
     points: NDArray[np.float64], K: NDArray[np.float64], world_from_camera: NDArray[np.float64], size: tuple[int, int]
 ) -> Region:
     """The pixels of a picture (width, height) around the projection of points (n, 3); all where one is beside it."""
-    if not len(points):
-        return 0, 0, 0, 0
     pixels, depth = project(points, world_from_camera, K)
     if depth.min() <= NEAR_PLANE:
         return 0, 0, *size

@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 def clean(objects: list[Any], both_sides: bool) -> None:
     """Remove broken and doubled faces of meshes as their importer read them; a sheet's two sides stay if asked."""
     for mesh in _meshes(objects):
+        if SHIFT in mesh.attributes:  # a file may hold an attribute of any name
+            mesh.attributes.remove(mesh.attributes[SHIFT])
         if both_sides:
             keep_both_sides(mesh)
         mesh.validate()

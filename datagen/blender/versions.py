@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,11 @@ Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
 
 # The FBX importer of Blender 4.5 and later reads text files too; the add-on before it only binary ones.
 # Without `disable_bone_shape`, a skeleton in a glTF brings a mesh of its own for its bones.
-GLTF: Candidates = (("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True}),)
-USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True}),)
+# What a glTF says of its scene is none of the renderer's scene's business.
+GLTF: Candidates = (
+    ("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True, "import_scene_extras": False}),
+)
+USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True, "create_world_material": False}),)
 IMPORTERS: dict[str, Candidates] = {
     ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender.sheets` does, knowing more
     ".glb": GLTF,
@@ -48,9 +54,35 @@ def run_importer(path: Path, candidates: Candidates) -> bool:
         operator = _operator(name, add_on)
         if operator is not None:
             known = operator.get_rna_type().properties.keys()
-            operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
+            with _gltf_at_rest() if add_on == "io_scene_gltf2" else nullcontext():
+                operator(filepath=str(path), **{key: value for key, value in options.items() if key in known})
             return True
     return False
+
+
+@contextmanager
+def _gltf_at_rest() -> Iterator[None]:
+    """Let the glTF importer see no animations: it would put what they move where they start, not where it rests.
+
+    It has no option for that. This is the one place at which all of its versions read the file.
+    """
+    reader: Any = importlib.import_module("io_scene_gltf2.io.imp.gltf2_io_gltf").glTFImporter
+    read = reader.read
+
+    def read_at_rest(importer: Any) -> Any:
+        result = read(importer)
+        importer.data.animations = None
+        if importer.data.scene is None and len(importer.data.scenes or []) > 1:
+            importer.data.scene = 0  # or all of them would stand in one another
+        used = importer.data.extensions_used or []
+        importer.data.extensions_used = [name for name in used if name != "KHR_animation_pointer"]
+        return result
+
+    reader.read = read_at_rest
+    try:
+        yield
+    finally:
+        reader.read = read
 
 
 def _operator(name: str, add_on: str) -> Any:

@@ -21,6 +21,7 @@ from enr.camera import (
     orbit_angles,
     orbit_camera,
 )
+from enr.datagen.cameras.nerf_lenses import nerf_lens
 from enr.errors import EnrError
 
 FORMAT = "enr-cameras"
@@ -28,7 +29,6 @@ LOOKS_AT_ORIGIN = 1e-5
 """Distance of the optical axis from the origin, as a share of the camera's, below which the camera looks at it."""
 AT_THE_POLE_DEG = 1e-3
 """So near to a pole, azimuth 0 is meant, whatever is said: so was the last of the published 251 pictures taken."""
-DISTORTIONS = ("k1", "k2", "k3", "k4", "p1", "p2")
 FEW_ANGLES = 8
 """From so many views on, angles that all lie within 2 pi are taken for radians."""
 
@@ -43,6 +43,7 @@ class GivenCameras:
         size_px: width and height of the pictures that K belongs to; None where the file does not say.
         fov_deg: (views,) horizontal field of view where a file gives this instead of K.
         names: the file's own names of the views.
+        fov_y_deg: (views,) vertical field of view beside `fov_deg`; None for square pixels.
     """
 
     world_from_camera: Array
@@ -50,6 +51,7 @@ class GivenCameras:
     size_px: tuple[int, int] | None = None
     fov_deg: Array | None = None
     names: tuple[str, ...] = ()
+    fov_y_deg: Array | None = None
 
     def __len__(self) -> int:
         return len(self.world_from_camera)
@@ -67,6 +69,7 @@ class GivenCameras:
             K=None if self.K is None else self.K[:views],
             fov_deg=None if self.fov_deg is None else self.fov_deg[:views],
             names=self.names[:views],
+            fov_y_deg=None if self.fov_y_deg is None else self.fov_y_deg[:views],
         )
 
     def fitted(self, width_px: int, height_px: int) -> GivenCameras:
@@ -77,7 +80,10 @@ class GivenCameras:
         """
         if self.fov_deg is not None:
             lenses = [intrinsics(focal_px_from_fov(fov, width_px), width_px, height_px) for fov in self.fov_deg]
-            return replace(self, K=np.stack(lenses), size_px=(width_px, height_px), fov_deg=None)
+            K = np.stack(lenses)
+            if self.fov_y_deg is not None:
+                K[:, 1, 1] = [focal_px_from_fov(fov, height_px) for fov in self.fov_y_deg]
+            return replace(self, K=K, size_px=(width_px, height_px), fov_deg=None, fov_y_deg=None)
         if self.K is None or self.size_px in (None, (width_px, height_px)):
             return self
         width, height = self.size_px
@@ -95,6 +101,8 @@ class GivenCameras:
         digest = hashlib.sha256(np.ascontiguousarray(self.world_from_camera, dtype="<f8").tobytes())
         for numbers in (self.K, self.fov_deg):
             digest.update(b"-" if numbers is None else np.ascontiguousarray(numbers, dtype="<f8").tobytes())
+        if self.fov_y_deg is not None:  # others keep the digest that they had before there was one
+            digest.update(np.ascontiguousarray(self.fov_y_deg, dtype="<f8").tobytes())
         return digest.hexdigest()
 
 
@@ -216,30 +224,23 @@ def _nerf(content: dict[str, Any]) -> GivenCameras:
     """OpenGL cameras (x right, y up, looking along -z); intrinsics of each frame, else of the whole file."""
     frames = content["frames"]
     shared = {key: value for key, value in content.items() if key != "frames"}
-    names = [str(frame.get("file_path", index)) for index, frame in enumerate(frames)]
-    cameras = _rigid([frame["transform_matrix"] for frame in frames], names) @ OPENCV_FROM_BLENDER
-    lenses = [{**shared, **frame} for frame in frames]
-    bent = sorted({key for lens in lenses for key in DISTORTIONS if lens.get(key)})
-    if bent:
-        raise EnrError(
-            f"its lens is distorted ({', '.join(bent)}), which is not rendered; undistort the cameras first."
-        )
-    if all("fl_x" in lens for lens in lenses):
-        sizes = {(int(lens["w"]), int(lens["h"])) if "w" in lens else None for lens in lenses}
-        if len(sizes) > 1:
-            raise EnrError("its pictures have several sizes; give files of one size.")
-        K = np.array([_nerf_lens(lens) for lens in lenses])
-        return GivenCameras(cameras, check_lens(K), sizes.pop(), names=tuple(names))
-    if all("camera_angle_x" in lens for lens in lenses):
-        fov_deg = np.rad2deg([float(lens["camera_angle_x"]) for lens in lenses])
-        return GivenCameras(cameras, fov_deg=fov_deg, names=tuple(names))
-    return GivenCameras(cameras, names=tuple(names))
-
-
-def _nerf_lens(lens: dict[str, Any]) -> list[list[float]]:
-    focal_x = float(lens["fl_x"])
-    centre = [float(lens[key]) if key in lens else float(lens[side]) / 2 for key, side in (("cx", "w"), ("cy", "h"))]
-    return [[focal_x, 0.0, centre[0]], [0.0, float(lens.get("fl_y", focal_x)), centre[1]], [0.0, 0.0, 1.0]]
+    names = tuple(str(frame.get("file_path", index)) for index, frame in enumerate(frames))
+    cameras = _rigid([frame["transform_matrix"] for frame in frames], list(names)) @ OPENCV_FROM_BLENDER
+    lenses = [nerf_lens({**shared, **frame}) for frame in frames]
+    sizes = {lens.size_px for lens in lenses}
+    if len(sizes) > 1:
+        raise EnrError("its pictures have several sizes (w, h); give files of one size.")
+    kinds = {lens.kind for lens in lenses}
+    if len(kinds) > 1 or len({lens.angle[1] is None for lens in lenses if lens.kind == "angle"}) > 1:
+        raise EnrError("some frames say their lens (fl_x, camera_angle_x and so on) and others do not; say it in each.")
+    size_px = sizes.pop()
+    if kinds == {"pixels"}:
+        return GivenCameras(cameras, check_lens(np.array([lens.K() for lens in lenses])), size_px, names=names)
+    angles_deg = [
+        None if lenses[0].angle[axis] is None else np.rad2deg([float(lens.angle[axis] or 0) for lens in lenses])
+        for axis in (0, 1)
+    ]
+    return GivenCameras(cameras, None, size_px, angles_deg[0], names, fov_y_deg=angles_deg[1])
 
 
 def _angles(content: dict[str, Any], radius: float) -> GivenCameras:

@@ -25,6 +25,9 @@ from enr.shards import PASS_SHAPES, Table, open_shard, read_tables
 from enr.shards.checks import check_intact
 
 ABOUT = "about.json"
+LONGEST_NAME, LONGEST_KEY = 200, 75
+"""Characters of a scene's name: of 255 in a file system, with what a folder is called while it is made; of 100 in a tar
+file, with the view and the suffix."""
 FETCH_AGAIN = "make it again with the command of its dataset card, or copy it again, before it goes elsewhere"
 
 
@@ -67,7 +70,7 @@ def export(
     if layout not in LAYOUTS:
         raise EnrError(f"The layout is {layout!r}; give one of {', '.join(LAYOUTS)}.")
     check_intact(shards, FETCH_AGAIN)
-    sources = list(_sources(shards))
+    sources = list(_sources(shards, LONGEST_NAME if layout in FOLDER_LAYOUTS else LONGEST_KEY))
     folders = FOLDER_LAYOUTS.get(layout)
     if folders:
         for source in sources:
@@ -94,8 +97,8 @@ def export(
     return Exported(len(sources), sum(len(source.scene) for source in sources), out)
 
 
-def _sources(shards: Sequence[Path]) -> Iterator[_Source]:
-    """Every scene of every shard, without its pictures, under names that are unique in its group."""
+def _sources(shards: Sequence[Path], longest: int) -> Iterator[_Source]:
+    """Every scene of every shard, without its pictures, under names unique in its group and not over `longest`."""
     tables = [(path, *read_tables(path)) for path in shards]
     ids = [(meta.group, scene_id) for _, meta, _, scenes in tables for scene_id in scenes["scene_id"].tolist()]
     times = Counter((group, _safe(scene_id)) for group, scene_id in ids)
@@ -107,8 +110,8 @@ def _sources(shards: Sequence[Path]) -> Iterator[_Source]:
                 continue
             scene_id, rows = str(ids_of_views[start]), slice(start, stop)
             name = _safe(scene_id)
-            if times[meta.group, name] > 1:
-                name += "-" + hashlib.sha256(scene_id.encode()).hexdigest()[:8]
+            if times[meta.group, name] > 1 or len(name) > longest:
+                name = name[: longest - 9] + "-" + hashlib.sha256(scene_id.encode()).hexdigest()[:8]
             own: Table = {column: values[rows] for column, values in views.items()}
             yield _Source(path, rows, SceneViews(meta, scene_id, name, own))
 

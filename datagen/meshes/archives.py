@@ -18,10 +18,11 @@ OPEN_ARCHIVES = 8
 
 
 class Archive:
-    """A zip file that stays open, since its list of contents is long (ShapeNet's have 50,000 entries and more).
+    r"""A zip file that stays open, since its list of contents is long (ShapeNet's have 50,000 entries and more).
 
-    Members are named as inside the archive, with `/` between folders. Those whose name would lead out of the folder
-    that they are unpacked to do not exist here.
+    Members are named as inside the archive, with `/` between folders, from its root on: `\`, a leading `/` and `./`,
+    which some packers write, are not kept. Those whose name would lead out of the folder that they are unpacked to do
+    not exist here.
 
     Raises:
         EnrError: the file cannot be opened as a zip archive.
@@ -33,7 +34,7 @@ class Archive:
             self._zip = zipfile.ZipFile(path)
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise EnrError(f"{path} cannot be read as a zip archive ({error}); download or pack it again.") from error
-        self._members = {info.filename: info for info in self._zip.infolist() if _is_wanted(info)}
+        self._members = {_plain(info.filename): info for info in self._zip.infolist() if _is_wanted(info)}
 
     def members(self) -> Iterator[str]:
         """Names of the files, in alphabetical order; hidden ones are left out."""
@@ -96,7 +97,12 @@ def _open(path: Path, size: int, mtime_ns: int) -> Archive:
 
 def _is_wanted(info: zipfile.ZipInfo) -> bool:
     """Whether an entry is a file, not hidden, and stays inside the folder that it is unpacked to."""
-    parts = PurePosixPath(info.filename).parts
-    if info.is_dir() or not parts or "\\" in info.filename or ":" in parts[0]:
+    parts = PurePosixPath(_plain(info.filename)).parts
+    if info.filename.endswith(("/", "\\")) or not parts or ":" in parts[0]:
         return False
-    return not (parts[0] == "/" or ".." in parts or any(part.startswith(HIDDEN) for part in parts))
+    return not (".." in parts or any(part.startswith(HIDDEN) for part in parts))
+
+
+def _plain(name: str) -> str:
+    """A member's name from the archive's root on, with `/` between folders."""
+    return str(PurePosixPath(name.replace("\\", "/").lstrip("/")))

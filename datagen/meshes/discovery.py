@@ -74,7 +74,7 @@ def find_meshes(paths: Sequence[Path]) -> tuple[MeshSource, ...]:
         raise EnrError(_nothing_found(paths))
     names = _unique_ids([source.place.absolute() for source in found.values()])
     sources = (
-        MeshSource(scene_id, source.path, source.member, source.problem)
+        MeshSource(scene_id, source.path, source.member, source.problem or _unspeakable(source.path))
         for scene_id, source in zip(names, found.values(), strict=True)
     )
     return tuple(sorted(sources, key=lambda source: source.scene_id))
@@ -185,6 +185,18 @@ def _nothing_found(paths: Sequence[Path]) -> str:
     return f"No mesh in {places}{hint}; give folders, archives or files in ShapeNet layout or of {known_suffixes()}."
 
 
+def _escaped(name: str) -> str:
+    r"""A name in which bytes that are no UTF-8 are written as `\xfc`; any other as it is."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _unspeakable(path: Path) -> str:
+    """Why a file cannot be handed to Blender, whose paths are UTF-8; empty if it can."""
+    whole = str(path.absolute())
+    shown = _escaped(whole)
+    return "" if shown == whole else f"{shown} has a name that is no UTF-8, which Blender cannot open; rename it."
+
+
 def _walk_folder(folder: Path) -> Iterator[Path]:
     """Files under a folder but hidden ones, in a fixed order; links to folders are followed, each folder once."""
     seen: set[str] = set()
@@ -212,11 +224,12 @@ def _unique_ids(files: Sequence[Path]) -> list[str]:
 
 def _id_choices(path: Path) -> list[str]:
     """Ids of a file from the shortest to the longest; the last, its whole path, is its alone."""
-    names = [_without_zip(part) for part in path.parts if part != path.anchor]
+    names = [_without_zip(_escaped(part)) for part in path.parts if part != path.anchor]
     folders, own = _folders_and_name(names)
-    choices = [own] if own in names else [own, path.name]
+    choices = [own] if own in names else [own, _escaped(path.name)]
     choices += ["-".join([*folders[-depth:], choices[-1]]) for depth in range(1, len(folders) + 1)]
-    return [*choices, path.as_posix()]
+    raw, whole = path.as_posix(), _escaped(path.as_posix())
+    return [*choices, whole if whole == raw else f"{whole}-{sha256(os.fsencode(raw)).hexdigest()[:8]}"]
 
 
 def _folders_and_name(parts: list[str]) -> tuple[list[str], str]:

@@ -19,6 +19,9 @@ CONVERTED_SUFFIX = ".off"
 ALONE_SUFFIXES = (".ply", ".stl", ".off", ".blend", ".abc", ".usdz")
 """Formats whose files are whole by themselves, for the most part."""
 
+STL_HEAD_BYTES, STL_TRIANGLE_BYTES = 84, 50
+"""A binary STL: a header that ends in the number of triangles, then these."""
+
 
 @dataclass(frozen=True)
 class StagedMesh:
@@ -49,17 +52,31 @@ def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto") -> Staged
     if source.problem:
         raise EnrError(source.problem)
     stored = stored_up_axis(source.place, up_axis)
-    if not source.member and source.suffix != CONVERTED_SUFFIX:
+    if not source.member and source.suffix != CONVERTED_SUFFIX and not _stl_excess(source.path):
         return StagedMesh(source.path, stored)
     folder = Path(tempfile.mkdtemp(prefix="mesh-", dir=scratch))
     try:
         path = _extract(open_archive(source.path), source.member, folder) if source.member else source.path
+        if excess := _stl_excess(path):
+            path = _write(folder, "whole.stl", path.read_bytes()[:-excess])
         if source.suffix != CONVERTED_SUFFIX:
             return StagedMesh(path, stored, folder)
         return StagedMesh(_convert(path, folder / "converted.ply", up_axis), "Z", folder)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _stl_excess(path: Path) -> int:
+    """Bytes after the triangles that a binary STL announces, which Blender takes it for a text for; else 0."""
+    if suffix_of(path) != ".stl" or not path.is_file():
+        return 0
+    with path.open("rb") as handle:
+        start = handle.read(STL_HEAD_BYTES + STL_TRIANGLE_BYTES)
+    if len(start) < STL_HEAD_BYTES + STL_TRIANGLE_BYTES or (start.startswith(b"solid") and b"facet" in start):
+        return 0
+    triangles = int.from_bytes(start[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
+    return max(path.stat().st_size - STL_HEAD_BYTES - STL_TRIANGLE_BYTES * triangles, 0) if triangles else 0
 
 
 def unstage(job: dict[str, Any]) -> None:

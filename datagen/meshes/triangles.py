@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from enr.camera import Z_UP_FROM_Y_UP, Array
 from enr.datagen.meshes.formats import FORMATS, UpAxis, is_mesh, stored_up_axis, suffix_of, why_not_read
+from enr.datagen.meshes.off import read_off
 from enr.errors import EnrError
 
 Normalise = Literal["diagonal", "longest", "none"]
@@ -90,6 +91,8 @@ def _read_with_trimesh(path: Path) -> Any:
     options: dict[str, Any] = {"skip_materials": True} if suffix_of(path) == ".obj" else {}
     try:
         with _quiet():
+            if suffix_of(path) == ".off":
+                return trimesh.Trimesh(*read_off(path), process=False)
             return trimesh.load_scene(path, process=False, **options).to_mesh()
     except MemoryError as error:
         raise EnrError(f"{path} asks for more memory than there is; it is probably damaged.") from error

@@ -12,8 +12,8 @@ PARTS = ("datagen", "loader", "train", "render")
 HELP = """
 Measure PART (all by default) and print JSON: rates, where the time goes, peak memory.
 
-datagen: images/s, what a picture's time goes into, and how much faster that is than a bare loop in Blender and than
-a new Blender for each mesh, on the same meshes. loader: pairs/s of views from warm files.
+datagen: images/s, what a picture's time goes into, and how much faster that is than an upper-bound loop in Blender
+and than a new Blender for each mesh, on the same meshes. loader: pairs/s of views from warm files.
 train: images/s of whole training steps. render: frames/s of one scene seen from moving cameras.
 """
 

@@ -1,4 +1,4 @@
-"""`enr eval`: a checkpoint's PSNR on scenes that it never saw, beside its floors."""
+"""`enr eval`: a checkpoint's PSNR on scenes that it never saw, beside its baselines."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ HELP = """
 Measure a checkpoint on scenes that it was not trained on.
 
 Without SHARDS it takes those of the checkpoint's run; without --checkpoint, the best of the latest run in runs/.
-Prints a table for each group and split: the model, the model told another view's pose, and the floors (the bare
-background, a copy of the source, the mean of the target views). Writes the same with per-scene numbers as JSON,
-and a picture of sources, predictions and truths, from the best scene to the worst.
+Prints a table for each group and split: the model, the wrong-pose control (the model given another view's), the trivial
+baselines (the bare background, a copy of the input view) and the mean of the target views, an oracle. Writes the same
+with per-scene numbers as JSON, and a picture of input views, predictions and truths, from the best scene to the worst.
 """
 
 
@@ -61,13 +61,15 @@ and a picture of sources, predictions and truths, from the best scene to the wor
 @click.option(
     "--known-distance",
     is_flag=True,
-    help="Tell the model the distance of the object in each source, as methods on one sphere of cameras know it.",
+    help="Tell the model the distance of the object in each input view, as methods on one sphere of cameras know it.",
 )
-@click.option("--protocol", type=click.Choice(["apple"]), help="apple: source view 64 of 251, all others as targets.")
+@click.option("--protocol", type=click.Choice(["apple"]), help="apple: input view 64 of 251, all others as targets.")
 @click.option(
     "--max-scenes", type=click.IntRange(1), help="At most so many scenes of each group and split [default: all]."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the swapped poses.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the poses of the wrong-pose control."
+)
 @click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Pictures at a time.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option(
@@ -75,6 +77,10 @@ and a picture of sources, predictions and truths, from the best scene to the wor
 )
 def command(**options: Any) -> None:
     """`enr eval`."""
+    if not (options["checkpoint"] or options["predictions"]):
+        from enr.pipelines.training.runs import latest_run
+
+        latest_run()  # before torch is loaded: where nothing was trained yet, that is answered at once
     from enr.pipelines.evaluation.report import format_report
 
     settings = settings_of(options)
@@ -87,7 +93,8 @@ def command(**options: Any) -> None:
         from enr.pipelines.evaluation.evaluate import evaluate
 
         report = evaluate(settings)
-        click.echo(f"Checkpoint: {report.facts['checkpoint']}\n")
+        step = report.facts["checkpoint_metadata"].get("step")
+        click.echo(f"Checkpoint: {report.facts['checkpoint']}{'' if step is None else f' (step {step:,})'}\n")
     click.echo(format_report(report))
     click.echo()
     for path in report.pictures:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from enr.camera import Array
 from enr.errors import EnrError
 
 if TYPE_CHECKING:
     from enr.pipelines.rendering.camera_paths import CameraStep, PathName
-    from enr.pipelines.rendering.novel_views import NovelViews
 
 FRAMES = 36
-COLUMNS = 7
-STILL = (".png",)
-MOVING = (".gif", ".webp")
 
 
 @click.command(
@@ -78,13 +72,14 @@ MOVING = (".gif", ".webp")
 def command(**options: Any) -> None:
     """Render the object of a picture from other cameras."""
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+    from enr.pipelines.rendering.writing import write_views
 
     path_name, path_file, size_px = (options.pop(name) for name in ("path_name", "path_file", "size_px"))
     name = path_name or ("path" if path_file else None)
     out = _output(options["picture"], options.pop("out"), name)
     steps, cameras = _asked_for(options, path_name, path_file)
     views = render_novel_views(NovelViewSettings(steps=steps, cameras=cameras, **options))
-    _write(views, out, size_px, is_path=name is not None)
+    write_views(views.views, views.source, out, size_px)
     click.echo(f"Checkpoint: {views.checkpoint}")
     for note in views.notes:
         click.echo(note)
@@ -93,15 +88,12 @@ def command(**options: Any) -> None:
 
 def _output(picture: Path, out: Path | None, path_name: str | None) -> Path:
     """Where to write; refused before anything is rendered."""
-    kinds = STILL if path_name is None else (*MOVING, *STILL)
-    out = out or picture.with_name(f"{picture.stem}-{path_name or 'view'}{kinds[0]}")
-    if out.suffix.lower() not in kinds:
-        raise EnrError(f"The output is named {out.name}; give a name that ends in {' or '.join(kinds)}.")
-    if not out.parent.is_dir():
-        raise EnrError(f"The folder of {out} does not exist; make it, or give another --out.")
-    if not os.access(out.parent, os.W_OK):
-        raise EnrError(f"The folder {out.parent} cannot be written to; give another --out.")
-    return out
+    from enr.pipelines.rendering.writing import MOVING, STILL, check_output
+
+    ending = STILL[0] if path_name is None else MOVING[0]
+    return check_output(
+        out or picture.with_name(f"{picture.stem}-{path_name or 'view'}{ending}"), path_name is not None
+    )
 
 
 def _asked_for(
@@ -125,18 +117,3 @@ def _asked_for(
         return (), read_cameras(path_file).world_from_camera
     assert path_name is not None
     return path_steps(path_name, frames), None
-
-
-def _write(views: NovelViews, out: Path, size_px: int, is_path: bool) -> None:
-    from enr.pipelines.pictures import image_grid, save_animation, save_picture
-    from enr.pipelines.rendering.novel_views import enlarged
-
-    shown = [enlarged(view, size_px) for view in views.views]
-    if not is_path:
-        save_picture(shown[0], out)
-    elif out.suffix.lower() in MOVING:
-        save_animation(shown, out)
-    else:
-        cells = [np.asarray(enlarged(views.source, size_px)), *(np.asarray(image) for image in shown)]
-        rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
-        save_picture(image_grid(rows, row_labels=["picture"]), out)

@@ -123,7 +123,8 @@ def _expected(found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     if found["type"] in BOUNDS:
         name, words = BOUNDS[found["type"]]
-        return f"it must be {words} {context[name]}."
+        limit = "2**63" if context[name] == 2**63 else context[name]
+        return f"it must be {words} {limit}."
     if found["type"] == "literal_error":
         return f"give one of {str(context['expected']).replace(' or ', ', ')}."
     if found["type"] in KINDS:

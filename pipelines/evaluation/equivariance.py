@@ -194,9 +194,11 @@ def _other_pose(model: Renderer, views: PosedPictures, chunk: Tensor, z1: Moved,
 
 
 def _picture_measures(pictures: Tensor, references: Tensor, other: Tensor | None) -> Measures:
-    told = pictures[other] if other is not None else torch.full_like(pictures, torch.nan)
-    found = {}
-    for candidate, psnr, rmse in ((pictures, PICTURE, PICTURE_RMSE), (told, PICTURE_OTHER, PICTURE_RMSE_OTHER)):
+    measured = [(pictures, PICTURE, PICTURE_RMSE)]
+    measured += [] if other is None else [(pictures[other], PICTURE_OTHER, PICTURE_RMSE_OTHER)]
+    unknown = torch.full((len(pictures),), torch.nan)
+    found = {} if other is not None else {PICTURE_OTHER: unknown, PICTURE_RMSE_OTHER: unknown}
+    for candidate, psnr, rmse in measured:
         found[psnr] = metrics.psnr(candidate, references)
         found[rmse] = metrics.mean_squared_error(candidate, references).sqrt()
     return {name: values.double().cpu().numpy() for name, values in found.items()}

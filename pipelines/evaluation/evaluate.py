@@ -21,15 +21,16 @@ import torch
 from tqdm import tqdm
 
 from enr.camera import Group
+from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines import metrics
-from enr.pipelines.data.views import Scene, ViewSet, composite
+from enr.pipelines.data.views import Scene, ViewSet, composite, repeated_meshes
 from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import Measures, PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.facts import checkpoint_facts, common_facts
-from enr.pipelines.evaluation.floors import derangement, floor_predictions
+from enr.pipelines.evaluation.floors import MEAN_TARGET, derangement, floor_predictions, make_untrained
 from enr.pipelines.evaluation.foreground import NOTHING_OPAQUE, Opaque, find_opaque, foreground_alpha, opaque_notes
 from enr.pipelines.evaluation.inputs import (
     EvalSettings,
@@ -42,6 +43,7 @@ from enr.pipelines.evaluation.inputs import (
     find_origin,
     forgotten_note,
     learned_groups,
+    leave_out_blank,
     left_out_note,
     seen_scenes,
     split_views,
@@ -65,7 +67,8 @@ from enr.pipelines.evaluation.report import (
 from enr.pipelines.evaluation.unseen import measure_unseen, unseen_notes
 from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.pictures import save_picture
-from enr.pipelines.training.runs import check_folder
+from enr.pipelines.training.runs import check_folder, new_folder
+from enr.words import count_of
 
 JSON_NAME = "report.json"
 
@@ -172,25 +175,12 @@ def evaluate(settings: EvalSettings) -> Report:
     notes = check_fit(model, view_set) + check_known_distance(settings, model)
     metadata = read_metadata(origin.checkpoint)
     parts = plan_parts(bench, learned_groups(metadata), notes)
-    notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, parts)
+    notes += forgotten_note(metadata, (group for group, _, _ in parts)) + _seen_note(metadata, view_set, parts)
     notes += left_out_note(settings, origin, view_set, parts)
     out = _choose_out(settings, origin)
     groups = tuple(evaluate_part(part, out, _method(bench)) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, model.config)]
-    report = Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME)
-    write_json(report)
-    return report
-
-
-def make_untrained(model: Renderer, seed: int) -> Renderer:
-    """A renderer like `model` as it was before any training, in eval mode; torch's global generator is left alone.
-
-    It tells what the architecture does by itself: carried colours ride on rays that the pose moves.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        untrained = Renderer(model.config)
-    return untrained.to(next(model.parameters()).device).eval()
+    return write_json(Report(groups, view_set.background, _facts(bench, origin), tuple(notes), out / JSON_NAME))
 
 
 def plan_parts(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list[Part]:
@@ -200,17 +190,23 @@ def plan_parts(bench: Bench, learned: Sequence[Group], notes: list[str]) -> list
         chosen, said = choose_scenes(bench.settings, bench.view_set, group)
         notes += said
         parts += [(group, split, scenes) for split, scenes in chosen.items()]
-    for _, _, scenes in parts:
-        for scene in scenes:
-            split_views(bench.settings, bench.view_set, scene)
+    parts = leave_out_blank(bench.settings, bench.view_set, parts, notes)
     notes += _opaque_notes(bench, parts)
     return parts
 
 
-def _seen_note(metadata: dict[str, Any], parts: Sequence[Part]) -> list[str]:
-    """A word where these shards hold out what the checkpoint was trained on, as another --split share can do."""
-    seen = seen_scenes(metadata, [scene for _, split, scenes in parts if split != "train" for scene in scenes])
-    return [f"the checkpoint was TRAINED on {len(seen)} of these scenes (first: {seen[0]})."] if seen else []
+def _seen_note(metadata: dict[str, Any], view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+    """A word where these scenes are not unseen: another --split share held them out, or a mesh has two ids."""
+    held_out = [scene for _, split, scenes in parts if split != "train" for scene in scenes]
+    seen, twice = seen_scenes(metadata, held_out), repeated_meshes(view_set.scenes("train"), held_out)
+    notes = [f"the checkpoint was TRAINED on {len(seen)} of these scenes (first: {seen[0]})."] if seen else []
+    if twice:
+        trained, other = twice[0]
+        notes.append(
+            f"the meshes of {count_of(len(twice), 'scene')} are in train, too, under another id (such as {other}, "
+            f"which is {trained}): these are NOT unseen."
+        )
+    return notes
 
 
 def _opaque_notes(bench: Bench, parts: Sequence[Part]) -> list[str]:
@@ -219,10 +215,10 @@ def _opaque_notes(bench: Bench, parts: Sequence[Part]) -> list[str]:
 
 
 def _choose_out(settings: EvalSettings, origin: Origin) -> Path:
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     if settings.out is not None:
         return settings.out
-    return (origin.run.folder if origin.run else Path()) / f"eval-{stamp}"
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return new_folder((origin.run.folder if origin.run else Path()) / f"eval-{stamp}")
 
 
 def evaluate_part(part: Part, out: Path, method: Method) -> GroupReport:
@@ -288,9 +284,8 @@ def load_scene(bench: Bench, scene: Scene) -> ScenePictures:
 @torch.inference_mode()
 def predict(bench: Bench, pictures: ScenePictures) -> torch.Tensor:
     """The model's pictures (n, 3, height, width) of a scene's target views."""
-    return bench.model.generate_from_sources(
-        pictures.sources, pictures.target_from_sources, bench.settings.batch_size, **_told(pictures)
-    )
+    motions, batch_size = pictures.target_from_sources, bench.settings.batch_size
+    return bench.model.generate_from_sources(pictures.sources, motions, batch_size, **_told(pictures))
 
 
 def _told(pictures: ScenePictures) -> dict[str, Any]:
@@ -307,6 +302,9 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
         bench: settings and background.
     """
     background = bench.view_set.background
+    if not torch.isfinite(predictions).all():
+        name = pictures.scene.scene_id
+        raise EnrError(f"The predictions of scene {name} hold values that are no numbers; mend what made them.")
     candidates = {
         MODEL: predictions,
         **_fewer_predictions(bench, pictures),
@@ -315,6 +313,8 @@ def score_scene(pictures: ScenePictures, predictions: torch.Tensor, bench: Bench
         **floor_predictions(pictures.source, pictures.targets, background),
     }
     scores = {name: _score(candidate, pictures, bench.settings.with_ssim) for name, candidate in candidates.items()}
+    if len(pictures.targets) == 1:  # the mean of one target is the target
+        scores[MEAN_TARGET] = dict.fromkeys(scores[MEAN_TARGET], math.nan)
     return _scene_scores(pictures, predictions, scores, bench)
 
 

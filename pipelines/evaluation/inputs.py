@@ -12,6 +12,7 @@ import numpy as np
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
 from enr.pipelines.data.views import Indices, Scene, ViewSet
+from enr.pipelines.metrics import shows_something
 from enr.pipelines.training.initial import earlier_groups
 from enr.pipelines.training.runs import RUNS, Run, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS, Split
@@ -25,6 +26,8 @@ APPLE_VIEWS = 251
 Part = tuple[Group, Split, tuple[Scene, ...]]
 """A group, a split and its scenes that are measured."""
 
+OFF_CENTRE_PX = 0.05
+"""A principal point that is farther off moves the picture by what can be measured."""
 LENS_TOLERANCE = 0.01
 """Share by which the data's focal length and distance may depart from the checkpoint's before it is worth a word."""
 
@@ -240,9 +243,14 @@ def _draw(scenes: tuple[Scene, ...], settings: EvalSettings, notes: list[str]) -
     return tuple(scenes[index] for index in kept)
 
 
-def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[Indices, Indices]:
-    """The source views (s,) of a scene and its target views (n,), as indices into the view set.
+class BlankScene(EnrError):
+    """Nothing is seen in any target view of a scene."""
 
+
+def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tuple[Indices, Indices]:
+    """The source views (s,) of a scene and its target views (n,) that show anything, as indices into the view set.
+
+    A blank target would be 100 dB for whoever paints the bare background, and a few of them would decide every mean.
     The sources of held-out views are some of the same object's views that are trained on.
 
     Raises:
@@ -263,12 +271,42 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
         )
     given = sources[[np.flatnonzero(numbers == number)[0] for number in wanted]]
     targets = views[~np.isin(views, given)]
+    shown = targets[shows_something(view_set.images(targets))] if len(targets) else targets
+    if len(targets) and not len(shown):
+        raise BlankScene(f"Scene {scene.scene_id} is blank in all its target views; make shards with a smaller --box.")
+    targets = shown
     if not len(targets):
         raise EnrError(
             f"Scene {scene.scene_id} has {_in_words(len(views))}, so there is no target; "
             f"make shards with --views {len(wanted) + 1} or more."
         )
     return given, targets
+
+
+def leave_out_blank(settings: EvalSettings, view_set: ViewSet, parts: Sequence[Part], notes: list[str]) -> list[Part]:
+    """The parts without scenes that show nothing in any target; what is left out is counted in a note.
+
+    Raises:
+        EnrError: a scene's views do not fit the settings, or nothing is left of a part.
+    """
+    blank_targets, blank_scenes, kept = 0, 0, []
+    for group, split, scenes in parts:
+        seen = []
+        for scene in scenes:
+            try:
+                sources, targets = split_views(settings, view_set, scene)
+            except BlankScene:
+                blank_scenes += 1
+                continue
+            blank_targets += len(np.setdiff1d(scene.view_indices, sources)) - len(targets)
+            seen.append(scene)
+        if not seen:
+            raise EnrError(f"Nothing is seen in any target view of {group}, {split}; make shards with a smaller --box.")
+        kept.append((group, split, tuple(seen)))
+    if blank_targets or blank_scenes:
+        scenes_too = f" and {count_of(blank_scenes, 'scene')} with no other" if blank_scenes else ""
+        notes.append(f"left out of every row: {count_of(blank_targets, 'target view')} that shows nothing{scenes_too}.")
+    return kept
 
 
 def _way_out(settings: EvalSettings, missing: int, views: int) -> str:
@@ -295,6 +333,7 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
             f"The checkpoint is for pictures of {width}x{height} px, the shards hold {view_set.width_px}x"
             f"{view_set.height_px} px; give shards made with --resolution {width}x{height}, or another checkpoint."
         )
+    _check_lens(view_set)
     notes = []
     focal_px = view_set.views["K"][:, 0, 0]
     if np.abs(focal_px / config.focal_px - 1).max(initial=0.0) > LENS_TOLERANCE:
@@ -313,6 +352,24 @@ def check_fit(model: Renderer, view_set: ViewSet) -> list[str]:
             f"the background differs: the data's is {view_set.background}, the checkpoint's {config.background}."
         )
     return notes
+
+
+def _check_lens(view_set: ViewSet) -> None:
+    """Refuse lenses that no model of this project has: it would be compared with pictures of another camera.
+
+    Raises:
+        EnrError: a principal point is not the picture's centre, or pixels are not square.
+    """
+    K = view_set.views["K"]
+    middle = np.array([view_set.width_px, view_set.height_px]) / 2
+    off_px = np.abs(K[:, :2, 2] - middle).max(initial=0.0)
+    if off_px > OFF_CENTRE_PX:
+        raise EnrError(
+            f"The principal points of these shards are up to {off_px:.2f} px off the picture's centre; models are of "
+            "centred pictures, so give shards made without --centre-jitter-px."
+        )
+    if np.abs(K[:, 1, 1] / K[:, 0, 0] - 1).max(initial=0.0) > LENS_TOLERANCE:
+        raise EnrError("The pixels of these shards are not square (fx and fy differ); give shards whose fx is fy.")
 
 
 def check_known_distance(settings: EvalSettings, model: Renderer) -> list[str]:

@@ -34,7 +34,7 @@ from enr.pipelines.evaluation.inputs import EvalSettings, Part, split_views
 from enr.pipelines.evaluation.report import Report, SceneScores, write_json
 from enr.pipelines.evaluation.unseen import measure_unseen, unseen_notes
 from enr.pipelines.machine import pick_device
-from enr.pipelines.training.runs import check_folder
+from enr.pipelines.training.runs import check_folder, new_folder
 from enr.words import count_of
 
 FEWEST_TARGETS = 2
@@ -88,7 +88,7 @@ def evaluate_predictions(settings: EvalSettings) -> Report:
     notes = [UNKNOWN_TRAINING, *([UNKNOWN_SOURCES] if settings.sources > 1 else [])]
     parts = plan_parts(bench, GROUPS, notes)
     _check_complete(folder, bench, parts)
-    out = settings.out or Path(f"eval-{datetime.now():%Y%m%d-%H%M%S}")
+    out = settings.out or new_folder(Path(f"eval-{datetime.now():%Y%m%d-%H%M%S}"))
     method = Method(lambda scene: _paint(bench, folder, scene), lambda scene, painted: _score(bench, scene, painted))
     groups = tuple(evaluate_part(part, out, method) for part in parts)
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, None)]

@@ -205,8 +205,8 @@ def definition(report: Report) -> str:
         "scene, then mean over scenes.",
         f"Targets are 8-bit pictures over {background_name(report.background)}. Foreground: the pixels whose true "
         "alpha is above 0 (of opaque pictures: that their stored mask names).",
-        "Another view's pose: the model is told the pose of another target view, drawn by the seed, and compared with "
-        "the true target.",
+        f"Lead: of the {'model' if not report.facts.get('predictions') else 'predictions'} over the row. Wrong-pose "
+        "control: the pose given is that of another target view, drawn by the seed; compared with the true target.",
         f"Silhouette IoU: pixels that depart from the background by more than {SILHOUETTE_LEVEL}, against a true alpha "
         "of a half. Chroma correlation: predicted and true mean colour without brightness, over scenes.",
     ]
@@ -215,7 +215,9 @@ def definition(report: Report) -> str:
             "Several sources: their scenes are fused in the target's frame; fewer sources are the first ones, with the "
             "same targets. The copied source and equivariance are of the first one."
         )
-    lines.append("The oracle, the mean of a scene's own target views, is shown to no model: it may stay out of reach.")
+    lines.append(
+        "The mean-of-targets oracle sees a scene's own target views and is shown to no model: it may stay out of reach."
+    )
     if any(UNTRAINED in group.scores for group in report.groups):
         lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
     if any(group.distance for group in report.groups):
@@ -242,10 +244,10 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
         f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
         f"from {_source_views(scenes[0])}"
     )
-    names, lead = _names(background, is_model), "model's lead" if is_model else "their lead"
+    names = _names(background, is_model)
     table = tabulate(
         [_row(group.scores, candidate, names) for candidate in group.scores],
-        headers=["", "PSNR dB", lead, "foreground dB", lead, *_extra_headers(group)],
+        headers=["", "PSNR dB", "lead", "foreground dB", "lead", *_extra_headers(group)],
         disable_numparse=True,
         colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
     )
@@ -286,9 +288,9 @@ def verdict(group: GroupReport, background: Sequence[float], is_model: bool = Tr
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
     if gap >= POSE_IGNORED_DB:
-        return f"{subject} {beaten}; it uses the pose: with another view's pose it loses {gap:.2f} dB."
+        return f"{subject} {beaten}; it uses the pose: with a wrong pose it loses {gap:.2f} dB."
     change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
-    return f"{subject} {beaten}; it hardly uses the pose: with another view's pose it {change}."
+    return f"{subject} {beaten}; it hardly uses the pose: with a wrong pose it {change}."
 
 
 def _behind(lead_db: float) -> str:
@@ -300,11 +302,11 @@ def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
     return {
         MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "model told another view's pose" if is_model else "predictions for another view",
+        SWAPPED_POSE: "wrong-pose control",
         BACKGROUND: f"all {background_name(background)}",
-        COPY_SOURCE: "copy of the source",
+        COPY_SOURCE: "copy of the input view",
         UNTRAINED: "untrained model",
-        MEAN_TARGET: "oracle: mean of the targets",
+        MEAN_TARGET: "mean-of-targets oracle",
     }
 
 
@@ -328,9 +330,10 @@ def _number(value: float, signed: bool = False, digits: int = 2) -> str:
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
 
 
-def write_json(report: Report) -> None:
-    """Write the report to its `json_path`, complete or not at all. NaN becomes null."""
+def write_json(report: Report) -> Report:
+    """Write the report to its `json_path`, complete or not at all, and return it. NaN becomes null."""
     files.write_json(report.json_path, as_dict(report))
+    return report
 
 
 def as_dict(report: Report) -> dict[str, Any]:

@@ -119,10 +119,12 @@ def _mean(shares: Sequence[float]) -> float:
 
 def format_unseen(unseen: Unseen) -> str:
     """The shares in a line."""
+    volume = ""
+    if _percent(unseen.beyond_volume) not in ("-", _percent(unseen.beyond_picture)):
+        volume = f", {_percent(unseen.beyond_volume)} outside the model's volume"
     return (
-        f"Unseen: {_percent(unseen.beyond_picture)} of what the targets show of the object's ball lies beyond the "
-        f"source picture, {_percent(unseen.beyond_volume)} outside the model's volume; clipped in the source picture: "
-        f"{_percent(unseen.source_clipped)} of the object's surface"
+        f"Unseen: {_percent(unseen.beyond_picture)} of what the targets show of the bounding sphere lies beyond the "
+        f"input view{volume}; clipped in the input view: {_percent(unseen.source_clipped)} of the object's surface"
     )
 
 
@@ -136,7 +138,7 @@ def unseen_notes(unseen: Unseen, config: RendererConfig | None) -> list[str]:
     if max(_known(unseen.beyond_picture), _known(unseen.source_clipped)) > WORTH_A_WORD:
         notes.append(
             f"the object leaves the source picture, and no model can know what is not in it: "
-            f"{_percent(unseen.beyond_picture)} of what the targets show of the object's ball, "
+            f"{_percent(unseen.beyond_picture)} of what the targets show of the bounding sphere, "
             f"{_percent(unseen.source_clipped)} of its surface; other sources (--source N, --sources N), a shorter "
             "lens or a smaller box show more."
         )

@@ -180,7 +180,7 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
         if _needs_posed(experiment, evaluation.sets) and settings.posed is None:
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")
     if settings.posed is not None and not any(entry.convert for entry in experiment.sets.values()):
-        raise EnrError(f"{settings.name} has no use for --posed {settings.posed}; leave it out.")
+        raise EnrError(f"{settings.name} cannot be combined with --posed {settings.posed}; leave it out.")
     if settings.posed is not None:
         _check_posed(settings.posed)
     return tuple(notes)

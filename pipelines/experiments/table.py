@@ -51,9 +51,9 @@ COLUMNS = (
     Column(SSIM, "SSIM", digits=3),
     Column("silhouette_iou", "silhouette IoU", digits=3),
     Column("chroma_correlation", "chroma corr."),
-    Column("lead_db", "over the blind floors dB", signed=True),
+    Column("lead_db", "over trivial baselines dB", signed=True),
     Column("oracle_lead_db", "over the scene mean dB", signed=True),
-    Column("pose_gap_db", "loss with another pose dB"),
+    Column("pose_gap_db", "wrong-pose loss dB"),
     Column("minutes", "minutes", digits=1),
     Column("steps", "steps", digits=0),
 )

@@ -102,7 +102,7 @@ def _check_combination(config: DatagenConfig) -> None:
             f"--dry-run says what all of it would take on this machine, from the start; leave {options(unheard)} out."
         )
     if unheard := config.is_given(*NOT_WITH_GROUP.get(config.group, ())):
-        raise EnrError(f"The group {config.group} has no use for {', '.join(unheard)}; leave it out.")
+        raise EnrError(f"The group {config.group} cannot be combined with {', '.join(unheard)}; leave it out.")
     unheard = config.is_given("patch_size_deg", "hold_out_views")
     if unheard and not config.hold_out_patches:
         raise EnrError(f"{', '.join(unheard)} has no use without --hold-out-patches N; give it, too.")
@@ -240,7 +240,7 @@ def _colour(text: str) -> tuple[float, float, float]:
 
 def _pool(config: DatagenConfig) -> PoolSettings:
     """The workers' settings; of no consequence for the pictures."""
-    on_cpu = config.device == "cpu"
+    on_cpu = config.device == "cpu" or config.engine != "cycles"
     if config.workers and not on_cpu and not config.scheduler:
         raise EnrError(
             f"--workers counts processes on the CPU; with --device {config.device} each graphics card has one: "

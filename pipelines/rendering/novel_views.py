@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from enr.camera import Array
 from enr.errors import EnrError
@@ -122,11 +121,3 @@ def _distance_note(settings: NovelViewSettings, scene: AnyScene) -> Sequence[str
         f"The object's centre is taken to be {distance:.2f} units away (within {uncertainty:.2f} nine times in ten); "
         "give --distance if you know it.",
     )
-
-
-def enlarged(view: NDArray[np.uint8], size_px: int) -> Image.Image:
-    """A view (height, width, 3), as wide as `size_px` and smooth, or as it is where it is no smaller."""
-    image = Image.fromarray(view)
-    if image.width >= size_px:
-        return image
-    return image.resize((size_px, round(size_px * image.height / image.width)), Image.Resampling.BICUBIC)

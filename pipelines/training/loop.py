@@ -257,7 +257,7 @@ class TrainingLoop:
         groups = ", ".join(f"{group} {db:.2f}" for group, db in scores.group_db.items())
         self._console.say(
             f"step {self._trainer.step}: {scores.psnr_db:.2f} dB on {kind.replace('_', ' ')} ({groups}); "
-            f"with another view's pose {scores.swapped_db:.2f}, bare background {scores.background_db:.2f}"
+            f"with a wrong pose {scores.swapped_db:.2f}, bare background {scores.background_db:.2f}"
         )
         for fault in faults:
             self._console.say(f"Warning: the model does not learn as it should; {fault}")

@@ -320,6 +320,17 @@ def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(f".{folder.name}{suffix}")
 
 
+def new_folder(folder: Path) -> Path:
+    """Make `folder`, or the same name with -2, -3, ... where it exists; several processes may ask at once."""
+    while True:
+        candidate = _unused(folder)
+        try:
+            candidate.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return candidate
+
+
 def _unused(folder: Path) -> Path:
     """`folder`, or the same name with -2, -3, ... where it exists."""
     candidate, number = folder, 1

@@ -25,10 +25,10 @@ from enr.words import count_of
 
 CHUNK = 32
 BLANK_SHARE = 0.1
-"""A model sits on the background when it paints less than this share of what there is to paint."""
+"""A model has collapsed to the background when it shows less than this share of what there is to show."""
 
 SAME_SHARE = 0.1
-"""A model paints one picture for all when its pictures differ from each other by less than this share."""
+"""A model's output is constant when its pictures differ from each other by less than this share."""
 
 CELLS = 4
 """For that, pictures are compared as means over so many by so many cells."""
@@ -65,7 +65,7 @@ class Scores:
 
     @property
     def is_blank(self) -> bool:
-        """Whether the model sits on the background."""
+        """Whether the model has collapsed to the background."""
         return self.painted_share < BLANK_SHARE
 
     @property
@@ -256,13 +256,13 @@ def find_faults(scores: Scores) -> tuple[str, ...]:
     """What is wrong with a model that does not learn, in words a user can act on; of several faults the worst."""
     if scores.is_blank:
         return (
-            f"it sits on the background: it paints {scores.painted_share:.0%} of what there is to paint "
+            f"it has collapsed to the background: it shows {scores.painted_share:.0%} of what there is to show "
             f"({scores.psnr_db:.2f} dB, the bare background has {scores.background_db:.2f} dB). "
             "Try output=linear, a smaller learning_rate, or loss.l2=1.",
         )
     if scores.is_same:
         return (
-            "it paints the same picture whatever it is given: its pictures differ from each other by "
+            "its output is constant, whatever it is given: its pictures differ from each other by "
             f"{scores.varied_share:.0%} of what the true ones do. Its output or its layers are saturated; start anew "
             "with output=linear or a smaller learning_rate.",
         )

@@ -26,6 +26,8 @@ ALLOWED_INSIDE = {
     "enr.datagen": CORE,
     "enr.model": {"enr", "enr.camera", "enr.errors", "enr.files"},
 }
+FRONT_DOOR = "enr.pipelines.front_door."
+"""What `import enr` offers; it is named there for editors and type checkers, and imported when it is asked for."""
 FORBIDDEN_OUTSIDE = {
     "enr": {"torch", "bpy", "click", "trimesh"},
     "enr.datagen": {"torch", "torchvision", "click", "bpy"},
@@ -126,6 +128,7 @@ def test_each_room_imports_only_what_it_may(sources):
             trespasses += [
                 f"{source.module} imports {name}"
                 for name in inside
+                if not (source.module == "enr" and name.startswith(FRONT_DOOR))
                 if name not in ALLOWED_INSIDE[room] and not (room != "enr" and (name + ".").startswith(room + "."))
             ]
     assert not trespasses

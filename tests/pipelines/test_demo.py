@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -100,7 +101,7 @@ def test_it_leaves_what_it_names(tiny):
     paths = [result.contact_sheet, result.gif, *result.pictures, result.report.json_path]
     assert len(result.pictures) == 1
     assert all(path.stat().st_size > 100 for path in paths)
-    assert any("copy of the source" in line for line in said)
+    assert any("copy of the input view" in line for line in said)
 
 
 def test_it_measures_chairs_that_were_not_trained_on(tiny):
@@ -149,6 +150,17 @@ def test_a_file_in_the_way_ends_in_one_sentence(tmp_path, out):
     assert result.exit_code == 2
     assert result.output.startswith("Error: --out") and result.output.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "precious"
+
+
+def test_a_signal_during_the_training_ends_the_demo(tiny, monkeypatch):
+    settings, _, _ = tiny
+    monkeypatch.setattr(demo, "make_data", lambda _: summary)
+    monkeypatch.setattr(demo, "evaluate", lambda _: pytest.fail("went on to the evaluation"))
+    stopped = SimpleNamespace(step=1, images_per_s=1.0, is_finished=False, run=SimpleNamespace(folder="runs/x"))
+    monkeypatch.setattr(demo, "train", lambda *_, **__: stopped)
+    summary = SimpleNamespace(images=1, seconds=1.0, contact_sheet=Path("sheet.png"), shards=())
+    with pytest.raises(EnrError, match="stopped during its training"):
+        run_demo(settings, lambda _: None)
 
 
 @pytest.mark.slow

@@ -135,3 +135,14 @@ def test_chroma_looks_at_the_foreground_alone():
     images, mask = torch.ones(1, 3, 2, 2), torch.zeros(1, 2, 2, dtype=torch.bool)
     images[0, :, 0, 0], mask[0, 0, 0] = torch.tensor([0.8, 0.2, 0.1]), True
     assert mean_chroma(images, mask).numpy() == pytest.approx(np.array([[0.6, 0.4]]))
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.parametrize("wrong", [255.0, -1.0, math.nan, math.inf])
+def test_what_is_no_picture_has_no_number(measure, wrong):
+    good = torch.full((1, 3, 12, 12), 0.5)
+    bad = good.clone()
+    bad[0, 0, 0, 0] = wrong
+    for pair in ((bad, good), (good, bad)):
+        with pytest.raises(EnrError, match=r"give values in \[0, 1\] and no NaN"):
+            measure(*pair)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from tests.pipelines.tiny_config import tiny_config
@@ -13,7 +13,7 @@ from tests.pipelines.tiny_config import tiny_config
 from enr.camera import intrinsics, project
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
-from enr.pipelines.source_picture import read_source_picture
+from enr.pipelines.source_picture import fit_to_lens, read_source_picture
 
 torch.set_num_threads(1)
 SIZE = 16
@@ -60,13 +60,13 @@ def test_what_the_picture_does_not_show_is_background(tmp_path):
     assert picture[:, outside].numpy() == pytest.approx(np.repeat(np.array(GREY)[:, None], 192, axis=1))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(deadline=None, max_examples=25)
 @given(
     point=st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(1.5, 2.5)),
     focal_px=st.floats(30.0, 80.0),
     size=st.tuples(st.integers(60, 90), st.integers(60, 90)),
 )
-def test_a_point_of_the_scene_lies_where_the_models_camera_sees_it(tmp_path, point, focal_px, size):
+def test_a_point_of_the_scene_lies_where_the_models_camera_sees_it(point, focal_px, size):
     """Paint the pixel that a camera sees a point in; in the fitted picture the model's camera sees it there."""
     where, _ = project([point], np.eye(4), intrinsics(focal_px, *size))
     column, row = np.floor(where[0]).astype(int)
@@ -75,7 +75,8 @@ def test_a_point_of_the_scene_lies_where_the_models_camera_sees_it(tmp_path, poi
     rgb = np.full((size[1], size[0], 3), 255, dtype=np.uint8)
     rgb[row, column] = 0
     own = config(focal_px=20.0, background=(1.0, 1.0, 1.0))
-    darkness = 1 - read_source_picture(saved(tmp_path / "a.png", rgb), own, focal_px).numpy()[0]
+    rgba = np.dstack([rgb, np.full(rgb.shape[:2], 255, dtype=np.uint8)])
+    darkness = 1 - fit_to_lens(rgba, own, focal_px).numpy()[0]
     found = np.array([(darkness.sum(axis=axis) @ (np.arange(SIZE) + 0.5)) / darkness.sum() for axis in (0, 1)])
     wanted, _ = project([point], np.eye(4), intrinsics(20.0, SIZE, SIZE))
     if (wanted > 1).all() and (wanted < SIZE - 1).all():
@@ -100,3 +101,51 @@ def test_what_is_no_picture_is_refused(tmp_path):
     for path in (tmp_path / "a.png", tmp_path / "gone.png"):
         with pytest.raises(EnrError, match=rf"{path.name} cannot be read"):
             read_source_picture(path, config(), 20.0)
+
+
+def block() -> Image.Image:
+    """A red block in the upper half, on white."""
+    pixels = np.full((SIZE, SIZE, 3), 255, dtype=np.uint8)
+    pixels[1:7, 4:9] = (200, 30, 30)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "stored"),
+    [(3, Image.Transpose.ROTATE_180), (6, Image.Transpose.ROTATE_90), (8, Image.Transpose.ROTATE_270)],
+)
+def test_a_phones_picture_is_upright(tmp_path, orientation, stored):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    block().transpose(stored).save(tmp_path / "phone.png", exif=exif)
+    block().save(tmp_path / "upright.png")
+    phone, upright = (read_source_picture(tmp_path / name, config(), 20.0) for name in ("phone.png", "upright.png"))
+    assert torch.equal(phone, upright)
+
+
+def test_palettes_inks_and_animations_show_what_viewers_show(tmp_path):
+    block().save(tmp_path / "rgb.png")
+    block().quantize(4).save(tmp_path / "palette.png")
+    block().convert("CMYK").save(tmp_path / "inks.tif")
+    block().save(tmp_path / "frames.png", save_all=True, append_images=[block().rotate(90)])
+    right = read_source_picture(tmp_path / "rgb.png", config(), 20.0)
+    for name in ("palette.png", "inks.tif", "frames.png"):
+        found = read_source_picture(tmp_path / name, config(), 20.0)
+        assert found.numpy() == pytest.approx(right.numpy(), abs=2 / 255), name
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_more_than_8_bits_are_refused(tmp_path, dtype):
+    path = saved(tmp_path / "a.tif", np.full((SIZE, SIZE), 7, dtype=dtype))
+    with pytest.raises(EnrError, match="convert it to 8 bits"):
+        read_source_picture(path, config(), 20.0)
+
+
+def test_a_lens_that_shrinks_the_object_to_a_few_pixels_is_refused_with_one_that_fits(tmp_path):
+    pixels = np.full((300, 400, 3), 255, dtype=np.uint8)
+    pixels[100:140, 150:230] = 0  # 80 px: 3.2 of the model's with a focal length of 500 px
+    path, own = saved(tmp_path / "a.png", pixels), config(background=(1.0, 1.0, 1.0))
+    with pytest.raises(EnrError, match=r"80 px long, would shrink to 3\.2 px .*focal_px=200 "):
+        read_source_picture(path, own, 500.0)
+    dark = (read_source_picture(path, own, 200.0)[0] < 0.5).any(0)
+    assert dark.sum() == SIZE // 2

@@ -123,6 +123,81 @@ def test_the_config_knows_cameras_by_their_numbers(tmp_path):
     assert first["cameras"]["views"] == 5
 
 
+@pytest.mark.parametrize(
+    ("keys", "focal", "centre"),
+    [
+        ({"camera_angle_x": 2 * np.arctan(0.5), "w": 80, "h": 60}, (80, 80), (40, 30)),
+        ({"camera_angle_y": 2 * np.arctan(0.5), "w": 80, "h": 60}, (60, 60), (40, 30)),
+        (
+            {"camera_angle_x": 2 * np.arctan(0.5), "camera_angle_y": 2 * np.arctan(0.25), "w": 80, "h": 60},
+            (80, 120),
+            None,
+        ),
+        ({"camera_angle_x": 2 * np.arctan(0.5), "cx": 38.0, "w": 80, "h": 60}, (80, 80), (38, 30)),
+        ({"fl_y": 70.0, "w": 80, "h": 60}, (70, 70), (40, 30)),
+        ({"fl_x": 90.0, "camera_angle_y": 2 * np.arctan(0.5), "w": 80, "h": 60}, (90, 60), (40, 30)),
+        (
+            {"fl_x": 90.0, "k1": 0, "p2": 0.0, "camera_model": "OPENCV", "is_fisheye": False, "w": 80, "h": 60},
+            (90, 90),
+            None,
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["file", "frames"])
+def test_every_key_of_the_lens_is_used(tmp_path, keys, focal, centre, place):
+    content = nerf(**keys) if place == "file" else nerf()
+    if place == "frames":
+        content["frames"] = [frame | keys for frame in content["frames"]]
+    cameras = read_cameras(write(tmp_path, content))
+    assert cameras.size_px == (80, 60)
+    np.testing.assert_allclose(cameras.K[:, [0, 1], [0, 1]], np.broadcast_to(focal, (5, 2)))
+    np.testing.assert_allclose(cameras.K[:, :2, 2], np.broadcast_to(centre or (40, 30), (5, 2)))
+
+
+def test_two_angles_say_both_focal_lengths_and_a_size_alone_says_the_size(tmp_path):
+    cameras = read_cameras(write(tmp_path, nerf(camera_angle_x=2 * np.arctan(0.5), camera_angle_y=2 * np.arctan(0.25))))
+    np.testing.assert_allclose(cameras.first(2).fitted(64, 32).K[:, [0, 1], [0, 1]], [[64, 64]] * 2)
+    np.testing.assert_allclose(cameras.fitted(64, 64).K[0], [[64, 0, 32], [0, 128, 32], [0, 0, 1]])
+    sized = read_cameras(write(tmp_path, nerf(w=80, h=60)))
+    assert sized.size_px == (80, 60) and not sized.brings_lens
+
+
+def in_one_frame(**keys) -> dict:
+    content = nerf(w=80, h=60)
+    content["frames"][2] |= keys
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (nerf(fl_x=50.0, k5=0.1, w=64, h=48), "k5"),
+        (nerf(fl_x=50.0, distortion_params=[0, 0.2], w=64, h=48), "distortion_params"),
+        (nerf(fl_x=50.0, w=64, h=48, camera_model="OPENCV_FISHEYE"), "camera_model"),
+        (nerf(fl_x=50.0, w=64, h=48, camera_model="equirectangular"), "camera_model"),
+        (nerf(fl_x=50.0, w=64, h=48, is_fisheye=True), "is_fisheye"),
+        (in_one_frame(is_fisheye=True), "is_fisheye"),
+        (in_one_frame(fl_x=50.0), "others do not"),
+        (in_one_frame(w=81), "several sizes"),
+        (nerf(fl_x=50.0, cx=30, cy=20), "cx"),
+        (nerf(camera_angle_x=0.7, cx=30, cy=20), "cx"),
+        (nerf(cx=30, w=64, h=48), "cx"),
+        (nerf(fl_x=50.0, w=64), "but not h"),
+        (nerf(fl_x=50.0, w=0, h=48), "above 0"),
+        (nerf(camera_angle_y=0.7), "camera_angle_y"),
+        (nerf(camera_angle_x=0), "camera_angle_x is 0"),
+        (nerf(camera_angle_x=3.1415926), "camera_angle_x is 3.14159"),
+        (nerf(camera_angle_x=39.6), "degrees"),
+        (nerf(camera_angle_y=39.6, w=64, h=48), "camera_angle_y is 39.6, which seems to be degrees"),
+        (nerf(camera_angle_x=float("nan")), "camera_angle_x"),
+        (nerf(camera_angle_x=0.7, fl_x=500.0, w=64, h=48), "leave the wrong one out"),
+    ],
+)
+def test_a_lens_that_is_not_rendered_is_refused_by_its_key(tmp_path, content, words):
+    with pytest.raises(EnrError, match=words):
+        read_cameras(write(tmp_path, content))
+
+
 @given(st.integers(0, 2**40), st.floats(0, 0.9), st.floats(0, 20))
 def test_the_jittered_lens_stays_within_its_reach(seed, share, centre_px):
     lens = Lens(50.0, 64, 48, LensJitter(share, centre_px))

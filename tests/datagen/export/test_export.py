@@ -248,3 +248,21 @@ def test_a_damaged_shard_is_not_exported(tmp_path):
     with pytest.raises(EnrError, match="no longer what was written"):
         export([path], "nerf", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("layout", ["nerf", "srn", "apple", "webdataset"])
+@pytest.mark.parametrize("length", [104, 300])
+def test_long_ids_are_written_under_names_that_stay_apart(tmp_path, layout, length):
+    shard = make_toy(TOY)
+    names = {old: f"{'chair_' * 50}"[: length - 1] + str(index) for index, old in enumerate(shard.scenes["scene_id"])}
+    renamed = {
+        table: {**columns, "scene_id": np.array([names[one] for one in columns["scene_id"]])}
+        for table, columns in (("views", shard.views), ("scenes", shard.scenes))
+    }
+    made = export([written(tmp_path, dataclasses.replace(shard, **renamed))], layout, tmp_path / "out")
+    assert made.scenes == len(names)
+    if layout == "webdataset":
+        found = [name for path in (tmp_path / "out").glob("*.tar") for name in tarfile.open(path).getnames()]  # noqa: SIM115
+        assert len(set(found)) == len(found) == 2 * made.images
+    else:
+        assert len(list((tmp_path / "out").rglob("*.png"))) == made.images

@@ -56,6 +56,21 @@ def test_ids_do_not_depend_on_the_working_directory(tmp_path, monkeypatch):
     assert ids(Path()) == ["abc", "mug"]
 
 
+def test_a_name_that_is_no_utf8_costs_itself_an_escaped_id(tmp_path):
+    names = [b"st\xfchl.obj", b"st\xfdhl.obj", b"st\\xfchl.obj", "stühl.obj".encode(), b"good.obj"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_text(TETRAHEDRON)
+    (tmp_path / os.fsdecode(b"w\xfc.dae")).write_text("x")
+    sources = find_meshes([tmp_path])
+    assert len({source.scene_id for source in sources}) == 5
+    for source in sources:
+        source.scene_id.encode()
+        source.problem.encode()
+    bad = [source for source in sources if source.problem]
+    assert len(bad) == 2 and all("UTF-8" in source.problem for source in bad)
+    assert {"good", "stühl"} <= {source.scene_id for source in sources if not source.problem}
+
+
 def test_any_file_of_a_known_format_goes_by_its_stem(tmp_path):
     names = [f"shape{index}{suffix}" for index, suffix in enumerate((*MESH_SUFFIXES, ".OBJ", ".Stl"))]
     touch(*(tmp_path / "deep" / "er" / name for name in names))

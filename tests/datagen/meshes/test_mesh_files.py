@@ -19,6 +19,7 @@ from enr.datagen.meshes.discovery import MeshSource, find_meshes, mesh_sha256, u
 from enr.datagen.meshes.files import named_files
 from enr.datagen.meshes.formats import stored_up_axis, unread_words, why_not_read
 from enr.datagen.meshes.staging import stage, unstage
+from enr.datagen.meshes.triangles import load_triangles
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.shards import read_shard
@@ -157,7 +158,7 @@ def test_a_mesh_is_unpacked_with_what_it_names_and_removed_again(tmp_path):
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["../up.obj", "/abs.obj", "a/../../up.obj", "c:/x.obj", "a\\b.obj"])
+@pytest.mark.parametrize("name", ["../up.obj", "/../abs.obj", "a/../../up.obj", "c:/x.obj", "a\\..\\..\\b.obj"])
 def test_nothing_is_unpacked_outside_of_its_folder(tmp_path, name):
     """A member whose name leads elsewhere is none, and a texture that is called so is not found."""
     mtl = f"newmtl a\nmap_Kd {'../' * 9}{name}\nmap_Ks {name}\n".encode()
@@ -241,3 +242,15 @@ def test_a_damaged_archive_in_a_folder_is_a_named_failure(tmp_path, fake_worker)
     summary = generate(GenerateSettings(meshes=(tmp_path / "meshes",), views=1, out=tmp_path / "shards"))
     assert summary.scenes == 2
     assert "cannot be read as a zip archive" in summary.failures["broken"]
+
+
+@pytest.mark.parametrize("extra", [b"", b"\0", b"made by a scanner"])
+def test_bytes_after_a_binary_stl_are_left_out(tmp_path, extra):
+    corners = np.float32([[0, 0, 1], [0, 0, 0], [1, 0, 0], [0, 1, 0]])
+    whole = b"x".ljust(80) + (1).to_bytes(4, "little") + corners.tobytes() + b"\0\0"
+    (tmp_path / "m.stl").write_bytes(whole + extra)
+    (source,) = find_meshes([tmp_path])
+    staged = stage(source, tmp_path)
+    assert staged.path.read_bytes() == whole
+    assert (staged.folder is None) == (not extra)
+    assert len(load_triangles(staged.path)[1]) == 1

@@ -75,7 +75,7 @@ def test_chroma_correlation_is_one_for_scaled_and_minus_one_for_inverted_colours
     [
         (14, 11, ["beats all white by 4.00 dB", "it uses the pose", "it loses 3.00 dB."]),
         (14, 13.9, ["beats all white", "hardly uses the pose", "it loses only 0.10 dB."]),
-        (14, 14.46, ["hardly uses the pose", "with another view's pose it even gains 0.46 dB."]),
+        (14, 14.46, ["hardly uses the pose", "with a wrong pose it even gains 0.46 dB."]),
         (9, 5, ["does NOT beat all white: it is 1.00 dB worse", "loses 4.00 dB"]),
         (10, 10.001, ["hardly uses the pose", "loses only 0.00 dB"]),
         (10, 10, ["does NOT beat all white: they score the same", "loses only 0.00 dB"]),
@@ -104,13 +104,13 @@ def test_the_json_holds_every_number_and_null_for_none(tmp_path):
 
 def test_the_oracle_is_called_one(tmp_path):
     text = format_report(hand_report(tmp_path / "a.json"))
-    assert "oracle: mean of the targets" in text and "shown to no model" in text
+    assert "mean-of-targets oracle" in text and "shown to no model" in text
     assert "ntrained" not in text
 
 
 def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
     text = format_report(hand_report(tmp_path / "a.json", background=(0.0, 0.5, 1.0)))
     assert "all background (0, 0.5, 1)" in text and "white" not in text
-    for words in ("per picture", "mean over scenes", "true alpha is above 0", "another view's pose", "Note: a word"):
+    for words in ("per picture", "mean over scenes", "true alpha is above 0", "Wrong-pose control", "Note: a word"):
         assert words in text
     assert "all white" in format_report(hand_report(tmp_path / "a.json"))

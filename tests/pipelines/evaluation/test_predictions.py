@@ -115,7 +115,7 @@ def test_the_table_speaks_of_predictions_and_of_what_is_not_known(there):
     whole_folder(there)
     one = enr("toy.h5", "--predictions", "mine", "--out", "one").output
     two = enr("toy.h5", "--predictions", "mine", "--sources", "2", "--out", "two").output
-    assert "predictions for another view" in one and "The method " in one
+    assert "wrong-pose control" in one and "The method " in one
     assert "model" not in one.split("Silhouette IoU")[0]
     assert "what the method was given is not known here" in two
     assert "what the method was given" not in one

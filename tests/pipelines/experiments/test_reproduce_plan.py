@@ -260,8 +260,8 @@ def test_a_line_says_what_its_step_does(plans, monkeypatch):
 
 def test_a_dry_run_says_how_many_steps_and_hours_it_stands_for(meshes):
     text = describe_plan(make_plan(ReproduceSettings("ladder", "small", (meshes,))))
-    assert "Steps: 147, of which 3 renderings, 72 trainings and 72 evaluations." in text
-    assert "6.0 hours of training (72 runs)" in text and "In all 6.0 hours before the evaluations." in text
+    assert "Steps: 183, of which 3 renderings, 90 trainings and 90 evaluations." in text
+    assert "7.5 hours of training (90 runs)" in text and "In all 7.5 hours before the evaluations." in text
     text = describe_plan(make_plan(ReproduceSettings("rotations", "paper", (meshes,))))
     assert "2 trainings until the preset's last step, however long (1,400,000 steps in all, 38.9 hours at" in text
 
@@ -304,7 +304,7 @@ def test_a_dry_run_says_times_as_people_do():
         (["rotation"], "did you mean rotations?"),
         ([], "enr reproduce --list"),
         (["ladder", "--scale", "paper"], "needs the meshes"),
-        (["ladder", "--posed", "x"], "no use for --posed"),
+        (["ladder", "--posed", "x"], "cannot be combined with --posed"),
         (["ladder", "nowhere"], "nowhere does not exist"),
         (["mugs", "--background", "nowhere.png"], "nowhere.png"),
         (["--list", "--scale", "paper"], "leave out --scale"),

@@ -106,9 +106,9 @@ def test_a_row_is_the_mean_over_its_seeds(tmp_path):
     assert rows["slowly"]["PSNR dB"] == "21.00 ± 1.41"
     assert rows["slowly"]["foreground dB"] == "14.00 ± 1.41"
     assert rows["tuned"]["PSNR dB"] == "19.00"
-    assert rows["slowly"]["over the blind floors dB"] == "+6.00 ± 1.41"
+    assert rows["slowly"]["over trivial baselines dB"] == "+6.00 ± 1.41"
     assert rows["tuned"]["over the scene mean dB"] == "+1.00"
-    assert rows["tuned"]["loss with another pose dB"] == "2.00"
+    assert rows["tuned"]["wrong-pose loss dB"] == "2.00"
     assert (rows["tuned"]["minutes"], rows["tuned"]["steps"]) == ("1.5", "300")
 
 
@@ -122,11 +122,11 @@ def test_minutes_below_one_have_two_digits(tmp_path, minutes, said):
 
 def test_the_better_blind_floor_counts(tmp_path):
     rows = cells(section_of(tmp_path, {"slow-seed0": Given(20.0, background=12.0, copy_source=17.5)}))
-    assert rows["slowly"]["over the blind floors dB"] == "+2.50"
+    assert rows["slowly"]["over trivial baselines dB"] == "+2.50"
 
 
 def test_a_model_below_a_floor_has_a_minus(tmp_path):
-    assert cells(section_of(tmp_path, {"slow-seed0": Given(14.0)}))["slowly"]["over the blind floors dB"] == "-1.00"
+    assert cells(section_of(tmp_path, {"slow-seed0": Given(14.0)}))["slowly"]["over trivial baselines dB"] == "-1.00"
 
 
 def test_floors_of_one_data_set_are_a_number_and_of_several_a_range(tmp_path):

@@ -37,7 +37,8 @@ def here(tmp_path, monkeypatch):
 
 def start(*arguments, **options):
     command = [sys.executable, "-c", MAIN, "train", "--preset", "smoke", *OPTIONS, *arguments]
-    return subprocess.Popen(command, **options)
+    # Under `nohup` a child would inherit that a hang-up is ignored.
+    return subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **options)
 
 
 def wait_for_step(process, step):

@@ -1,0 +1,56 @@
+"""OFF files (`OFF`, `COFF`, `NOFF`, …): polygons of any size, concave ones too, as triangles."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.camera import Array
+from enr.datagen.meshes.polygons import triangulate
+
+HEADER = re.compile(r"(st)?(c)?(n)?(4)?off", re.IGNORECASE)
+
+
+def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
+    """Vertices (n, 3) and triangles (m, 3) of an OFF file in text.
+
+    Raises:
+        ValueError: it is not written as OFF is, with what is wrong.
+    """
+    text = path.read_bytes().decode("utf-8-sig", "replace")
+    lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
+    if not lines:
+        raise ValueError("it is empty")
+    header = HEADER.match(lines[0][0])
+    if header is None:
+        raise ValueError("its first word is not OFF")
+    if "binary" in (word.lower() for word in lines[0]):
+        raise ValueError("it is binary OFF")
+    rest = lines[0][0][header.end() :]  # "OFF8 6 12" without a space, as one well-known collection has it
+    lines[0] = [*([rest] if rest else []), *lines[0][1:]]
+    lines = lines if lines[0] else lines[1:]
+    if not lines or len(lines[0]) < 2:
+        raise ValueError("it does not say how many vertices and faces it has")
+    vertices, faces = int(lines[0][0]), int(lines[0][1])
+    if len(lines) < 1 + vertices + faces:
+        raise ValueError(f"it ends before the {vertices} vertices and {faces} faces that it announces")
+    points = np.array([line[:3] for line in lines[1 : 1 + vertices]], dtype=np.float64).reshape(-1, 3)
+    if header[4]:
+        points = points / np.array([line[3:4] for line in lines[1 : 1 + vertices]], dtype=np.float64)
+    return points, _triangles(points, lines[1 + vertices : 1 + vertices + faces])
+
+
+def _triangles(points: Array, lines: list[list[str]]) -> NDArray[np.int64]:
+    found: list[tuple[int, int, int]] = []
+    for words in lines:
+        count = int(words[0])
+        corners = [int(word) for word in words[1 : 1 + count]]
+        if len(corners) < count:
+            raise ValueError("a face names fewer corners than it announces")
+        if any(not 0 <= corner < len(points) for corner in corners):
+            raise ValueError("a face names a vertex that is not there")
+        found += triangulate(points, corners)
+    return np.array(found, dtype=np.int64).reshape(-1, 3)

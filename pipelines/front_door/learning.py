@@ -1,0 +1,270 @@
+"""`enr.train`, `enr.evaluate` and `enr.load_model`: shards to a run, a run to numbers and to its model."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
+
+from enr.camera import GROUPS, Group
+from enr.errors import EnrError
+from enr.pipelines.front_door.given import PathInput, PathsInput, check_keywords, many_paths, one_path
+from enr.shards import SPLITS, Split
+from enr.words import count_of
+
+if TYPE_CHECKING:
+    from enr.model import Renderer
+    from enr.pipelines.evaluation.report import GroupReport, Report
+
+LATEST = "latest"
+Protocol = Literal["apple"]
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run folder: a path, which other calls take as it is.
+
+    Attributes:
+        folder: the run folder.
+        step: steps done in all.
+        is_finished: False where it was stopped before its end.
+        psnr_db: of the best checkpoint on validation; NaN where there was no validation.
+    """
+
+    folder: Path
+    step: int
+    is_finished: bool
+    psnr_db: float
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        best = "" if not math.isfinite(self.psnr_db) else f", {self.psnr_db:.2f} dB on validation"
+        return f"<TrainedRun {self.folder}: {count_of(self.step, 'step')}{best}>"
+
+
+def train(
+    shards: PathsInput = (),
+    *,
+    preset: str | None = None,
+    set: Mapping[str, object] | None = None,
+    max_minutes: float | None = None,
+    resume: PathInput | None = None,
+    init: PathInput | None = None,
+    name: str | None = None,
+    runs: PathInput = "runs",
+    quiet: bool = False,
+) -> TrainedRun:
+    """Train a renderer on shards, as `enr train` does.
+
+    Args:
+        shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; none: the folder `shards`.
+        preset: such as small-64; None takes what fits.
+        set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
+        max_minutes: end after so many (further) minutes.
+        resume: go on with this run folder, or with the `latest`.
+        init: start from the weights of a run, a checkpoint or a published `.pt`.
+        name: last part of the run folder's name.
+        runs: folder of all runs.
+        quiet: print nothing.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    # Before torch is loaded: a mistake is answered at once.
+    from enr.pipelines.data.views import find_shards
+    from enr.pipelines.training.runs import latest_run, open_run
+
+    if set is not None and not isinstance(set, Mapping):
+        raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
+    if max_minutes is not None and not (isinstance(max_minutes, int | float) and 0 < max_minutes < math.inf):
+        raise EnrError(f"max_minutes is given as {max_minutes!r}; give a number of minutes above 0.")
+    folder = one_path(runs, "runs")
+    run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
+    paths = many_paths(shards, "shards") or (() if run else (Path("shards"),))
+    if paths:
+        find_shards(paths)
+    if run is not None:
+        open_run(run)
+    from enr.pipelines.training.train import TrainSettings
+    from enr.pipelines.training.train import train as learn
+
+    settings = TrainSettings(
+        shards=paths,
+        preset=preset,
+        assignments=dict(set or {}),
+        max_minutes=max_minutes,
+        resume=run,
+        init=None if init is None else one_path(init, "init"),
+        runs=folder,
+        name=name,
+        show_progress=not quiet and sys.stderr.isatty(),
+    )
+    result = learn(settings, say=(lambda _: None) if quiet else print)
+    return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
+
+
+class EvalOptions(TypedDict, total=False):
+    """The options of `enr eval`, by name; what is left out is what the command takes without it."""
+
+    psnr: bool
+    ssim: bool
+    untrained: bool
+    equivariance: bool
+    predictions: PathInput | None
+    split: Split | Sequence[Split]
+    groups: Group | Sequence[Group]
+    any_group: bool
+    source: int | None
+    sources: int
+    known_distance: bool
+    protocol: Protocol | None
+    max_scenes: int | None
+    seed: int
+    batch_size: int
+    device: str
+    out: PathInput | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The numbers of an evaluation; each table's key is the group, or `group/split` where a group has several splits.
+
+    Attributes:
+        report: everything, scene by scene.
+    """
+
+    report: Report
+
+    def _by_group(self, candidate: str, metric: str) -> dict[str, float]:
+        scores = {self._key(part): part.scores.get(candidate, {}).get(metric) for part in self.report.groups}
+        return {key: value for key, value in scores.items() if value is not None}
+
+    def _key(self, part: GroupReport) -> str:
+        alone = sum(other.group == part.group for other in self.report.groups) == 1
+        return part.group if alone else f"{part.group}/{part.split}"
+
+    @property
+    def psnr_db(self) -> dict[str, float]:
+        """Mean PSNR of the model (or of the predictions), in dB."""
+        return self._by_group("model", "psnr_db")
+
+    @property
+    def foreground_psnr_db(self) -> dict[str, float]:
+        """The same over the foreground."""
+        return self._by_group("model", "psnr_foreground_db")
+
+    @property
+    def ssim(self) -> dict[str, float]:
+        """Mean SSIM, if it was asked for."""
+        return self._by_group("model", "ssim")
+
+    @property
+    def wrong_pose_psnr_db(self) -> dict[str, float]:
+        """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
+        return self._by_group("swapped_pose", "psnr_db")
+
+    @property
+    def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
+        """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+
+    @property
+    def table(self) -> str:
+        """What `enr eval` prints."""
+        from enr.pipelines.evaluation.report import format_report
+
+        return format_report(self.report)
+
+    @property
+    def json_path(self) -> Path:
+        """The file with every number."""
+        return self.report.json_path
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """Sources, truths and predictions, from the best scene to the worst."""
+        return self.report.pictures
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{key} {value:.2f} dB" for key, value in self.psnr_db.items())
+        return f"<Evaluation: {numbers}; {self.json_path}>"
+
+
+def evaluate(
+    checkpoint: PathInput | None = None, shards: PathsInput = (), **options: Unpack[EvalOptions]
+) -> Evaluation:
+    """Measure a checkpoint on scenes that it was not trained on, as `enr eval` does.
+
+    Args:
+        checkpoint: a run (what `enr.train` returned), a checkpoint, a published `.pt`, or `latest`; None: the latest.
+        shards: `.h5` files or folders of them, one or many; none: those of the run.
+        options: those of `enr eval`, by name, with its defaults.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    from enr.pipelines.evaluation.evaluate import evaluate as measure
+    from enr.pipelines.evaluation.inputs import EvalSettings
+    from enr.pipelines.evaluation.predictions import evaluate_predictions
+
+    check_keywords(evaluate, options, EvalOptions.__annotations__)
+    values = {name: value for name, value in options.items() if name not in ("psnr", "ssim", "split", "groups")}
+    for name in ("predictions", "out"):
+        if values.get(name) is not None:
+            values[name] = one_path(values[name], name)
+    settings = EvalSettings(
+        checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
+        shards=many_paths(shards, "shards"),
+        with_ssim=bool(options.get("ssim", False)),
+        splits=_choices(options.get("split", ()), SPLITS, "split"),  # type: ignore[arg-type]
+        groups=_choices(options.get("groups", ()), GROUPS, "groups"),  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
+    )
+    _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
+    return Evaluation(evaluate_predictions(settings) if settings.predictions is not None else measure(settings))
+
+
+def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
+    names = (given,) if isinstance(given, str) else tuple(given)
+    for name in names:
+        if name not in known:
+            raise EnrError(f"{what} is given as {name!r}; choose {' or '.join(known)}.")
+    return names
+
+
+def _check_numbers(sources: object, batch_size: object, max_scenes: object, protocol: object) -> None:
+    for name, value in (("sources", sources), ("batch_size", batch_size), ("max_scenes", max_scenes or 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise EnrError(f"{name} is given as {value!r}; give a whole number of at least 1.")
+    if protocol not in (None, *get_args(Protocol)):
+        raise EnrError(f"protocol is given as {protocol!r}; choose {' or '.join(get_args(Protocol))}.")
+
+
+def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
+    """A trained renderer, in evaluation mode.
+
+    Args:
+        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
+        device: of torch.
+
+    Raises:
+        EnrError: there is none, or it cannot be read.
+    """
+    return load_named(which, device)[0]
+
+
+def load_named(which: PathInput, device: str = "cpu") -> tuple[Renderer, Path]:
+    """The renderer and the checkpoint that it was read from."""
+    from enr.model.checkpoint import load_model as load
+    from enr.pipelines.training.runs import find_checkpoint, latest_run
+
+    path, _ = find_checkpoint(latest_run() if which == LATEST else one_path(which, "The model"))
+    return load(path, device), path

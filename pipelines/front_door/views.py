@@ -1,0 +1,102 @@
+"""`enr.novel_views`: a picture's object from other cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.camera import Array
+from enr.datagen.cameras.pose_files import read_cameras
+from enr.errors import EnrError
+from enr.pipelines.front_door.given import PathInput, one_path
+from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, path_steps
+from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.writing import write_views
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True)
+class Views:
+    """Novel views of a picture.
+
+    Attributes:
+        images: (views, height, width, 3) uint8.
+        source: (height, width, 3) uint8, the picture as the model was given it.
+        notes: what was assumed or estimated, a sentence each.
+    """
+
+    images: NDArray[np.uint8]
+    source: NDArray[np.uint8]
+    notes: tuple[str, ...]
+
+    def save(self, path: PathInput, *, size_px: int = 256) -> Path:
+        """Write a PNG of the view (of several: a sheet with the source), or a GIF or WebP that plays them.
+
+        Raises:
+            EnrError: the name has another ending.
+        """
+        return write_views(self.images, self.source, one_path(path, "The output"), size_px)
+
+    def __repr__(self) -> str:
+        count, height, width = self.images.shape[:3]
+        return f"<Views: {count} of {width}x{height} px>"
+
+
+def novel_views(
+    picture: PathInput,
+    *,
+    checkpoint: PathInput | None = None,
+    azimuth_deg: float = 0.0,
+    elevation_deg: float = 0.0,
+    translate: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    path: PathInput | None = None,
+    frames: int = 36,
+    distance: float | None = None,
+    source_elevation_deg: float = 0.0,
+    fov_deg: float | None = None,
+    device: str = "auto",
+) -> Views:
+    """Render the object of a picture from other cameras, as `enr render` does.
+
+    Args:
+        picture: any picture of an object before a plain background, or with transparency.
+        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run.
+        azimuth_deg: turn to the right around the object.
+        elevation_deg: turn upwards around it.
+        translate: then move the camera right, down and forward, in object units.
+        path: in place of one camera, `orbit`, `spiral`, `dolly`, or a pose file whose first camera is the picture's.
+        frames: views of a path by name.
+        distance: depth of the object's centre, in object units; None: estimated.
+        source_elevation_deg: how far above the object's horizon the picture was taken.
+        fov_deg: horizontal field of view of the picture; None: the object is framed.
+        device: auto, cpu or cuda.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    step = CameraStep(azimuth_deg, elevation_deg, translate)
+    if path is not None and step != CameraStep():
+        raise EnrError("A single camera was asked for beside a path; leave out the path, or the angles and translate.")
+    steps: tuple[CameraStep, ...] = (step,)
+    cameras: Array | None = None
+    if path is not None and str(path) in PATHS:
+        steps = path_steps(str(path), frames)  # type: ignore[arg-type]
+    elif path is not None:
+        steps, cameras = (), read_cameras(one_path(path, "path")).world_from_camera
+    views = render_novel_views(
+        NovelViewSettings(
+            picture=one_path(picture, "The picture"),
+            steps=steps,
+            cameras=cameras,
+            checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
+            distance=distance,
+            source_elevation_deg=source_elevation_deg,
+            fov_deg=fov_deg,
+            device=device,  # type: ignore[arg-type]
+        )
+    )
+    return Views(views.views, views.source, views.notes)
