@@ -135,7 +135,7 @@ class Opacity:
         node, origin, path = _source(socket, path)
         match node.type:
             case "BSDF_PRINCIPLED":
-                return self._number(node.inputs["Alpha"], places, path)
+                return self._alpha(node.inputs["Alpha"], places, path)
             case "BSDF_TRANSPARENT":
                 return 1 - self._number(node.inputs["Color"], places, path)
             case "HOLDOUT":
@@ -150,6 +150,14 @@ class Opacity:
             case "GROUP":
                 return self._shader(_inside(node, origin), places, (*path, node))
         return 1.0
+
+    def _alpha(self, socket: Any, places: Places | None, path: Path) -> Any:
+        """The alpha of a shader. A texture's own cuts out whole texels, however the picture blends them."""
+        if socket.is_linked:
+            node, origin, inner = _source(socket, path)
+            if node.type == "TEX_IMAGE" and origin.name == "Alpha":
+                return self._picture(node, "Alpha", places, inner, is_closest=True)[:, 0]
+        return self._number(socket, places, path)
 
     def _number(self, socket: Any, places: Places | None, path: Path) -> Any:
         """What is linked to an input, or stands in it, as one number a point."""
@@ -221,7 +229,9 @@ class Opacity:
         value = np.asarray(self._value(socket, places, path), dtype=np.float64)
         return value[..., :3] if value.ndim and value.shape[-1] >= 3 else np.repeat(np.atleast_1d(value)[..., :1], 3, -1)
 
-    def _picture(self, node: Any, output: str, places: Places | None, path: Path) -> Floats:
+    def _picture(
+        self, node: Any, output: str, places: Places | None, path: Path, is_closest: bool = False
+    ) -> Floats:
         """Alpha (n, 1) or linear colour (n, 3) of a texture, between texels as it is rendered."""
         image = node.image
         if image is None or not image.size[0] or node.projection != "FLAT":
@@ -230,7 +240,7 @@ class Opacity:
         key = f"{image.name}/{output}"
         if key not in self._pictures:
             self._pictures[key] = _read_picture(image, output)
-        return _look_up(self._pictures[key], uv, node.interpolation == "Closest", node.extension)
+        return _look_up(self._pictures[key], uv, is_closest or node.interpolation == "Closest", node.extension)
 
     def _uv(self, socket: Any, name: str, places: Places | None, path: Path) -> Floats:
         """Texture coordinates (n, 2) that are linked to an input."""

@@ -26,12 +26,12 @@ LIBRARY_KINDS = ("window_managers", "workspaces", "screens", "brushes", "palette
 
 
 def mark(item: Any) -> None:
-    """Make an object, a picture or a scene the renderer's own."""
+    """Make an object or a scene the renderer's own."""
     item[KEY] = True
 
 
 def is_own(item: Any) -> bool:
-    """Whether an object, a picture or a scene is the renderer's own."""
+    """Whether an object or a scene is the renderer's own."""
     return KEY in item
 
 
@@ -56,26 +56,18 @@ class Before:
         for name in set(self._scene.keys()) - self._properties:
             del self._scene[name]
 
-    def remove_new(self, has_rendered: bool) -> None:
-        """Remove all data that were not there; pictures out of files only when the next mesh was rendered.
+    def remove_new(self) -> None:
+        """Remove all data that were not there.
 
-        Cycles keeps such a picture until its next render and knows it by its address alone. A picture of the next mesh
-        at the same address would be shown as this one.
-
-        Args:
-            has_rendered: whether a picture was made since.
+        Cycles keeps its pictures from one render to the next, and knows those that lie in no file of their own by
+        their address alone: the next mesh's picture at the same address would be shown as this one.
         """
         new = [item for item in _everything() if item.as_pointer() not in self._pointers]
-        pictures = [item for item in new if isinstance(item, bpy.types.Image) and (item.packed_file or item.source != "FILE")]
-        gone = [item for item in new if item not in pictures]
-        if has_rendered:
-            gone += [item for item in bpy.data.images if is_own(item)]
-        for item in pictures:
-            mark(item)
-            item.use_fake_user = True
-            item.buffers_free()
-        if gone:
-            bpy.data.batch_remove(gone)
+        if any(isinstance(item, bpy.types.Image) and (item.packed_file or item.source != "FILE") for item in new):
+            self._scene.render.use_persistent_data = False  # ends what it keeps
+            self._scene.render.use_persistent_data = True
+        if new:
+            bpy.data.batch_remove(new)
 
 
 def _everything() -> Iterator[Any]:

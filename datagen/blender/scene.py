@@ -69,7 +69,7 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         with clock.measure("clean"):
             importing.remove_objects()
             before.restore_settings()
-            before.remove_new(has_rendered="render" in clock.seconds)
+            before.remove_new()
     return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 
