@@ -14,6 +14,8 @@ ENGINES = {
     "workbench": ("BLENDER_WORKBENCH",),
 }
 """Blender's names of the engines, the best first; not every Blender knows each."""
+ENGINE = f"{own.KEY}-engine"
+"""The scene's property that holds the engine it is set to."""
 WORKBENCH_SAMPLES = (("32", 32), ("16", 16), ("11", 11), ("8", 8), ("5", 5), ("FXAA", 1))
 
 
@@ -31,7 +33,7 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
     """
     render, engine = scene.render, job.get("engine", "cycles")
     wanted = f"{engine} {job.get('device', 'cpu')} {job['samples']}"
-    if own.has_setting("engine", wanted):
+    if scene.get(ENGINE) == wanted:
         return
     _choose_engine(render, engine)
     render.film_transparent, render.dither_intensity = True, 0.0
@@ -46,7 +48,7 @@ def set_engine(scene: Any, job: dict[str, Any]) -> None:
         scene.eevee.taa_render_samples = job["samples"]
     else:
         _set_workbench(scene.display, job["samples"])
-    own.note_setting("engine", wanted)
+    scene[ENGINE] = wanted
 
 
 def _choose_engine(render: Any, engine: str) -> None:

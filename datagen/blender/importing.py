@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.camera import Z_UP_FROM_Y_UP
-from enr.datagen.blender import own, versions
+from enr.datagen.blender import obj_libraries, own, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
@@ -40,26 +40,27 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
     suffix = suffix_of(path)
     if suffix == ".obj":
         _check_text(path.read_bytes())
-    scene = bpy.context.scene
-    world, camera = scene.world, scene.camera
     try:
         if suffix == ".blend":
             _append_scene(path)
-        elif not versions.run_importer(path, versions.IMPORTERS.get(suffix, ())):
-            raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
-        elif suffix in SCENE_FORMATS:
+        else:
+            with obj_libraries.importable(path) as plain:
+                if not versions.run_importer(plain, versions.IMPORTERS.get(suffix, ())):
+                    raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
+        if suffix in SCENE_FORMATS and suffix != ".blend":
+            bpy.context.scene.frame_set(bpy.context.scene.frame_start)  # the importers have set it to the file's first
             _realise(bpy.context.view_layer, _imported())
     except (RuntimeError, OSError) as error:  # how Blender reports errors
         raise MeshError(f"Blender's importer refused the file ({_one_line(error, path)})") from error
-    scene.world, scene.camera = world, camera
     _hold_still()
     meshes = [item for item in _imported() if item.type == "MESH"]
     if not meshes:
         raise MeshError("the file holds no mesh")
-    shown = _rendered(bpy.context.view_layer.layer_collection)
-    objects = [item for item in meshes if item.name in shown]
+    rendered = _rendered(bpy.context.view_layer.layer_collection)
+    objects = [item for item in meshes if item.name in rendered]
+    names = {item.name for item in objects}
     for item in _imported():
-        item.hide_render |= item not in objects  # lights and cameras that a glTF may bring along
+        item.hide_render |= item.name not in names  # lights and cameras that a glTF may bring along, other scenes
     if not objects:
         raise MeshError("the file shows no mesh: all are hidden or outside of its default scene")
     _turn_up(objects, suffix, up_axis)
@@ -68,16 +69,19 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
 
 def remove_meshes() -> None:
     """Remove everything that an import left, whether it succeeded or not."""
-    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
-        bpy.data.scenes.remove(scene)
-    for item in _imported():
-        bpy.data.objects.remove(item, do_unlink=True)
-    for collection in list(bpy.data.collections):
-        bpy.data.collections.remove(collection)
+    remove_objects()
     kept = (bpy.data.materials, bpy.data.meshes, bpy.data.images, bpy.data.node_groups, bpy.data.actions)
     for block in [block for blocks in kept for block in blocks if block.use_fake_user]:
         block.use_fake_user = False
     bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+
+
+def remove_objects() -> None:
+    """Remove the objects and scenes that an import left."""
+    for scene in [scene for scene in bpy.data.scenes if not own.is_own(scene)]:
+        bpy.data.scenes.remove(scene)
+    for item in _imported():
+        bpy.data.objects.remove(item, do_unlink=True)
 
 
 def root_of(item: Any) -> Any:
@@ -90,6 +94,14 @@ def root_of(item: Any) -> Any:
 def _imported() -> list[Any]:
     """All objects that are not the renderer's own."""
     return [item for item in bpy.data.objects if not own.is_own(item)]
+
+
+def _rendered(branch: Any) -> set[str]:
+    """Names of the objects below a layer's collection that a final render shows."""
+    if branch.exclude or branch.holdout or branch.indirect_only or branch.collection.hide_render:
+        return set()
+    here = {item.name for item in branch.collection.objects if not item.hide_render}
+    return here.union(*(_rendered(child) for child in branch.children))
 
 
 def _check_text(text: bytes) -> None:
@@ -115,12 +127,10 @@ def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:
 
 def _hold_still() -> None:
     """Drop all animation, which would undo the normalisation of what it moves when a picture sets the frame."""
-    for blocks in (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures):
-        for block in blocks:
-            block.animation_data_clear()
-    for material in bpy.data.materials:
-        if material.node_tree is not None:
-            material.node_tree.animation_data_clear()
+    trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
+    kinds = (bpy.data.objects, bpy.data.shape_keys, bpy.data.materials, bpy.data.meshes, bpy.data.armatures)
+    for block in [*(block for blocks in kinds for block in blocks), *bpy.data.node_groups, *trees]:
+        block.animation_data_clear()
 
 
 def _append_scene(path: Path) -> None:
@@ -138,7 +148,15 @@ def _append_scene(path: Path) -> None:
     layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
     _show_what_renders(scene, layer)
     _realise(layer, _imported())
+    _still_materials(scene.frame_current)
     bpy.data.scenes.remove(scene)
+
+
+def _still_materials(frame: int) -> None:
+    """Give materials that change with time the values of a frame."""
+    trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
+    if any(block.animation_data for block in [*bpy.data.materials, *trees, *bpy.data.node_groups]):
+        bpy.context.scene.frame_set(frame)
 
 
 def _show_what_renders(scene: Any, layer: Any) -> None:
@@ -158,14 +176,6 @@ def _show_what_renders(scene: Any, layer: Any) -> None:
             item.hide_set(False, view_layer=layer)
 
 
-def _rendered(branch: Any) -> set[str]:
-    """Names of the objects that a render shows: nothing hidden from it, in no excluded or hidden collection."""
-    if branch.collection.hide_render:
-        return set()
-    held = [] if branch.exclude else branch.collection.objects
-    return {item.name for item in held if not item.hide_render}.union(*map(_rendered, branch.children))
-
-
 def _branches(collection: Any) -> Iterator[Any]:
     yield collection
     for child in collection.children:
@@ -181,7 +191,7 @@ def _realise(layer: Any, originals: list[Any]) -> None:
     made = []
     for instance in layer.depsgraph.object_instances:
         source = instance.object
-        if source.type in SOLID_TYPES and instance.show_self and not own.is_own(source.original):
+        if source.type in SOLID_TYPES and instance.show_self and _is_seen(source.original):
             mesh = bpy.data.meshes.new_from_object(source, depsgraph=layer.depsgraph)
             if mesh is not None:
                 made.append((mesh, instance.matrix_world.copy()))
@@ -191,6 +201,12 @@ def _realise(layer: Any, originals: list[Any]) -> None:
         item = bpy.data.objects.new(mesh.name, mesh)
         item.matrix_world = matrix
         bpy.context.scene.collection.objects.link(item)
+
+
+def _is_seen(item: Any) -> bool:
+    """Whether a camera sees an object as itself, which is not the renderer's own."""
+    unseen = ("is_holdout", "is_shadow_catcher")
+    return not own.is_own(item) and item.visible_camera and not any(getattr(item, name, False) for name in unseen)
 
 
 def _one_line(error: Exception, path: Path) -> str:

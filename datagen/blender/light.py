@@ -12,13 +12,15 @@ import mathutils
 from enr.datagen.blender import own
 
 SURROUNDINGS_MAP_PX = 128
+LIGHT = f"{own.KEY}-light"
+"""The scene's property that holds the light it has."""
 
 
 def set_light(scene: Any, job: dict[str, Any]) -> None:
     """Give the scene the job's light (`…appearance.lighting.Lighting` as a dict), unless it has it already."""
     lighting = job["lighting"]
     wanted = json.dumps(lighting, sort_keys=True)
-    if own.has_setting("light", wanted):
+    if scene.get(LIGHT) == wanted:
         return
     _remove_lights()
     _set_world(scene, lighting)
@@ -32,13 +34,13 @@ def set_light(scene: Any, job: dict[str, Any]) -> None:
         item.data.shadow_soft_size = 0.0
         item.matrix_world = mathutils.Matrix.Translation(position)
     _set_bounces(scene.cycles, lighting["bounces"])
-    own.note_setting("light", wanted)
+    scene[LIGHT] = wanted
 
 
 def _remove_lights() -> None:
     for item in [item for item in bpy.data.objects if own.is_own(item) and item.type == "LIGHT"]:
-        own.forget(item)
         bpy.data.objects.remove(item, do_unlink=True)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
 
 
 def _set_world(scene: Any, lighting: dict[str, Any]) -> None:
@@ -62,7 +64,7 @@ def _add_light(scene: Any, kind: str, energy: float, lighting: dict[str, Any]) -
     light = bpy.data.lights.new("enr-light", kind)
     light.energy = energy
     item = bpy.data.objects.new("enr-light", light)
-    own.keep(item)
+    own.mark(item)
     item.visible_glossy = lighting["highlights"]
     _cast_shadows(light, lighting["shadows"])
     scene.collection.objects.link(item)

@@ -10,58 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.blender import versions
+from enr.datagen.blender.faces import parts_of, posed_mesh
 from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError, root_of
 
-THINNEST = 1e-7
-"""A triangle lower than this share of its side has no area: that is what single precision makes of a line."""
+NOTHING_VISIBLE = "nothing of the mesh is visible in any view"
 
 
-def world_vertices(objects: list[Any]) -> NDArray[np.float64]:
-    """World positions (vertices, 3) of all vertices that a face with area uses.
+def world_vertices(objects: list[Any], own_materials: bool) -> NDArray[np.float64]:
+    """World positions (vertices, 3) of all vertices that a rendered face uses.
+
+    Args:
+        objects: imported mesh objects.
+        own_materials: whether the file's materials are shown; faces that they make invisible do not count then.
 
     Raises:
-        MeshError: there is no face, a coordinate is not finite, or the faces have no area.
+        MeshError: there is no face, a coordinate is not finite, the faces have no area, or none is visible.
     """
-    clouds, has_faces = [], False
-    bpy.context.view_layer.update()
-    for item in objects:
-        mesh = _posed_mesh(item)
-        mesh.calc_loop_triangles()
-        if not mesh.loop_triangles:
-            continue
-        has_faces = True
-        positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
-        mesh.vertices.foreach_get("co", positions)
-        places, matrix = positions.reshape(-1, 3).astype(np.float64), np.array(item.matrix_world, dtype=np.float64)
-        corners = np.empty(3 * len(mesh.loop_triangles), dtype=np.int32)
-        mesh.loop_triangles.foreach_get("vertices", corners)
-        triangles = places[corners].reshape(-1, 3, 3) @ matrix[:3, :3].T
-        if not (np.isfinite(triangles).all() and np.isfinite(matrix).all()):
-            raise MeshError(NOT_FINITE_REASON)
-        used = places[np.unique(corners.reshape(-1, 3)[_has_area(triangles)])]
-        clouds.append(used @ matrix[:3, :3].T + matrix[:3, 3])
-    if not has_faces:
+    if not any(len(posed_mesh(item).polygons) for item in objects):
         raise MeshError("the mesh has no faces")
+    clouds = [part.vertices() for part in parts_of(objects, own_materials)]
+    if not clouds:
+        is_there = own_materials and parts_of(objects, own_materials=False)
+        raise MeshError(NOTHING_VISIBLE if is_there else "the faces of the mesh have no area")
     vertices = np.concatenate(clouds)
-    if not len(vertices):
-        raise MeshError("the faces of the mesh have no area")
+    if not np.isfinite(vertices).all():
+        raise MeshError(NOT_FINITE_REASON)
     return vertices
-
-
-def _has_area(corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which of some triangles (n, 3, 3) are more than a line or a point, whatever their size."""
-    a, b, c = np.moveaxis(corners, 1, 0)
-    doubled = np.linalg.norm(np.cross(b - a, c - a), axis=1)
-    longest = np.maximum(((b - a) ** 2).sum(axis=1), ((c - a) ** 2).sum(axis=1))
-    enough: NDArray[np.bool_] = doubled > THINNEST * longest
-    return enough
-
-
-def _posed_mesh(item: Any) -> Any:
-    """The mesh as it will be rendered: bent by a skeleton or a shape key where the file has some."""
-    if item.modifiers or item.data.shape_keys:
-        return item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    return item.data
 
 
 def apply_normalisation(objects: list[Any], scale: float, offset: NDArray[np.float64]) -> None:

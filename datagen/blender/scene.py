@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import OPENCV_FROM_BLENDER, project
-from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets, wavefront
+from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
@@ -47,25 +47,29 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
         MeshError: the mesh cannot be rendered; the reason.
     """
     clock = Clock()
+    scene = prepare_scene(job)
+    before = own.Before(scene)
     try:
         with clock.measure("import"):
-            scene = prepare_scene(job)
             path = Path(job["mesh"])
             objects = importing.import_mesh(path, job["up_axis"])
+            before.restore_settings()
         with clock.measure("prepare"):
             facts, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
+        if not images[..., 3].any():
+            raise MeshError(blender_mesh.NOTHING_VISIBLE)
         with clock.measure("passes"):
             passes = blender_passes.save_passes(objects, images, job) + backdrop.save_surroundings(scene, job)
-        if not images[..., 3].any():
-            raise importing.MeshError("nothing of the mesh is visible in any view")
         with clock.measure("check"):
             facts |= ViewChecks(objects, vertices).facts(job, clipped)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
         with clock.measure("clean"):
-            importing.remove_meshes()
+            importing.remove_objects()
+            before.restore_settings()
+            before.remove_new()
     return {**facts, "passes": passes, "clipped": clipped, "blender_version": version(), "timings": clock.seconds}
 
 
@@ -91,7 +95,7 @@ def prepare_scene(job: dict[str, Any]) -> Any:
     if not own.is_own(scene):
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
-        own.keep(scene)
+        own.mark(scene)
         _add_camera(scene)
     engine.set_engine(scene, job)
     light.set_light(scene, job)
@@ -104,7 +108,7 @@ def prepare_scene(job: dict[str, Any]) -> Any:
 
 def _add_camera(scene: Any) -> None:
     camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
-    own.keep(camera)
+    own.mark(camera)
     camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
     scene.collection.objects.link(camera)
     scene.camera = camera
@@ -113,8 +117,10 @@ def _add_camera(scene: Any) -> None:
 def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
     """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
     materials = blender_materials.choose_materials(path, job["materials"])
+    if materials == "original":
+        blender_materials.add_opacity(objects, path)
     sheets.clean(objects, both_sides=materials == "original")
-    vertices = blender_mesh.world_vertices(objects)
+    vertices = blender_mesh.world_vertices(objects, own_materials=materials == "original")
     try:
         scale, offset = normalisation(vertices, job["normalise"])
     except EnrError as error:
@@ -123,9 +129,7 @@ def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[d
     blender_mesh.shade_flat(objects)
     mesh = blender_materials.mesh_facts(objects)
     sheets.part(objects)
-    if materials == "original":
-        wavefront.complete_materials(objects, path)
-    blender_materials.paint(objects, materials, job["palette"])
+    blender_materials.paint(objects, path, materials, job["palette"])
     facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
     return facts, scale * (vertices + offset)
 

@@ -1,30 +1,29 @@
-"""Inside Blender: the surface that is rendered, as triangles to cast rays at. Standard library, bpy and NumPy only.
+"""Inside Blender: the surface that is rendered, as triangles to cast rays at. mathutils and NumPy only.
 
 Rays answer exactly what a path tracer's passes answer only nearly: the first surface through the very centre of a
 pixel, in any engine, whatever its material's opacity. Only what is wholly invisible is passed through: materials of
-no opacity, and what a texture or the colours of vertices cut out.
+no opacity, and what the alpha of textures and vertices cuts out.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import bpy
 import numpy as np
 from mathutils.bvhtree import BVHTree
 from numpy.typing import NDArray
 
-from enr.datagen.blender.opacity import Floats, Integers, OpacityReader, Sampler
+from enr.datagen.blender.faces import INVISIBLE, Part, parts_of
 
-INVISIBLE = 0.5 / 255
-"""Less opacity than this is none in a picture of 8 bits."""
 STEP = 1e-6
 """How far beyond a surface that was passed through its ray goes on, as a share of the distance."""
 MOST_CUTOUTS = 64
 """Surfaces that a ray passes through before it is given up as hitting nothing."""
-SOLID, UNSEEN = -1, -2
-"""In place of the number of what cuts holes into a triangle: nothing does; all of it is a hole."""
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -34,16 +33,12 @@ class Surface:
     Attributes:
         corners: (triangles, 3, 3) world positions.
         tree: the same, to cast rays at.
-        cutout: (triangles,) the number in `opacities` of what cuts holes into a triangle, or -1.
-        loops: (triangles, 3) face corners in the mesh that a triangle comes from.
-        opacities: functions of face corners and weights.
+        parts: the objects that they belong to, in order.
     """
 
     corners: Floats
     tree: Any
-    cutout: Integers
-    loops: Integers
-    opacities: list[Sampler]
+    parts: list[Part]
 
     def normals(self, triangles: Integers) -> Floats:
         """Unit normals (n, 3) of some triangles; their sign follows the winding."""
@@ -93,18 +88,25 @@ class Surface:
         return np.maximum(np.clip(distance, corners.min(axis=1), corners.max(axis=1)), starts)
 
     def _is_cut_out(self, triangles: Integers, points: Floats) -> NDArray[np.bool_]:
-        """Whether a triangle's material has no opacity at a point on it."""
+        """Whether the material of a triangle has no opacity at a point on it."""
         cut_out = np.zeros(len(triangles), dtype=bool)
-        cutout = self.cutout[triangles]
-        for number in set(cutout[cutout >= 0].tolist()):
-            here = cutout == number
+        for part, first in zip(self.parts, self._first, strict=True):
+            if part.is_opaque.all():
+                continue
+            here = np.flatnonzero((triangles >= first) & (triangles < first + len(part.corners)))
+            here = here[~part.is_opaque[triangles[here] - first]]
             weights = _weights(self.corners[triangles[here]], points[here])
-            cut_out[here] = self.opacities[number](self.loops[triangles[here]], weights) < INVISIBLE
+            cut_out[here] = part.opacity(triangles[here] - first, weights) < INVISIBLE
         return cut_out
+
+    @cached_property
+    def _first(self) -> list[int]:
+        """The number of the first triangle of each part."""
+        return [0, *np.cumsum([len(part.corners) for part in self.parts])[:-1].tolist()][: len(self.parts)]
 
 
 def _weights(corners: Floats, points: Floats) -> Floats:
-    """Weights (n, 3) of the corners of triangles by which what they hold is interpolated at points (n, 3) in them."""
+    """How much (n, 3) of each corner of some triangles (n, 3, 3) points (n, 3) in them are."""
     a, b, c = np.moveaxis(corners, 1, 0)
     normal = np.cross(b - a, c - a)
     square = np.maximum((normal**2).sum(axis=1), np.finfo(np.float64).tiny)
@@ -114,40 +116,11 @@ def _weights(corners: Floats, points: Floats) -> Floats:
 
 
 def surface_of(objects: list[Any]) -> Surface:
-    """The surface of imported objects as they stand in the world now; it may hold no triangle."""
-    bpy.context.view_layer.update()
-    pictures: dict[str, Floats] = {}
-    opacities: list[Sampler] = []
-    parts = [_triangles(item, pictures, opacities) for item in objects if not item.hide_render]
-    corners, cutout, loops = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    """The surface of imported objects as they stand in the world now."""
+    parts = parts_of(objects)
+    triangles = [part.triangles() for part in parts]
+    corners = np.concatenate(triangles) if parts else np.empty((0, 3, 3))
     tree = BVHTree.FromPolygons(
         corners.reshape(-1, 3).tolist(), np.arange(3 * len(corners)).reshape(-1, 3).tolist(), all_triangles=True
     )
-    return Surface(corners, tree, cutout, loops, opacities)
-
-
-def _triangles(item: Any, pictures: dict[str, Floats], opacities: list[Sampler]) -> tuple[Floats, Integers, Integers]:
-    """An object's visible triangles: world corners, the number of what cuts holes into each (or -1), face corners."""
-    mesh = item.evaluated_get(bpy.context.evaluated_depsgraph_get()).data
-    mesh.calc_loop_triangles()
-    count = len(mesh.loop_triangles)
-    vertices, loops = np.empty((2, 3 * count), dtype=np.int32)
-    mesh.loop_triangles.foreach_get("vertices", vertices)
-    mesh.loop_triangles.foreach_get("loops", loops)
-    slots = np.empty(count, dtype=np.int32)
-    mesh.loop_triangles.foreach_get("material_index", slots)
-    positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
-    mesh.vertices.foreach_get("co", positions)
-    matrix = np.array(item.matrix_world, dtype=np.float64)
-    world = positions.reshape(-1, 3).astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-    reader, numbers = OpacityReader(mesh, pictures), []
-    for material in [slot.material for slot in item.material_slots] or [None]:
-        opacity = reader.of(material)
-        if not isinstance(opacity, float):
-            opacities.append(opacity)
-            numbers.append(len(opacities) - 1)
-        else:
-            numbers.append(SOLID if opacity >= INVISIBLE else UNSEEN)
-    cutout = np.array(numbers, dtype=np.int64)[np.clip(slots, 0, len(numbers) - 1)]
-    seen = cutout != UNSEEN
-    return world[vertices].reshape(-1, 3, 3)[seen], cutout[seen], loops.reshape(-1, 3).astype(np.int64)[seen]
+    return Surface(corners, tree, parts)

@@ -21,7 +21,7 @@ Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
 GLTF: Candidates = (
     ("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True, "import_scene_extras": False}),
 )
-USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True}),)
+USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True, "create_world_material": False}),)
 IMPORTERS: dict[str, Candidates] = {
     ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender.sheets` does, knowing more
     ".glb": GLTF,
@@ -72,6 +72,8 @@ def _gltf_at_rest() -> Iterator[None]:
     def read_at_rest(importer: Any) -> Any:
         result = read(importer)
         importer.data.animations = None
+        if importer.data.scene is None and len(importer.data.scenes or []) > 1:
+            importer.data.scene = 0  # or all of them would stand in one another
         used = importer.data.extensions_used or []
         importer.data.extensions_used = [name for name in used if name != "KHR_animation_pointer"]
         return result
