@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MTLLIB = re.compile(rb"^[ \t]*mtllib[ \t]+([^\r\n]+)", re.MULTILINE)
-MAP = re.compile(rb"^([ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+(?:.*[ \t])?)([^ \t\r\n]+)[ \t]*\r?$", re.M | re.I)
+MAP = re.compile(
+    rb"^([ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+(?:.*[ \t])?)([^ \t\r\n]+)[ \t]*\r?$", re.M | re.I
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,10 @@ def _materials(content: bytes) -> Iterator[tuple[str, dict[str, float]]]:
         for word in words:
             if len(word) >= 2 and word[0].lower() in (b"d", b"tr"):
                 numbers[word[0].lower().decode()] = _number(word[-1])
-        yield name.strip().decode("utf-8", "replace"), {key: value for key, value in numbers.items() if value is not None}
+        yield (
+            name.strip().decode("utf-8", "replace"),
+            {key: value for key, value in numbers.items() if value is not None},
+        )
 
 
 def _number(word: bytes) -> float | None:

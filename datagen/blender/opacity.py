@@ -76,7 +76,7 @@ class Places:
     def colour(self, name: str) -> Floats:
         """A colour attribute (n, 4), of the one that is rendered where no name is given."""
         colours = self.mesh.color_attributes
-        name = name or colours.render_color_index >= 0 and colours[colours.render_color_index].name or ""
+        name = name or (colours.render_color_index >= 0 and colours[colours.render_color_index].name) or ""
         attribute = colours.get(name)
         if attribute is None:
             raise UnknownNodeError(name)
@@ -227,11 +227,11 @@ class Opacity:
     def _colour(self, socket: Any, places: Places | None, path: Path) -> Floats:
         """What is linked to an input, or stands in it, as three numbers a point."""
         value = np.asarray(self._value(socket, places, path), dtype=np.float64)
-        return value[..., :3] if value.ndim and value.shape[-1] >= 3 else np.repeat(np.atleast_1d(value)[..., :1], 3, -1)
+        return (
+            value[..., :3] if value.ndim and value.shape[-1] >= 3 else np.repeat(np.atleast_1d(value)[..., :1], 3, -1)
+        )
 
-    def _picture(
-        self, node: Any, output: str, places: Places | None, path: Path, is_closest: bool = False
-    ) -> Floats:
+    def _picture(self, node: Any, output: str, places: Places | None, path: Path, is_closest: bool = False) -> Floats:
         """Alpha (n, 1) or linear colour (n, 3) of a texture, between texels as it is rendered."""
         image = node.image
         if image is None or not image.size[0] or node.projection != "FLAT":

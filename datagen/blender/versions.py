@@ -21,7 +21,13 @@ Candidates = tuple[tuple[str, str, dict[str, Any]], ...]
 GLTF: Candidates = (
     ("import_scene.gltf", "io_scene_gltf2", {"disable_bone_shape": True, "import_scene_extras": False}),
 )
-USD: Candidates = (("wm.usd_import", "", {"import_cameras": False, "import_lights": False, "import_materials": True, "create_world_material": False}),)
+USD: Candidates = (
+    (
+        "wm.usd_import",
+        "",
+        {"import_cameras": False, "import_lights": False, "import_materials": True, "create_world_material": False},
+    ),
+)
 IMPORTERS: dict[str, Candidates] = {
     ".obj": (("wm.obj_import", "", {"validate_meshes": False}),),  # `enr.datagen.blender.sheets` does, knowing more
     ".glb": GLTF,
