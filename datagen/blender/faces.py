@@ -1,4 +1,4 @@
-"""Inside Blender: the triangles of imported objects as they are rendered: those that have an area and are not invisible.
+"""Inside Blender: the triangles of imported objects that are rendered: those that have an area and can be seen.
 
 The one set of faces behind the bounding box, the passes and the checks. bpy and NumPy only.
 """

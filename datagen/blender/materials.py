@@ -20,7 +20,8 @@ COLOURED_BY_VERTEX = (".obj", ".ply")
 def choose_materials(path: Path, wanted: str | None) -> str:
     """`original`, `grey` or `palette`: what was asked for, else what the file can offer.
 
-    A file that brings materials along (glTF, FBX, USD, Blender; OBJ with a library that has its materials) keeps them; others get the palette.
+    A file that brings materials along (glTF, FBX, USD, Blender; OBJ with a library that has its materials) keeps them;
+    others get the palette.
     """
     if wanted is not None:
         return wanted
@@ -203,6 +204,6 @@ def _ignore_unused_alpha(path: Path) -> None:
     """
     for material in bpy.data.materials if path.suffix.lower() != ".blend" else ():
         for node in _texture_nodes(material):
-            if _is_readable(node.image) and not node.outputs["Alpha"].is_linked and node.image.channels == 4:
-                if node.image.alpha_mode in ("STRAIGHT", "PREMUL"):
-                    node.image.alpha_mode = "CHANNEL_PACKED"
+            unasked = _is_readable(node.image) and not node.outputs["Alpha"].is_linked
+            if unasked and node.image.channels == 4 and node.image.alpha_mode in ("STRAIGHT", "PREMUL"):
+                node.image.alpha_mode = "CHANNEL_PACKED"

@@ -1,4 +1,4 @@
-"""Inside Blender: the material libraries of an OBJ file, and what its importer leaves out of them. Standard library only.
+"""Inside Blender: an OBJ file's material libraries, and what its importer leaves out of them. Standard library only.
 
 The importer reads what `mtllib` names, one file a line, and beside that the library with the mesh's own name; of a
 material's opacity it reads `d` and not `Tr`.
