@@ -21,7 +21,7 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)
 """A triangle that is flatter than this, as a share of its largest coordinate, has no area: its corners lie on a line
 up to their rounding to single precision."""
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Path = tuple[Any, ...]
 """The group nodes that a node lies in, the outermost first."""
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
