@@ -36,7 +36,7 @@ def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
 
     Args:
         images: (views, height, width, 4) uint8 RGBA, straight alpha.
-        facts: the worker's answer; `clipped`, `clipped_share` and `camera_inside` (views each) and `materials`.
+        facts: the worker's answer; `clipped`, `clipped_share`, `camera_inside`, `unlike_mesh` (views each) and `materials`.
     """
     nothing = np.zeros(len(images), dtype=bool)
     colours = [image[image[..., 3] >= VISIBLE][:, :3] for image in images]
@@ -50,6 +50,7 @@ def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
         "duplicate": duplicates(images) & ~blank,
         "purple": np.array([is_purple(pixels) for pixels in colours]) if own_materials else nothing,
     }
+    marks["unlike_mesh"] = np.array(facts.get("unlike_mesh", nothing), dtype=bool)
     bits = [marks[name].astype(np.uint16) << bit for bit, name in enumerate(FLAGS)]
     return np.bitwise_or.reduce(bits).astype(np.uint16)
 

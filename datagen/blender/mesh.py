@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.blender import versions
-from enr.datagen.blender.faces import parts_of, posed_mesh
+from enr.datagen.blender.faces import Part, parts_of, posed_mesh
 from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError, root_of
 
 NOTHING_VISIBLE = "nothing of the mesh is visible in any view"
 
 
-def world_vertices(objects: list[Any], own_materials: bool) -> NDArray[np.float64]:
-    """World positions (vertices, 3) of all vertices that a rendered face uses.
+def counted_parts(objects: list[Any], own_materials: bool) -> list[Part]:
+    """The faces that are rendered, which are those that count for the bounding box.
 
     Args:
         objects: imported mesh objects.
@@ -28,14 +28,13 @@ def world_vertices(objects: list[Any], own_materials: bool) -> NDArray[np.float6
     """
     if not any(len(posed_mesh(item).polygons) for item in objects):
         raise MeshError("the mesh has no faces")
-    clouds = [part.vertices() for part in parts_of(objects, own_materials)]
-    if not clouds:
+    parts = parts_of(objects, own_materials)
+    if not parts:
         is_there = own_materials and parts_of(objects, own_materials=False)
         raise MeshError(NOTHING_VISIBLE if is_there else "the faces of the mesh have no area")
-    vertices = np.concatenate(clouds)
-    if not np.isfinite(vertices).all():
+    if not all(np.isfinite(part.vertices()).all() for part in parts):
         raise MeshError(NOT_FINITE_REASON)
-    return vertices
+    return parts
 
 
 def apply_normalisation(objects: list[Any], scale: float, offset: NDArray[np.float64]) -> None:

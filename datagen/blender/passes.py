@@ -17,23 +17,29 @@ Region = tuple[int, int, int, int]
 """Left, top, right, bottom of some pixels; the last two are beyond them."""
 
 
-def save_passes(objects: list[Any], images: NDArray[np.uint8], job: dict[str, Any]) -> list[str]:
-    """Save the passes that a job asks for beside its pictures, as `<stem of out>.<name>.npy`; their names.
+def save_passes(
+    objects: list[Any], images: NDArray[np.uint8], job: dict[str, Any]
+) -> tuple[list[str], NDArray[np.bool_] | None]:
+    """Save the passes that a job asks for beside its pictures, as `<stem of out>.<name>.npy`.
 
     Args:
         objects: the mesh as it stands in the world.
         images: the pictures of its views, RGBA (views, height, width, 4).
         job: with an entry `passes`; and `normals_space`, `camera` or `world`.
+
+    Returns:
+        their names, and where (views, height, width) they have a surface; None if none is asked for.
     """
     names = list(job.get("passes", []))
-    if names:
-        passes = Passes(surface_of(objects), job)
-        for index, view in enumerate(job["views"]):
-            passes.fill(index, view_lens(job, view), np.array(view["world_from_camera"]))
-        passes.add_coverage(images[..., 3])
-        for name in names:
-            np.save(Path(job["out"]).with_suffix(f".{name}.npy"), passes.pictures[name])
-    return names
+    if not names:
+        return [], None
+    passes = Passes(surface_of(objects), job)
+    for index, view in enumerate(job["views"]):
+        passes.fill(index, view_lens(job, view), np.array(view["world_from_camera"]))
+    passes.add_coverage(images[..., 3])
+    for name in names:
+        np.save(Path(job["out"]).with_suffix(f".{name}.npy"), passes.pictures[name])
+    return names, passes.hits
 
 
 class Passes:
@@ -42,6 +48,7 @@ class Passes:
     Attributes:
         pictures: by name, for all views: `depth` float32 (views, height, width), `normals` float16 (views, height,
             width, 3), `mask` bool (views, height, width).
+        hits: (views, height, width) whether the ray through a pixel's centre meets the surface.
     """
 
     def __init__(self, surface: Surface, job: dict[str, Any]) -> None:
@@ -55,6 +62,7 @@ class Passes:
             "mask": np.zeros(shape, dtype=bool),
         }
         self.pictures = {name: empty[name] for name in job["passes"]}
+        self.hits = np.zeros(shape, dtype=bool)
 
     def fill(self, index: int, K: NDArray[np.float64], world_from_camera: NDArray[np.float64]) -> None:
         """Fill one view.
@@ -72,10 +80,11 @@ class Passes:
         triangles, depth = self._surface.first_hits(world_from_camera[:3, 3], directions)
         window = (index, slice(top, bottom), slice(left, right))
         shape = (bottom - top, right - left)
+        self.hits[window] = (triangles >= 0).reshape(shape)
         if "depth" in self.pictures:
             self.pictures["depth"][window] = depth.reshape(shape)
         if "mask" in self.pictures:
-            self.pictures["mask"][window] = (triangles >= 0).reshape(shape)
+            self.pictures["mask"][window] = self.hits[window]
         if "normals" in self.pictures:
             normals = self._normals(triangles, directions, world_from_camera)
             self.pictures["normals"][window] = normals.reshape(*shape, 3)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import OPENCV_FROM_BLENDER, project
-from enr.datagen.blender import backdrop, engine, importing, lens, light, own, sheets
+from enr.datagen.blender import agreement, backdrop, engine, importing, lens, light, own, sheets
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
@@ -55,14 +55,16 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
             objects = importing.import_mesh(path, job["up_axis"])
             before.restore_settings()
         with clock.measure("prepare"):
-            facts, vertices = prepare_mesh(objects, path, job)
+            facts, mesh, vertices = prepare_mesh(objects, path, job)
         images, clipped = _render_views(scene, vertices, job, clock)
         if not images[..., 3].any():
             raise MeshError(blender_mesh.NOTHING_VISIBLE)
         with clock.measure("passes"):
-            passes = blender_passes.save_passes(objects, images, job) + backdrop.save_surroundings(scene, job)
+            passes, hits = blender_passes.save_passes(objects, images, job)
+            passes += backdrop.save_surroundings(scene, job)
         with clock.measure("check"):
             facts |= ViewChecks(objects, vertices).facts(job, clipped)
+            facts["unlike_mesh"] = agreement.unlike_mesh(mesh, images[..., 3], hits, job)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
@@ -114,24 +116,28 @@ def _add_camera(scene: Any) -> None:
     scene.camera = camera
 
 
-def prepare_mesh(objects: list[Any], path: Path, job: dict[str, Any]) -> tuple[dict[str, Any], NDArray[np.float64]]:
-    """Normalise, shade and paint; the facts to report and the mesh's vertices (vertices, 3) in the world."""
+def prepare_mesh(
+    objects: list[Any], path: Path, job: dict[str, Any]
+) -> tuple[dict[str, Any], agreement.Placed, NDArray[np.float64]]:
+    """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world."""
     materials = blender_materials.choose_materials(path, job["materials"])
     if materials == "original":
         blender_materials.add_opacity(objects, path)
     sheets.clean(objects, both_sides=materials == "original")
-    vertices = blender_mesh.world_vertices(objects, own_materials=materials == "original")
+    parts = blender_mesh.counted_parts(objects, own_materials=materials == "original")
+    vertices = np.concatenate([part.vertices() for part in parts])
     try:
         scale, offset = normalisation(vertices, job["normalise"])
     except EnrError as error:
         raise MeshError("all points of the mesh coincide") from error
+    mesh = agreement.placed(parts, scale, offset)
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
-    mesh = blender_materials.mesh_facts(objects)
+    held = blender_materials.mesh_facts(objects)
     sheets.part(objects)
     blender_materials.paint(objects, path, materials, job["palette"])
-    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": mesh}
-    return facts, scale * (vertices + offset)
+    facts = {"normalise_scale": scale, "normalise_offset": offset.tolist(), "materials": materials, "mesh": held}
+    return facts, mesh, scale * (vertices + offset)
 
 
 def _render_views(

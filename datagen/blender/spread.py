@@ -15,14 +15,21 @@ Floats = NDArray[np.float64]
 
 def surface_points(triangles: Floats, count: int = SURFACE_POINTS) -> Floats:
     """Points (count, 3) spread evenly over triangles (m, 3, 3) by area, the same ones every time."""
+    owner, weights = spread_over(triangles, count)
+    a, b, c = np.moveaxis(triangles[owner], 1, 0)
+    return a + weights[:, 1:2] * (b - a) + weights[:, 2:] * (c - a)
+
+
+def spread_over(triangles: Floats, count: int) -> tuple[NDArray[np.int64], Floats]:
+    """The triangles (count,) of such points, and how much (count, 3) of each corner they are."""
     a, b, c = np.moveaxis(triangles, 1, 0)
     reach = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
     steps = np.arange(count) + 0.5
     owner = np.minimum(np.searchsorted(reach, steps / count * reach[-1]), len(triangles) - 1)
     u, v = ((steps * step) % 1 for step in PLASTIC)
     folded = u + v > 1
-    u, v = np.where(folded, 1 - u, u)[:, None], np.where(folded, 1 - v, v)[:, None]
-    return a[owner] + u * (b - a)[owner] + v * (c - a)[owner]
+    u, v = np.where(folded, 1 - u, u), np.where(folded, 1 - v, v)
+    return owner, np.stack([1 - u - v, u, v], axis=1)
 
 
 def directions_around(count: int) -> Floats:

@@ -120,7 +120,11 @@ def surface_of(objects: list[Any]) -> Surface:
     parts = parts_of(objects)
     triangles = [part.triangles() for part in parts]
     corners = np.concatenate(triangles) if parts else np.empty((0, 3, 3))
-    tree = BVHTree.FromPolygons(
+    return Surface(corners, tree_of(corners), parts)
+
+
+def tree_of(corners: Floats) -> Any:
+    """Triangles (n, 3, 3), to cast rays at."""
+    return BVHTree.FromPolygons(
         corners.reshape(-1, 3).tolist(), np.arange(3 * len(corners)).reshape(-1, 3).tolist(), all_triangles=True
     )
-    return Surface(corners, tree, parts)

@@ -28,6 +28,7 @@ FLAG_WORDS = {
     "flat_colour": "the object is one flat colour",
     "duplicate": "equal to another view of the mesh",
     "purple": "Blender's colour for missing textures",
+    "unlike_mesh": "not the faces that were counted and placed",
 }
 READING = """```python
 from pathlib import Path

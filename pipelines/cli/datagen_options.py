@@ -199,7 +199,7 @@ SECTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "help": "Flag bad views and keep them, make their mesh a named failure, or end the run with status 2.",
         },
         "--bad": {
-            **choice("blank", "camera_inside", "flat_colour", "duplicate", "purple"),
+            **choice("blank", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh"),
             "multiple": True,
             "help": "Name a flag that counts as bad; may be given several times [default: all of these].",
         },

@@ -27,7 +27,7 @@ from enr.pipelines.config.checking import Table, nearest, refusal
 from enr.shards import NormalsSpace
 
 MAX_SIZE_PX = 8192
-BadFlag = Literal["blank", "camera_inside", "flat_colour", "duplicate", "purple"]
+BadFlag = Literal["blank", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh"]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Range = tuple[float, float]

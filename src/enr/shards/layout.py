@@ -61,7 +61,7 @@ PASS_SHAPES: dict[str, tuple[Any, tuple[int, ...]]] = {
 }
 """dtype of every optional pass and its shape after (views, height, width)."""
 
-FLAGS = ("blank", "clipped", "camera_inside", "flat_colour", "duplicate", "purple")
+FLAGS = ("blank", "clipped", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh")
 """What `flags` says of a view; the name's place is its bit, 0 the lowest."""
 
 
