@@ -36,7 +36,8 @@ def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
 
     Args:
         images: (views, height, width, 4) uint8 RGBA, straight alpha.
-        facts: the worker's answer; `clipped`, `clipped_share`, `camera_inside`, `unlike_mesh` (views each) and `materials`.
+        facts: the worker's answer; `clipped`, `clipped_share`, `camera_inside` and `unlike_mesh` (views each), and
+            `materials`.
     """
     nothing = np.zeros(len(images), dtype=bool)
     colours = [image[image[..., 3] >= VISIBLE][:, :3] for image in images]

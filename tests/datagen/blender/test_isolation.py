@@ -100,3 +100,45 @@ def test_a_moving_scene_is_one_pose_in_the_picture_and_the_passes(meshes):
         alpha, depth = outcome.images[..., 3] > 127, np.isfinite(outcome.passes["depth"])
         assert (alpha & depth).sum() / (alpha | depth).sum() > 0.9, outcome.job["mesh"]
         assert not any(outcome.facts["unlike_mesh"])
+
+
+UNSEEN = """
+import sys, bpy
+bpy.ops.wm.read_factory_settings(use_empty=True)
+scene, far = bpy.context.scene, 9
+for number in range(6):
+    bpy.ops.mesh.primitive_cube_add(size=1, location=(far * number, 0, 0))
+    cube = bpy.context.object
+    if number == 1:
+        cube.visible_camera = False
+    elif number == 2:
+        cube.is_holdout = True
+    elif number == 3:
+        cube.hide_render = True
+    elif number in (4, 5):
+        collection = bpy.data.collections.new("unseen")
+        scene.collection.children.link(collection)
+        scene.collection.objects.unlink(cube)
+        collection.objects.link(cube)
+        collection.hide_render = number == 4
+        bpy.context.view_layer.layer_collection.children[collection.name].exclude = number == 5
+colour = bpy.data.materials.new("changing")
+colour.use_nodes = True
+socket = colour.node_tree.nodes["Principled BSDF"].inputs["Base Color"]
+for frame, value in ((1, (1, 0, 0, 1)), (50, (0, 1, 0, 1))):
+    socket.default_value = value
+    socket.keyframe_insert("default_value", frame=frame)
+bpy.data.objects["Cube"].data.materials.append(colour)
+scene.frame_set(50)
+bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1], check_existing=False)
+"""
+
+
+def test_what_a_blender_file_does_not_render_counts_for_nothing_and_its_frame_is_the_saved_one(tmp_path):
+    path = tmp_path / "m.blend"
+    subprocess.run([sys.executable, "-c", UNSEEN, str(path)], check=True, capture_output=True)
+    (outcome,) = bm.render(bm.make_job(path, 2, ABOVE, **SMALL))
+    assert not outcome.reason
+    assert outcome.facts["normalise_scale"] == pytest.approx(1 / 3**0.5, rel=1e-5)
+    red, green, _ = outcome.images[outcome.images[..., 3] == 255][:, :3].mean(axis=0)
+    assert green > 2 * red

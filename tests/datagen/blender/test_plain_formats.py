@@ -50,3 +50,33 @@ def test_colours_of_vertices_are_shown(tmp_path, suffix):
         mesh.export(path)
     red, green, blue, _ = inner(path).mean(axis=0)
     assert green > 150 and max(red, blue) < 0.65 * green
+
+
+@pytest.mark.parametrize(
+    ("line", "library"),
+    [
+        ("", "m.mtl"),
+        ("mtllib untitled.mtl", "m.mtl"),
+        ("mtllib sub\\mine.mtl", "sub/mine.mtl"),
+        ('mtllib "my own.mtl"', "my own.mtl"),
+        ("mtllib gone.mtl mine.mtl", "mine.mtl"),
+    ],
+)
+def test_materials_are_shown_wherever_they_are_found(tmp_path, line, library):
+    """Without a word about materials: the file's own, not those of a palette; textures lie beside their library."""
+    place = tmp_path / library
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("newmtl m\nKd 0.1 0.1 0.9\nmap_Kd t.png\n")
+    Image.new("RGB", (8, 8), (20, 150, 150)).save(place.parent / "t.png")
+    (tmp_path / "m.obj").write_text(f"{line}\nusemtl m\n{SQUARE.format(*[''] * 4)}f 1/1 2/2 3/3 4/4\n")
+    (outcome,) = bm.render(bm.make_job(tmp_path / "m.obj", 2, ABOVE, **SMALL | {"materials": None}))
+    assert (outcome.reason, outcome.facts["materials"], outcome.facts["mesh"]["textures_missing"]) == ("", "original", 0)
+    red, green, blue = outcome.images[outcome.images[..., 3] == 255][:, :3].mean(axis=0)
+    assert red < 0.5 * green and abs(green - blue) < 5
+
+
+def test_a_library_with_none_of_the_materials_is_no_reason_to_drop_the_palette(tmp_path):
+    (tmp_path / "m.mtl").write_text("newmtl another\nKd 0.1 0.1 0.9\n")
+    (tmp_path / "m.obj").write_text(f"usemtl m\n{SQUARE.format(*[''] * 4)}f 1/1 2/2 3/3 4/4\n")
+    (outcome,) = bm.render(bm.make_job(tmp_path / "m.obj", 1, ABOVE, **SMALL | {"materials": None}))
+    assert outcome.facts["materials"] == "palette"
