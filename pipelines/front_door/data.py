@@ -14,8 +14,8 @@ from enr.camera import Group
 from enr.compositing import over_background
 from enr.errors import EnrError
 from enr.pipelines.data.views import Scene, ViewSet
-from enr.pipelines.front_door.given import PathInput, PathsInput, check_keywords, many_paths
-from enr.shards import Split
+from enr.pipelines.front_door.given import PathInput, PathsInput, check_keywords, checked, many_paths
+from enr.shards import SPLITS, Split
 from enr.words import count_of
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Shards(Sequence[Path]):
         return f"<Shards: {made} in {count_of(len(self), 'shard')}{failed}>"
 
 
+@checked
 def generate(meshes: PathsInput, *, quiet: bool = True, **options: Unpack[DatagenOptions]) -> Shards:
     """Render meshes into shards of posed pictures, as `enr datagen` does; finished ones are kept.
 
@@ -220,7 +221,13 @@ class OpenShards(Sequence[SceneViews]):
         return iter(self._scenes)
 
     def split(self, name: Split) -> tuple[SceneViews, ...]:
-        """The scenes of train, val or test."""
+        """The scenes of train, val or test.
+
+        Raises:
+            EnrError: it is none of these.
+        """
+        if name not in SPLITS:
+            raise EnrError(f"There is no split {name!r}; choose {' or '.join(SPLITS)}.")
         return tuple(scene for scene in self._scenes if scene.split == name)
 
     def __repr__(self) -> str:
@@ -228,6 +235,7 @@ class OpenShards(Sequence[SceneViews]):
         return f"<OpenShards: {count_of(len(self.view_set), 'view')} of {count_of(len(self), 'scene')}, {size}>"
 
 
+@checked
 def open_shards(shards: PathsInput = "shards") -> OpenShards:
     """Open shards for reading.
 

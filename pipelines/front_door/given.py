@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from enr.errors import EnrError
 from enr.pipelines.config.checking import nearest
 
 PathInput = str | os.PathLike[str]
 PathsInput = PathInput | Iterable[PathInput]
+P = ParamSpec("P")
+R = TypeVar("R")
+SCALARS: dict[str, tuple[type, str]] = {
+    "str": (str, "a text"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "True or False"),
+}
 
 
 def one_path(given: object, what: str) -> Path:
@@ -51,3 +62,38 @@ def check_keywords(call: Callable[..., object], given: Iterable[str], known: Ite
     for name in given:
         if name not in names:
             raise EnrError(f"enr.{call.__name__} has no keyword {name!r}; {nearest(name, names)}")
+
+
+def check_scalars(given: Mapping[str, object], annotations: Mapping[str, object]) -> None:
+    """Refuse values that are not the text, number or flag that their annotation (as written) asks for.
+
+    Raises:
+        EnrError: naming the first of them.
+    """
+    for name, value in given.items():
+        written = str(getattr(annotations[name], "__forward_arg__", annotations[name])).split(" | ")
+        kinds = [SCALARS[kind] for kind in written if kind in SCALARS]
+        if len(kinds) != len(written) - ("None" in written) or (value is None and "None" in written):
+            continue
+        if not any(isinstance(value, kind) and isinstance(value, bool) == (kind is bool) for kind, _ in kinds):
+            raise EnrError(f"{name} is given as {value!r}; give {' or '.join(words for _, words in kinds)}.")
+
+
+def checked(call: Callable[P, R]) -> Callable[P, R]:
+    """A call that answers arguments that it does not have, or of another type, with an `EnrError`."""
+    signature = inspect.signature(call)
+    annotations = {name: value.annotation for name, value in signature.parameters.items()}
+    takes_more = any(value.kind == value.VAR_KEYWORD for value in signature.parameters.values())
+
+    @functools.wraps(call)
+    def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not takes_more:
+            check_keywords(call, kwargs, ())
+        try:
+            bound = signature.bind(*args, **kwargs).arguments
+        except TypeError as problem:
+            raise EnrError(f"enr.{call.__name__}: {problem}; help(enr.{call.__name__}) names its arguments.") from None
+        check_scalars(bound, annotations)
+        return call(*args, **kwargs)
+
+    return answer

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
 
 from enr.camera import GROUPS, Group
 from enr.errors import EnrError
-from enr.pipelines.front_door.given import PathInput, PathsInput, check_keywords, many_paths, one_path
+from enr.pipelines.front_door.given import (
+    PathInput,
+    PathsInput,
+    check_keywords,
+    check_scalars,
+    checked,
+    many_paths,
+    one_path,
+)
 from enr.shards import SPLITS, Split
 from enr.words import count_of
 
@@ -50,6 +58,7 @@ class TrainedRun:
         return f"<TrainedRun {self.folder}: {count_of(self.step, 'step')}{best}>"
 
 
+@checked
 def train(
     shards: PathsInput = (),
     *,
@@ -82,7 +91,7 @@ def train(
     from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
 
-    if set is not None and not isinstance(set, Mapping):
+    if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
     if max_minutes is not None and not (isinstance(max_minutes, int | float) and 0 < max_minutes < math.inf):
         raise EnrError(f"max_minutes is given as {max_minutes!r}; give a number of minutes above 0.")
@@ -198,6 +207,7 @@ class Evaluation:
         return f"<Evaluation: {numbers}; {self.json_path}>"
 
 
+@checked
 def evaluate(
     checkpoint: PathInput | None = None, shards: PathsInput = (), **options: Unpack[EvalOptions]
 ) -> Evaluation:
@@ -216,6 +226,7 @@ def evaluate(
     from enr.pipelines.evaluation.predictions import evaluate_predictions
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
+    check_scalars(options, EvalOptions.__annotations__)
     values = {name: value for name, value in options.items() if name not in ("psnr", "ssim", "split", "groups")}
     for name in ("predictions", "out"):
         if values.get(name) is not None:
@@ -233,7 +244,7 @@ def evaluate(
 
 
 def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
-    names = (given,) if isinstance(given, str) else tuple(given)
+    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
     for name in names:
         if name not in known:
             raise EnrError(f"{what} is given as {name!r}; choose {' or '.join(known)}.")
@@ -248,12 +259,13 @@ def _check_numbers(sources: object, batch_size: object, max_scenes: object, prot
         raise EnrError(f"protocol is given as {protocol!r}; choose {' or '.join(get_args(Protocol))}.")
 
 
+@checked
 def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 
     Args:
         which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
-        device: of torch.
+        device: auto, cpu, cuda, cuda:1 ...
 
     Raises:
         EnrError: there is none, or it cannot be read.
@@ -264,7 +276,8 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
 def load_named(which: PathInput, device: str = "cpu") -> tuple[Renderer, Path]:
     """The renderer and the checkpoint that it was read from."""
     from enr.model.checkpoint import load_model as load
+    from enr.pipelines.machine import pick_device
     from enr.pipelines.training.runs import find_checkpoint, latest_run
 
     path, _ = find_checkpoint(latest_run() if which == LATEST else one_path(which, "The model"))
-    return load(path, device), path
+    return load(path, pick_device(device)), path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from enr.camera import Array
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
-from enr.pipelines.front_door.given import PathInput, one_path
+from enr.pipelines.front_door.given import PathInput, checked, one_path
 from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, path_steps
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.writing import write_views
@@ -46,6 +47,7 @@ class Views:
         return f"<Views: {count} of {width}x{height} px>"
 
 
+@checked
 def novel_views(
     picture: PathInput,
     *,
@@ -78,6 +80,8 @@ def novel_views(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
+    if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
+        raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
     step = CameraStep(azimuth_deg, elevation_deg, translate)
     if path is not None and step != CameraStep():
         raise EnrError("A single camera was asked for beside a path; leave out the path, or the angles and translate.")
@@ -96,7 +100,7 @@ def novel_views(
             distance=distance,
             source_elevation_deg=source_elevation_deg,
             fov_deg=fov_deg,
-            device=device,  # type: ignore[arg-type]
+            device=device,
         )
     )
     return Views(views.views, views.source, views.notes)

@@ -14,8 +14,7 @@ from enr.camera import Array
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
 from enr.model.scene import AnyScene, Scene
-from enr.pipelines.config import Device
-from enr.pipelines.machine import choose_device
+from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import CameraStep, motions_around, motions_between
 from enr.pipelines.rendering.framing import frame_picture
@@ -46,7 +45,7 @@ class NovelViewSettings:
     distance: float | None = None
     source_elevation_deg: float = 0.0
     fov_deg: float | None = None
-    device: Device = "auto"
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
         EnrError: there is no checkpoint, or it or the picture cannot be used, or the distance does not fit.
     """
     checkpoint = _checkpoint(settings.checkpoint)
-    model = load_model(checkpoint, choose_device(settings.device))
+    model = load_model(checkpoint, pick_device(settings.device))
     framed = frame_picture(settings.picture, model.config, settings.fov_deg)
     image = framed.image.to(next(model.parameters()).device)
     scene = model.inverse_render(image[None], settings.distance)

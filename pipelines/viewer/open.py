@@ -7,7 +7,7 @@ from pathlib import Path
 
 from enr.model import load_model
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.machine import choose_device, prepare_cpu
+from enr.pipelines.machine import pick_device, prepare_cpu
 from enr.pipelines.training.runs import find_checkpoint, latest_run
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.stage import Stage
@@ -34,7 +34,7 @@ def open_viewer(
     """
     prepare_cpu(1)  # Beside a browser a second thread made frames up to 70 times slower.
     path, run = find_checkpoint(checkpoint or latest_run())
-    model = load_model(path, choose_device(device))  # type: ignore[arg-type]
+    model = load_model(path, pick_device(device))
     named = tuple(shards)
     if not named and not pictures and run is not None:
         named = tuple(shard for shard in run.shards if shard.exists())

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from PIL import Image
 from tests.pipelines.toy_shards import Toy, write_toy
 
 import enr
@@ -124,6 +125,14 @@ def test_a_run_goes_wherever_a_checkpoint_does(run, shards, tmp_path):
     assert again.folder == run.folder
 
 
+def test_a_model_goes_to_no_device_that_is_not_there(run, tmp_path):
+    with pytest.raises(EnrError, match="gpu"):
+        enr.load_model(run, device="gpu")
+    Image.fromarray(np.full((16, 16, 4), 255, np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(EnrError, match="gpu"):
+        enr.novel_views(tmp_path / "a.png", checkpoint=run, device="gpu")
+
+
 def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(run, shards, tmp_path):
     words = [f"--set={key}={value}" for key, value in SET.items()]
     line = ["train", str(shards), "--preset", "smoke", *words, "--runs", str(tmp_path), "--quiet"]
@@ -150,6 +159,21 @@ def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(ru
         (lambda _: enr.evaluate(split="tset"), ["split", "tset", "test"]),
         (lambda _: enr.evaluate(sim=True), ["sim", "ssim"]),
         (lambda _: enr.evaluate(sources=0), ["sources", "0"]),
+        (lambda shards: enr.train(shards, prset="small-32"), ["prset", "did you mean preset"]),
+        (lambda shards: enr.train(shards, preset=4), ["preset", "4", "a text"]),
+        (lambda shards: enr.train(shards, "small-32"), ["enr.train", "positional"]),
+        (lambda shards: enr.train(shards, name=["a"]), ["name", "a text"]),
+        (lambda shards: enr.train(shards, quiet="no"), ["quiet", "True or False"]),
+        (lambda shards: enr.train(shards, set={1: 1}), ["set", "keys"]),
+        (lambda _: enr.generate(), ["enr.generate", "meshes"]),
+        (lambda _: enr.evaluate(seed="x"), ["seed", "'x'", "a whole number"]),
+        (lambda _: enr.evaluate(device=0), ["device", "0", "a text"]),
+        (lambda _: enr.evaluate(groups=3), ["groups", "3", "rototrans"]),
+        (lambda _: enr.novel_views("a.png", azimut_deg=4), ["azimut_deg", "azimuth_deg"]),
+        (lambda _: enr.novel_views("a.png", azimuth_deg="left"), ["azimuth_deg", "left", "a number"]),
+        (lambda shards: enr.open_shards(shards).split("tset"), ["tset", "test"]),
+        (lambda _: enr.novel_views("a.png", translate=3), ["translate", "3", "three numbers"]),
+        (lambda _: enr.open_shards(shard="a"), ["shard", "shards"]),
         (lambda _: enr.load_model(7), ["7", "path"]),
         (lambda _: enr.load_model("nowhere"), ["nowhere"]),
         (lambda _: enr.open_shards("nowhere"), ["nowhere"]),
