@@ -70,7 +70,11 @@ def test_materials_are_shown_wherever_they_are_found(tmp_path, line, library):
     Image.new("RGB", (8, 8), (20, 150, 150)).save(place.parent / "t.png")
     (tmp_path / "m.obj").write_text(f"{line}\nusemtl m\n{SQUARE.format(*[''] * 4)}f 1/1 2/2 3/3 4/4\n")
     (outcome,) = bm.render(bm.make_job(tmp_path / "m.obj", 2, ABOVE, **SMALL | {"materials": None}))
-    assert (outcome.reason, outcome.facts["materials"], outcome.facts["mesh"]["textures_missing"]) == ("", "original", 0)
+    assert (outcome.reason, outcome.facts["materials"], outcome.facts["mesh"]["textures_missing"]) == (
+        "",
+        "original",
+        0,
+    )
     red, green, blue = outcome.images[outcome.images[..., 3] == 255][:, :3].mean(axis=0)
     assert red < 0.5 * green and abs(green - blue) < 5
 
