@@ -21,7 +21,7 @@ from enr.camera import (
     orbit_angles,
     orbit_camera,
 )
-from enr.datagen.cameras.nerf_lenses import nerf_lens
+from enr.datagen.cameras.nerf_lens import frame_lenses
 from enr.errors import EnrError
 
 FORMAT = "enr-cameras"
@@ -29,6 +29,10 @@ LOOKS_AT_ORIGIN = 1e-5
 """Distance of the optical axis from the origin, as a share of the camera's, below which the camera looks at it."""
 AT_THE_POLE_DEG = 1e-3
 """So near to a pole, azimuth 0 is meant, whatever is said: so was the last of the published 251 pictures taken."""
+OWN_KEYS = {"format", "axes", "world_from_camera", "K", "width_px", "height_px", "names"}
+ANGLE_KEYS = {"azimuth", "elevation"}
+RADIANS_KEYS = {"x", "epsilon"}
+"""Keys that stand beside angles in radians in some published files."""
 FEW_ANGLES = 8
 """From so many views on, angles that all lie within 2 pi are taken for radians."""
 
@@ -42,16 +46,16 @@ class GivenCameras:
         K: (views, 3, 3) in pixels, or None where the file says nothing of it.
         size_px: width and height of the pictures that K belongs to; None where the file does not say.
         fov_deg: (views,) horizontal field of view where a file gives this instead of K.
+        fov_y_deg: (views,) vertical field of view where a file gives this, alone or beside the other.
         names: the file's own names of the views.
-        fov_y_deg: (views,) vertical field of view beside `fov_deg`; None for square pixels.
     """
 
     world_from_camera: Array
     K: Array | None = None
     size_px: tuple[int, int] | None = None
     fov_deg: Array | None = None
-    names: tuple[str, ...] = ()
     fov_y_deg: Array | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.world_from_camera)
@@ -59,7 +63,7 @@ class GivenCameras:
     @property
     def brings_lens(self) -> bool:
         """Whether the file says what lens its cameras have."""
-        return self.K is not None or self.fov_deg is not None
+        return any(numbers is not None for numbers in (self.K, self.fov_deg, self.fov_y_deg))
 
     def first(self, views: int) -> GivenCameras:
         """The first `views` of the cameras."""
@@ -68,8 +72,8 @@ class GivenCameras:
             world_from_camera=self.world_from_camera[:views],
             K=None if self.K is None else self.K[:views],
             fov_deg=None if self.fov_deg is None else self.fov_deg[:views],
-            names=self.names[:views],
             fov_y_deg=None if self.fov_y_deg is None else self.fov_y_deg[:views],
+            names=self.names[:views],
         )
 
     def fitted(self, width_px: int, height_px: int) -> GivenCameras:
@@ -78,30 +82,47 @@ class GivenCameras:
         Raises:
             EnrError: the pictures of the file have another shape.
         """
-        if self.fov_deg is not None:
-            lenses = [intrinsics(focal_px_from_fov(fov, width_px), width_px, height_px) for fov in self.fov_deg]
-            K = np.stack(lenses)
-            if self.fov_y_deg is not None:
-                K[:, 1, 1] = [focal_px_from_fov(fov, height_px) for fov in self.fov_y_deg]
-            return replace(self, K=K, size_px=(width_px, height_px), fov_deg=None, fov_y_deg=None)
+        if self.size_px not in (None, (width_px, height_px)):
+            width, height = self.size_px
+            if abs(height * width_px / width - height_px) > 0.5:
+                raise EnrError(
+                    f"The pose file's pictures are {width}x{height} px, but {width_px}x{height_px} px were asked for; "
+                    "give a --resolution of the same shape, or leave it out."
+                )
+        if self.fov_deg is not None or self.fov_y_deg is not None:
+            return replace(
+                self,
+                K=self._lenses_of_angles(width_px, height_px),
+                size_px=(width_px, height_px),
+                fov_deg=None,
+                fov_y_deg=None,
+            )
         if self.K is None or self.size_px in (None, (width_px, height_px)):
             return self
-        width, height = self.size_px
-        scale = width_px / width
-        if abs(height * scale - height_px) > 0.5:
-            raise EnrError(
-                f"The pose file's pictures are {width}x{height} px, but {width_px}x{height_px} px were asked for; "
-                "give a --resolution of the same shape, or leave it out."
-            )
+        scale = width_px / self.size_px[0]
         scaled = self.K * np.array([scale, scale, 1.0])[:, None]
         return replace(self, K=scaled, size_px=(width_px, height_px))
+
+    def _lenses_of_angles(self, width_px: int, height_px: int) -> Array:
+        """K (views, 3, 3) of pictures of that size by the fields of view."""
+        focal_x, focal_y = (
+            None if angles is None else np.array([focal_px_from_fov(angle, side) for angle in angles])
+            for angles, side in ((self.fov_deg, width_px), (self.fov_y_deg, height_px))
+        )
+        if focal_x is None or focal_y is None:
+            focal = focal_y if focal_x is None else focal_x
+            assert focal is not None
+            return np.stack([intrinsics(one, width_px, height_px) for one in focal])
+        K = np.stack([intrinsics(one, width_px, height_px) for one in focal_x])
+        K[:, 1, 1] = focal_y
+        return K
 
     def digest(self) -> str:
         """SHA-256 of the numbers: the same cameras and lenses, whatever file they came from."""
         digest = hashlib.sha256(np.ascontiguousarray(self.world_from_camera, dtype="<f8").tobytes())
         for numbers in (self.K, self.fov_deg):
             digest.update(b"-" if numbers is None else np.ascontiguousarray(numbers, dtype="<f8").tobytes())
-        if self.fov_y_deg is not None:  # others keep the digest that they had before there was one
+        if self.fov_y_deg is not None:
             digest.update(np.ascontiguousarray(self.fov_y_deg, dtype="<f8").tobytes())
         return digest.hexdigest()
 
@@ -149,9 +170,14 @@ def write_cameras(
         path: where to.
         world_from_camera: (views, 4, 4) OpenCV cameras.
         K: (views, 3, 3) in pixels, or None to leave the lens to the options.
-        size_px: width and height of the pictures that K belongs to.
+        size_px: width and height of the pictures that K belongs to; needed with K.
         names: names of the views.
+
+    Raises:
+        EnrError: there is a K without a size.
     """
+    if K is not None and size_px is None:
+        raise EnrError("K counts pixels; give the size of its pictures (size_px), too.")
     content: dict[str, Any] = {"format": FORMAT, "axes": "opencv"}
     content["world_from_camera"] = np.asarray(world_from_camera, dtype=np.float64).tolist()
     if K is not None:
@@ -198,7 +224,7 @@ def group_of(world_from_camera: Array) -> Literal["rot", "rototrans"]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise EnrError(f"{path} cannot be read ({error.strerror or error}); give a pose file in JSON.") from error
     except ValueError as error:
@@ -211,45 +237,47 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _own(content: dict[str, Any]) -> GivenCameras:
     if content.get("axes", "opencv") != "opencv":
         raise EnrError(f'the axes {content["axes"]!r} are not known; give OpenCV cameras and say "opencv".')
+    _check_keys(content, OWN_KEYS)
     cameras = _rigid(content["world_from_camera"], [])
     names = tuple(str(name) for name in content.get("names", ()))
-    size_px = (int(content["width_px"]), int(content["height_px"])) if "width_px" in content else None
+    has_size = "width_px" in content or "height_px" in content
+    size_px = (int(content["width_px"]), int(content["height_px"])) if has_size else None
     if content.get("K") is None:
         return GivenCameras(cameras, size_px=size_px, names=names)
     K = np.broadcast_to(np.asarray(content["K"], dtype=np.float64), (len(cameras), 3, 3)).copy()
-    return GivenCameras(cameras, check_lens(K), size_px, names=names)
+    check_lens(K)
+    if size_px is None:
+        raise EnrError("K counts pixels of pictures whose size it does not say; add width_px and height_px.")
+    return GivenCameras(cameras, K, size_px, names=names)
 
 
 def _nerf(content: dict[str, Any]) -> GivenCameras:
     """OpenGL cameras (x right, y up, looking along -z); intrinsics of each frame, else of the whole file."""
     frames = content["frames"]
     shared = {key: value for key, value in content.items() if key != "frames"}
-    names = tuple(str(frame.get("file_path", index)) for index, frame in enumerate(frames))
-    cameras = _rigid([frame["transform_matrix"] for frame in frames], list(names)) @ OPENCV_FROM_BLENDER
-    lenses = [nerf_lens({**shared, **frame}) for frame in frames]
-    sizes = {lens.size_px for lens in lenses}
-    if len(sizes) > 1:
-        raise EnrError("its pictures have several sizes (w, h); give files of one size.")
-    kinds = {lens.kind for lens in lenses}
-    if len(kinds) > 1 or len({lens.angle[1] is None for lens in lenses if lens.kind == "angle"}) > 1:
-        raise EnrError("some frames say their lens (fl_x, camera_angle_x and so on) and others do not; say it in each.")
-    size_px = sizes.pop()
-    if kinds == {"pixels"}:
-        return GivenCameras(cameras, check_lens(np.array([lens.K() for lens in lenses])), size_px, names=names)
-    angles_deg = [
-        None if lenses[0].angle[axis] is None else np.rad2deg([float(lens.angle[axis] or 0) for lens in lenses])
-        for axis in (0, 1)
-    ]
-    return GivenCameras(cameras, None, size_px, angles_deg[0], names, fov_y_deg=angles_deg[1])
+    names = [str(frame.get("file_path", index)) for index, frame in enumerate(frames)]
+    cameras = _rigid([frame["transform_matrix"] for frame in frames], names) @ OPENCV_FROM_BLENDER
+    lenses = [{**shared, **frame} for frame in frames]
+    found = frame_lenses(lenses, names)
+    return GivenCameras(
+        cameras,
+        None if found.K is None else check_lens(found.K),
+        found.size_px,
+        found.fov_deg,
+        found.fov_y_deg,
+        tuple(names),
+    )
 
 
 def _angles(content: dict[str, Any], radius: float) -> GivenCameras:
     """Degrees, on an orbit around the origin, in the order of the names."""
     names = sorted(content)
+    for name in names:
+        _check_keys(content[name], ANGLE_KEYS | RADIANS_KEYS)
     angles_deg = np.array([[content[name]["azimuth"], content[name]["elevation"]] for name in names], dtype=np.float64)
     if not np.isfinite(angles_deg).all():
         raise EnrError("an angle is not a finite number; give degrees.")
-    if any({"x", "epsilon"} & set(content[name]) for name in names) or (
+    if any(RADIANS_KEYS & set(content[name]) for name in names) or (
         len(names) >= FEW_ANGLES and np.abs(angles_deg).max() <= 2 * np.pi
     ):
         raise EnrError(
@@ -258,6 +286,12 @@ def _angles(content: dict[str, Any], radius: float) -> GivenCameras:
     azimuth_deg, elevation_deg = angles_deg.T
     azimuth_deg = np.where(np.abs(elevation_deg) > 90 - AT_THE_POLE_DEG, 0.0, azimuth_deg)
     return GivenCameras(orbit_camera(azimuth_deg, elevation_deg, radius), names=tuple(names))
+
+
+def _check_keys(entries: dict[str, Any], known: set[str]) -> None:
+    unknown = sorted(set(entries) - known)
+    if unknown:
+        raise EnrError(f"{', '.join(unknown)} would not be heard; leave it out, known are {', '.join(sorted(known))}.")
 
 
 def _rigid(matrices: Any, names: list[str]) -> Array:

@@ -150,6 +150,7 @@ def test_every_key_of_the_lens_is_used(tmp_path, keys, focal, centre, place):
         content["frames"] = [frame | keys for frame in content["frames"]]
     cameras = read_cameras(write(tmp_path, content))
     assert cameras.size_px == (80, 60)
+    cameras = cameras.fitted(80, 60)
     np.testing.assert_allclose(cameras.K[:, [0, 1], [0, 1]], np.broadcast_to(focal, (5, 2)))
     np.testing.assert_allclose(cameras.K[:, :2, 2], np.broadcast_to(centre or (40, 30), (5, 2)))
 
@@ -160,42 +161,6 @@ def test_two_angles_say_both_focal_lengths_and_a_size_alone_says_the_size(tmp_pa
     np.testing.assert_allclose(cameras.fitted(64, 64).K[0], [[64, 0, 32], [0, 128, 32], [0, 0, 1]])
     sized = read_cameras(write(tmp_path, nerf(w=80, h=60)))
     assert sized.size_px == (80, 60) and not sized.brings_lens
-
-
-def in_one_frame(**keys) -> dict:
-    content = nerf(w=80, h=60)
-    content["frames"][2] |= keys
-    return content
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (nerf(fl_x=50.0, k5=0.1, w=64, h=48), "k5"),
-        (nerf(fl_x=50.0, distortion_params=[0, 0.2], w=64, h=48), "distortion_params"),
-        (nerf(fl_x=50.0, w=64, h=48, camera_model="OPENCV_FISHEYE"), "camera_model"),
-        (nerf(fl_x=50.0, w=64, h=48, camera_model="equirectangular"), "camera_model"),
-        (nerf(fl_x=50.0, w=64, h=48, is_fisheye=True), "is_fisheye"),
-        (in_one_frame(is_fisheye=True), "is_fisheye"),
-        (in_one_frame(fl_x=50.0), "others do not"),
-        (in_one_frame(w=81), "several sizes"),
-        (nerf(fl_x=50.0, cx=30, cy=20), "cx"),
-        (nerf(camera_angle_x=0.7, cx=30, cy=20), "cx"),
-        (nerf(cx=30, w=64, h=48), "cx"),
-        (nerf(fl_x=50.0, w=64), "but not h"),
-        (nerf(fl_x=50.0, w=0, h=48), "above 0"),
-        (nerf(camera_angle_y=0.7), "camera_angle_y"),
-        (nerf(camera_angle_x=0), "camera_angle_x is 0"),
-        (nerf(camera_angle_x=3.1415926), "camera_angle_x is 3.14159"),
-        (nerf(camera_angle_x=39.6), "degrees"),
-        (nerf(camera_angle_y=39.6, w=64, h=48), "camera_angle_y is 39.6, which seems to be degrees"),
-        (nerf(camera_angle_x=float("nan")), "camera_angle_x"),
-        (nerf(camera_angle_x=0.7, fl_x=500.0, w=64, h=48), "leave the wrong one out"),
-    ],
-)
-def test_a_lens_that_is_not_rendered_is_refused_by_its_key(tmp_path, content, words):
-    with pytest.raises(EnrError, match=words):
-        read_cameras(write(tmp_path, content))
 
 
 @given(st.integers(0, 2**40), st.floats(0, 0.9), st.floats(0, 20))
@@ -246,8 +211,8 @@ def sheared() -> dict:
         (sheared(), "r_3: A 4x4 transform is not rigid"),
         (without(nerf(), "transform_matrix"), "transform_matrix"),
         (nerf(fl_x=50.0, cx=1.0, cy=1.0, k1=0.1), "distorted"),
-        (nerf(fl_x=0.0, w=64, h=48), "pinhole"),
-        (nerf(fl_x="wide", w=64, h=48), "could not convert"),
+        (nerf(fl_x=0.0, w=64, h=48), "fl_x is 0; a pinhole"),
+        (nerf(fl_x="wide", w=64, h=48), "fl_x is 'wide'; give a number"),
         ({"format": "enr-cameras"}, "world_from_camera"),
         ({"format": "enr-cameras", "axes": "opengl", "world_from_camera": CAMERAS.tolist()}, "opencv"),
         ({"format": "enr-cameras", "world_from_camera": [[[1, 0], [0, 1]]]}, "4x4"),
@@ -259,6 +224,116 @@ def sheared() -> dict:
     ],
 )
 def test_what_is_no_camera_is_refused_in_one_sentence(tmp_path, content, words):
+    with pytest.raises(EnrError, match=words) as caught:
+        read_cameras(write(tmp_path, content))
+    assert "\n" not in str(caught.value) and "cameras.json" in str(caught.value)
+
+
+ANGLE = np.deg2rad(40.0)
+FOCAL_PX = 40 / np.tan(ANGLE / 2)
+
+
+def K_of(tmp_path: Path, size_px: tuple[int, int], **keys) -> np.ndarray:
+    """The one lens (3, 3) of a `transforms.json` with some keys, in pictures of a size."""
+    K = read_cameras(write(tmp_path, nerf(**keys))).fitted(*size_px).K
+    assert K is not None and (K[0] == K).all()
+    return K[0]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"camera_angle_x": ANGLE, "w": 80, "h": 60},
+        {"camera_angle_y": 2 * np.arctan(30 / FOCAL_PX), "w": 80, "h": 60},
+        {"camera_angle_x": ANGLE, "camera_angle_y": 2 * np.arctan(30 / FOCAL_PX)},
+        {"camera_angle_x": ANGLE, "fl_x": FOCAL_PX, "fl_y": FOCAL_PX, "cx": 40, "cy": 30, "w": 80, "h": 60},
+        {"x_fov": 40.0, "w": 80, "h": 60},
+        {"fl_y": FOCAL_PX, "w": 80.0, "h": "60", "k1": 0, "k5": 0.0, "distortion_params": [0, 0], "is_fisheye": False},
+        {"fl_x": FOCAL_PX, "w": 80, "h": 60, "camera_model": "OPENCV", "aabb_scale": 16, "scale": 0.3, "fov": 7},
+        {"camera_angle_x": ANGLE, "w": 80, "h": 60, "applied_transform": [[1, 0, 0, 5]], "offset": [1, 1, 1]},
+    ],
+)
+def test_every_key_of_a_lens_is_heard(tmp_path, keys):
+    np.testing.assert_allclose(K_of(tmp_path, (80, 60), **keys), intrinsics(FOCAL_PX, 80, 60))
+    np.testing.assert_allclose(K_of(tmp_path, (160, 120), **keys), intrinsics(2 * FOCAL_PX, 160, 120))
+    assert read_cameras(tmp_path / "cameras.json").size_px == ((80, 60) if "w" in keys else None)
+    if "w" in keys:
+        with pytest.raises(EnrError, match="shape"):
+            read_cameras(tmp_path / "cameras.json").fitted(64, 64)
+
+
+def test_a_vertical_field_of_view_is_not_taken_for_a_horizontal_one(tmp_path):
+    K = K_of(tmp_path, (80, 40), camera_angle_y=0.3)
+    np.testing.assert_allclose(K, intrinsics(20 / np.tan(0.15), 80, 40))
+
+
+def test_an_angle_goes_with_a_principal_point(tmp_path):
+    K = K_of(tmp_path, (80, 60), camera_angle_x=ANGLE, cx=35, cy=32, w=80, h=60)
+    np.testing.assert_allclose(K, [[FOCAL_PX, 0, 35], [0, FOCAL_PX, 32], [0, 0, 1]])
+
+
+def test_frames_may_differ_in_how_they_tell_their_lens(tmp_path):
+    content = nerf(w=80, h=60, camera_angle_x=ANGLE)
+    content["frames"][1]["fl_x"] = content["frames"][1]["fl_y"] = 200.0
+    del content["camera_angle_x"]
+    for number in (0, 2, 3, 4):
+        content["frames"][number]["camera_angle_x"] = ANGLE
+    focal = read_cameras(write(tmp_path, content)).K[:, 0, 0]
+    np.testing.assert_allclose(focal, [FOCAL_PX, 200, FOCAL_PX, FOCAL_PX, FOCAL_PX])
+
+
+def one_frame(**keys) -> dict:
+    """A lens that only the second frame tells."""
+    content = nerf(w=80, h=80)
+    content["frames"][1] |= keys
+    return content
+
+
+SIZED = {"fl_x": 100.0, "w": 80, "h": 60}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (one_frame(fl_x=400), "frame ./r_0 has no fl_x"),
+        (one_frame(camera_angle_x=0.5), "frame ./r_0 has no fl_x"),
+        (one_frame(k1=0.2), r"r_1.*\(k1\)"),
+        (one_frame(w=90), "several sizes"),
+        (nerf(fl_x=100, fl_y=100, cx=40, cy=30), "fl_x and cx and fl_y and cy in pixels without w and h"),
+        (nerf(fl_x=100, fl_y=100), "fl_x and fl_y in pixels without w and h"),
+        (nerf(camera_angle_x=0.7, cx=40, cy=30), "cx and cy in pixels without w"),
+        (nerf(cx=40, cy=30, w=80, h=60), "cx and cy without fl_x"),
+        (nerf(camera_angle_x=0.7, w=80), "w is given and h is not"),
+        (nerf(camera_angle_x=39.6), "camera_angle_x is 39.6; give radians.*39.6 degrees are 0.6912"),
+        (nerf(camera_angle_y=39.6), "camera_angle_y is 39.6; give radians"),
+        (nerf(camera_angle_x=0.0), "camera_angle_x is 0;"),
+        (nerf(camera_angle_x=np.pi), "camera_angle_x is 3.14159;"),
+        (nerf(camera_angle_x=3.1415926), "camera_angle_x is a field of view of 180 degrees"),
+        (nerf(camera_angle_x=float("nan")), "camera_angle_x is nan; give a finite"),
+        (nerf(camera_angle_x=0.69, fl_x=100.0, w=80, h=60), "fl_x is 100 px, but camera_angle_x and w make it 111"),
+        (nerf(camera_angle_x=0.69, x_fov=60.0), "x_fov is 60 degrees, camera_angle_x 0.69"),
+        (nerf(**{**SIZED, "w": 80.5}), "w is 80.5"),
+        (nerf(**{**SIZED, "w": 0}), "w is 0"),
+        (nerf(**SIZED, cx=0.5, cy=0.5), "cx is 0.5 for w 80; give the principal point in pixels"),
+        (nerf(fl_x=1.25, w=80, h=60), "fl_x is 1.25 for w 80; give the focal length in pixels"),
+        *((nerf(**SIZED, **{key: 0.01}), rf"\({key}\)") for key in ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")),
+        (nerf(**SIZED, is_fisheye=True), r"\(is_fisheye\)"),
+        (nerf(**SIZED, ftheta_p0=1.0), r"\(ftheta_p0\)"),
+        (nerf(**SIZED, equirectangular=True, latlong=1), r"\(equirectangular, latlong\)"),
+        (nerf(**SIZED, distortion_params=[0, 0.1, 0, 0]), r"\(distortion_params\)"),
+        (nerf(**SIZED, rolling_shutter=[0, 0, 0.1]), r"\(rolling_shutter\)"),
+        (nerf(**SIZED, camera_model="OPENCV_FISHEYE"), "camera_model is OPENCV_FISHEYE"),
+        (nerf(**SIZED, camera_model="equirectangular"), "camera_model is equirectangular"),
+        (nerf(**SIZED, camera_type="spherical"), "camera_type is spherical"),
+        (one_frame(camera_model="FISHEYE624"), "r_1: camera_model is FISHEYE624"),
+        (nerf(fov=50.0), "fov is not read here; give fl_x"),
+        (nerf(fx=50.0, fy=50.0, w=80, h=60), "fx, fy is not read here"),
+        ({"format": "enr-cameras", "world_from_camera": CAMERAS.tolist(), "K": LENSES.tolist()}, "width_px"),
+        ({"format": "enr-cameras", "world_from_camera": CAMERAS.tolist(), "fov_deg": 50}, "fov_deg would not be heard"),
+        ({"a": {"azimuth": 1.0, "elevation": 2.0, "radius": 3.0}}, "radius would not be heard"),
+    ],
+)
+def test_a_lens_that_would_not_be_rendered_is_refused_by_its_key(tmp_path, content, words):
     with pytest.raises(EnrError, match=words) as caught:
         read_cameras(write(tmp_path, content))
     assert "\n" not in str(caught.value) and "cameras.json" in str(caught.value)
