@@ -28,6 +28,7 @@ from enr.datagen.meshes.discovery import MeshSource, find_meshes, mesh_sha256
 from enr.datagen.meshes.formats import UpAxis
 from enr.datagen.meshes.staging import stage
 from enr.datagen.meshes.triangles import load_triangles
+from enr.datagen.verify.comparable import why_not_comparable
 from enr.datagen.verify.integrity import Finding
 from enr.datagen.verify.raster import fine_raster
 from enr.errors import EnrError
@@ -116,8 +117,10 @@ def reproject(shards: Sequence[Path], meshes: Sequence[Path], sample: int) -> Re
         findings += _judge(part, own)
         fits += own
     if not fits and not findings:
-        reason = next(iter(skipped.values()), "no view was sampled")
-        raise EnrError(f"No view could be reprojected ({reason}); give the folder of the meshes that were rendered.")
+        found = sources.keys() & skipped.keys()
+        reason = skipped[min(found)] if found else next(iter(skipped.values()), "no view was sampled")
+        advice = "none of the meshes can be compared" if found else "give the folder of the meshes that were rendered"
+        raise EnrError(f"No view could be reprojected ({reason}); {advice}.")
     return Reprojection(tuple(fits), tuple(findings), skipped)
 
 
@@ -218,7 +221,7 @@ def _world_triangles(
         if mesh_sha256(source) != part.scenes["mesh_sha256"][row]:
             findings.append(Finding(part.path, f"scene {scene_id}: {source.place} is not the mesh that was rendered"))
             return None
-        vertices, faces = _load(source, part.meta)
+        vertices, faces = _load(source, part.meta, str(part.scenes["materials"][row]))
     except (EnrError, OSError) as error:
         skipped[scene_id] = str(error)
         return None
@@ -226,12 +229,20 @@ def _world_triangles(
     return np.asarray(world[faces])
 
 
-def _load(source: MeshSource, meta: ShardMeta) -> tuple[Array, np.ndarray]:
-    """Vertices and faces of a mesh, from its archive too, with the up axis that the shard was made with."""
+def _load(source: MeshSource, meta: ShardMeta, materials: str) -> tuple[Array, np.ndarray]:
+    """Vertices and faces of a mesh, from its archive too, with the up axis that the shard was made with.
+
+    Raises:
+        EnrError: it cannot be read, or is not rendered as its triangles are.
+    """
     up_axis = meta.config.get("render", {}).get("up_axis", "auto")
     with tempfile.TemporaryDirectory(prefix="enr-reproject-") as scratch:
         staged = stage(source, Path(scratch), up_axis)
-        return load_triangles(staged.path, UP_AXIS_OF[staged.up_axis])
+        reason = why_not_comparable(staged.path, materials)
+        if reason:
+            raise EnrError(f"{reason}; look at its pictures (`enr inspect`)")
+        vertices, faces = load_triangles(staged.path, UP_AXIS_OF[staged.up_axis])
+        return vertices + staged.offset, faces
 
 
 def _judge(part: _Sample, fits: Sequence[ViewFit]) -> Iterator[Finding]:
