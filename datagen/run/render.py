@@ -56,7 +56,7 @@ class RunLog:
     damaged: dict[str, str] = field(default_factory=dict)
     workers: int = 0
     cards: int = 0
-    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     def add(self, rendered: RenderedMesh) -> None:
         """Count one mesh."""
