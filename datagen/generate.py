@@ -48,6 +48,7 @@ class Summary:
         clipped_share: share of views in which the object reaches over the picture's border.
         cards: graphics cards that this run rendered on, one worker or more on each; 0 on the CPU.
         scenes_by_split: scenes in the shards for train, val and test.
+        repeated: ids of two scenes, trained on and held out, that are the same mesh; each held-out one once.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
         timings: seconds inside the workers by kind of work, summed (see `enr.datagen.blender.scene`).
     """
@@ -68,6 +69,7 @@ class Summary:
     clipped_share: float
     cards: int
     scenes_by_split: dict[str, int]
+    repeated: tuple[tuple[str, str], ...]
     worker_peak_memory_mb: float
     timings: dict[str, float]
 
@@ -119,6 +121,8 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
     shards = tuple(shard.path for shard in planned if shard.path.exists())
     scenes = images = clipped = 0
     flags, splits = Counter[str](), Counter[str]()
+    trained: dict[str, str] = {}
+    held_out: dict[str, str] = {}
     for path in shards:
         _, views, table = read_tables(path)
         scenes += len(table["scene_id"])
@@ -126,6 +130,13 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         clipped += int(views["clipped"].sum())
         flags.update(count_flags(views["flags"]))
         splits.update(table["split"].tolist())
+        for scene_id, split, sha256 in zip(
+            *(table[key].tolist() for key in ("scene_id", "split", "mesh_sha256")), strict=True
+        ):
+            if split == "train":
+                trained.setdefault(sha256, scene_id)
+            else:
+                held_out[scene_id] = sha256
     failed_now = tuple(sorted(log.failures))
     for shard in planned:
         log.failures.update(failures_on_disk(shard.path))
@@ -156,6 +167,9 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         clipped_share=clipped / max(images, 1),
         cards=log.cards,
         scenes_by_split={split: splits[split] for split in SPLITS},
+        repeated=tuple(
+            (trained[sha256], scene_id) for scene_id, sha256 in held_out.items() if sha256 in trained and sha256
+        ),
         worker_peak_memory_mb=log.peak_memory_mb,
         timings=log.timings,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch
         poses = sample_poses(settings.poses, settings.render.seed, source.scene_id, settings.views)
         try:
             staged = stage(source, scratch, settings.render.up_axis)
+            if any(staged.offset) and settings.render.normalise == "none":
+                shutil.rmtree(staged.folder or "", ignore_errors=True)
+                raise EnrError(
+                    f"{source.place} lies around ({', '.join(f'{value:.6g}' for value in staged.offset)}), so far from "
+                    "the origin that single precision moves its vertices; normalise it, or move it to the origin."
+                )
         except EnrError as error:
             yield {**render_job(settings.render, source, poses, StagedMesh(source.place, None)), "refused": str(error)}
             continue
@@ -48,6 +55,7 @@ def render_job(settings: RenderSettings, source: MeshSource, poses: Poses, stage
         "scene_id": scene_id,
         "mesh": str(staged.path.resolve()),
         "up_axis": staged.up_axis,
+        "taken_off": list(staged.offset),
         "width_px": settings.width_px,
         "height_px": settings.height_px,
         "focal_px": lens.focal_px,

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from enr.datagen.meshes.files import Reader
+from enr.datagen.meshes.obj_files import Reader
 from enr.errors import EnrError
 
 ENCRYPTED = 0x1
@@ -35,6 +35,7 @@ class Archive:
         except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
             raise EnrError(f"{path} cannot be read as a zip archive ({error}); download or pack it again.") from error
         self._members = {_plain(info.filename): info for info in self._zip.infolist() if _is_wanted(info)}
+        self._in_lower_case = {name.lower(): self._members[name] for name in sorted(self._members, reverse=True)}
 
     def members(self) -> Iterator[str]:
         """Names of the files, in alphabetical order; hidden ones are left out."""
@@ -44,15 +45,15 @@ class Archive:
         return name in self._members
 
     def read(self, name: str) -> bytes:
-        """The content of a member.
+        """The content of a member, called so in that case or, if there is none, in another.
 
         Raises:
             EnrError: it is not there, encrypted, damaged, or packed by an unknown method.
         """
-        info = self._members.get(name)
+        info = self._members.get(name) or self._in_lower_case.get(name.lower())
         if info is None:
             raise EnrError(f"{self.path} holds no {name}; it may have changed since it was listed, start again.")
-        self.check(name)
+        self._check(info)
         try:
             return self._zip.read(info)
         except (OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
@@ -64,7 +65,10 @@ class Archive:
         Raises:
             EnrError: it is encrypted.
         """
-        if self._members[name].flag_bits & ENCRYPTED:
+        self._check(self._members[name])
+
+    def _check(self, info: zipfile.ZipInfo) -> None:
+        if info.flag_bits & ENCRYPTED:
             raise EnrError(f"{self.path} is encrypted; unpack it with its password and give the folder.")
 
     def reader_beside(self, name: str) -> Reader:

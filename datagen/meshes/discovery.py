@@ -117,7 +117,9 @@ def mesh_sha256(source: MeshSource) -> str:
     if not source.member:
         return file_sha256(source.path)
     archive = open_archive(source.path)
-    return sha256_of(source.suffix, archive.read(source.member), archive.reader_beside(source.member))
+    return sha256_of(
+        PurePosixPath(source.member).name, archive.read(source.member), archive.reader_beside(source.member)
+    )
 
 
 def hash_meshes(sources: Sequence[MeshSource]) -> tuple[str, ...]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import Array
-from enr.datagen.meshes.polygons import triangulate
+from enr.datagen.meshes.obj_files import plain_text
+from enr.datagen.meshes.polygons import triangulate_all
 
 HEADER = re.compile(r"(st)?(c)?(n)?(4)?off", re.IGNORECASE)
 
@@ -20,7 +21,7 @@ def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
     Raises:
         ValueError: it is not written as OFF is, with what is wrong.
     """
-    text = path.read_bytes().decode("utf-8-sig", "replace")
+    text = plain_text(path.read_bytes()).decode("utf-8", "replace")
     lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
     if not lines:
         raise ValueError("it is empty")
@@ -44,13 +45,10 @@ def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
 
 
 def _triangles(points: Array, lines: list[list[str]]) -> NDArray[np.int64]:
-    found: list[tuple[int, int, int]] = []
-    for words in lines:
-        count = int(words[0])
-        corners = [int(word) for word in words[1 : 1 + count]]
-        if len(corners) < count:
+    polygons = [[int(word) for word in words[1 : 1 + int(words[0])]] for words in lines]
+    for words, corners in zip(lines, polygons, strict=True):
+        if len(corners) < int(words[0]):
             raise ValueError("a face names fewer corners than it announces")
-        if any(not 0 <= corner < len(points) for corner in corners):
+        if corners and not (min(corners) >= 0 and max(corners) < len(points)):
             raise ValueError("a face names a vertex that is not there")
-        found += triangulate(points, corners)
-    return np.array(found, dtype=np.int64).reshape(-1, 3)
+    return triangulate_all(points, polygons)

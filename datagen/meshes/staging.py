@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from enr.camera import Z_UP_FROM_Y_UP
 from enr.datagen.meshes.archives import Archive, open_archive
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.far import offset_of
 from enr.datagen.meshes.files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.formats import UpAxis, stored_up_axis, suffix_of
+from enr.datagen.meshes.rewriting import rewritten
 from enr.datagen.meshes.triangles import load_triangles
 from enr.errors import EnrError
 
 CONVERTED_SUFFIX = ".off"
 ALONE_SUFFIXES = (".ply", ".stl", ".off", ".blend", ".abc", ".usdz")
 """Formats whose files are whole by themselves, for the most part."""
-
-STL_HEAD_BYTES, STL_TRIANGLE_BYTES = 84, 50
-"""A binary STL: a header that ends in the number of triangles, then these."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,14 @@ class StagedMesh:
         path: the file to import.
         up_axis: the axis that points up in it; None where the file says it itself.
         folder: made for this mesh alone, to be removed after its render; None for a file that lies on the disk anyway.
+        offset: what was taken off the vertices, in the Z-up frame: they lie so far from the origin that single
+            precision would move them.
     """
 
     path: Path
     up_axis: Literal["Y", "Z"] | None
     folder: Path | None = None
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto") -> StagedMesh:
@@ -52,31 +56,29 @@ def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto") -> Staged
     if source.problem:
         raise EnrError(source.problem)
     stored = stored_up_axis(source.place, up_axis)
-    if not source.member and source.suffix != CONVERTED_SUFFIX and not _stl_excess(source.path):
-        return StagedMesh(source.path, stored)
+    changed = None
+    if not source.member:
+        with suppress(OSError):  # as the importer will say
+            changed = rewritten(source.path)
+        if changed is None and source.suffix != CONVERTED_SUFFIX:
+            return StagedMesh(source.path, stored)
     folder = Path(tempfile.mkdtemp(prefix="mesh-", dir=scratch))
     try:
-        path = _extract(open_archive(source.path), source.member, folder) if source.member else source.path
-        if excess := _stl_excess(path):
-            path = _write(folder, "whole.stl", path.read_bytes()[:-excess])
-        if source.suffix != CONVERTED_SUFFIX:
+        path = source.path
+        if source.member:
+            path = _extract(open_archive(source.path), source.member, folder)
+            changed = rewritten(path, folder)
+        if source.suffix == CONVERTED_SUFFIX:
+            return _convert(path, folder, up_axis)
+        if changed is None:
             return StagedMesh(path, stored, folder)
-        return StagedMesh(_convert(path, folder / "converted.ply", up_axis), "Z", folder)
+        copy = folder / "copy"
+        copy.mkdir()
+        x, y, z = (Z_UP_FROM_Y_UP[:3, :3] @ changed.offset if stored == "Y" else changed.offset).tolist()
+        return StagedMesh(changed.write(path, copy), stored, folder, (x, y, z))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _stl_excess(path: Path) -> int:
-    """Bytes after the triangles that a binary STL announces, which Blender takes it for a text for; else 0."""
-    if suffix_of(path) != ".stl" or not path.is_file():
-        return 0
-    with path.open("rb") as handle:
-        start = handle.read(STL_HEAD_BYTES + STL_TRIANGLE_BYTES)
-    if len(start) < STL_HEAD_BYTES + STL_TRIANGLE_BYTES or (start.startswith(b"solid") and b"facet" in start):
-        return 0
-    triangles = int.from_bytes(start[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
-    return max(path.stat().st_size - STL_HEAD_BYTES - STL_TRIANGLE_BYTES * triangles, 0) if triangles else 0
 
 
 def unstage(job: dict[str, Any]) -> None:
@@ -85,13 +87,18 @@ def unstage(job: dict[str, Any]) -> None:
         shutil.rmtree(job["staged_in"], ignore_errors=True)
 
 
-def _convert(path: Path, target: Path, up_axis: UpAxis) -> Path:
+def _convert(path: Path, folder: Path, up_axis: UpAxis) -> StagedMesh:
     """A Z-up PLY copy of a mesh that Blender has no importer for."""
     import trimesh
 
     vertices, faces = load_triangles(path, up_axis)
+    offset = offset_of(vertices)
+    if offset is not None:
+        vertices = vertices - offset
+    target = folder / "converted.ply"
     trimesh.Trimesh(vertices, faces, process=False).export(target, file_type="ply")
-    return target
+    x, y, z = (0.0, 0.0, 0.0) if offset is None else offset.tolist()
+    return StagedMesh(target, "Z", folder, (x, y, z))
 
 
 def _extract(archive: Archive, member: str, folder: Path) -> Path:
@@ -100,7 +107,7 @@ def _extract(archive: Archive, member: str, folder: Path) -> Path:
     target = _write(folder, member, content)
     suffix = suffix_of(PurePosixPath(member))
     if suffix in NAMING_SUFFIXES:
-        named = named_files(suffix, content, archive.reader_beside(member))
+        named = named_files(PurePosixPath(member).name, content, archive.reader_beside(member))
         beside = {archive.beside(member, name): other for name, other in named.items()}
     else:
         beside = {name: archive.read(name) for name in _neighbours(archive, member, suffix)}

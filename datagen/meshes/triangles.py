@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from enr.camera import Z_UP_FROM_Y_UP, Array
 from enr.datagen.meshes.formats import FORMATS, UpAxis, is_mesh, stored_up_axis, suffix_of, why_not_read
+from enr.datagen.meshes.obj_files import plain_text, read_polygons
 from enr.datagen.meshes.off import read_off
+from enr.datagen.meshes.polygons import triangulate_all
 from enr.errors import EnrError
 
 Normalise = Literal["diagonal", "longest", "none"]
@@ -93,12 +95,30 @@ def _read_with_trimesh(path: Path) -> Any:
         with _quiet():
             if suffix_of(path) == ".off":
                 return trimesh.Trimesh(*read_off(path), process=False)
+            polygons = read_polygons(plain_text(path.read_bytes())) if suffix_of(path) == ".obj" else None
+            if polygons is not None:
+                return trimesh.Trimesh(*polygons, process=False)
+            if suffix_of(path) == ".ply":
+                return _with_polygons(trimesh.load_mesh(path, process=False))
             return trimesh.load_scene(path, process=False, **options).to_mesh()
     except MemoryError as error:
         raise EnrError(f"{path} asks for more memory than there is; it is probably damaged.") from error
     except Exception as error:
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise EnrError(f"{path} cannot be read as {suffix_of(path)} ({reason}); export the mesh again.") from error
+
+
+def _with_polygons(mesh: Any) -> Any:
+    """A PLY file's mesh with its concave polygons as they are, where trimesh keeps what it read."""
+    raw = mesh.metadata.get("_ply_raw", {}).get("face", {}).get("data")
+    faces = raw.get("vertex_indices", raw.get("vertex_index")) if isinstance(raw, dict) else raw
+    if isinstance(faces, np.ndarray) and faces.dtype.names:
+        name = next((name for name in ("vertex_indices", "vertex_index") if name in faces.dtype.names), None)
+        faces = faces[name]["f1"] if name else None
+    if faces is None or all(len(face) == 3 for face in faces):
+        return mesh
+    mesh.faces = triangulate_all(np.asarray(mesh.vertices), [[int(corner) for corner in face] for face in faces])
+    return mesh
 
 
 def _has_area(vertices: Array, faces: NDArray[np.int64]) -> bool:

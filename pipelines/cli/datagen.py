@@ -85,6 +85,12 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
         lines.append(_splits(summary.scenes_by_split))
+        if summary.repeated:
+            trained, held_out = summary.repeated[0]
+            lines.append(
+                f"{count_of(len(summary.repeated), 'held-out mesh')} trained on under another id (such as {held_out}, "
+                f"which is {trained}); leave one of each pair out, or scores on held-out meshes say too much"
+            )
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
     if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
         lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))

@@ -188,3 +188,20 @@ def test_seeds_and_colours_belong_to_the_scene():
     assert len({noise_seed(seed, scene, view) for seed in (1, 2) for scene in "ab" for view in range(9)}) == 36
     assert linear_palette(1, "chair") == linear_palette(1, "chair") != linear_palette(1, "stool")
     assert all(0 < channel < 1 for colour in linear_palette(1, "chair") for channel in colour)
+
+
+def test_one_mesh_under_two_ids_on_both_sides_of_a_split_is_said(tmp_path, fake_worker):
+    """By content: whatever the ids are; splits stay by id, so published lists do."""
+    names = [f"m{number}" for number in range(12)]
+    for name in names:
+        write_mesh(tmp_path / "meshes", "same").rename(tmp_path / f"meshes/{name}.obj")
+    settings = small_set(tmp_path / "meshes", 1, 3, split_shares=(0.5, 0.25, 0.25))
+    summary = generate(settings)
+    tables = [read_shard(path).scenes for path in summary.shards]
+    split = {scene: part for table in tables for scene, part in zip(table["scene_id"], table["split"], strict=True)}
+    held_out = {name for name in names if split[name] != "train"}
+    assert held_out and {held for _, held in summary.repeated} == held_out
+    assert all(split[trained] == "train" for trained, _ in summary.repeated)
+    for number, name in enumerate(names):
+        (tmp_path / f"meshes/{name}.obj").write_text(f"#{number}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    assert generate(dataclasses.replace(settings, overwrite=True)).repeated == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import struct
 import zipfile
@@ -166,8 +167,11 @@ def test_nothing_is_unpacked_outside_of_its_folder(tmp_path, name):
     (tmp_path / "scratch").mkdir()
     (source,) = find_meshes([archive])
     staged = stage(source, tmp_path / "scratch")
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and path != archive]
-    assert sorted(path.relative_to(staged.folder).as_posix() for path in files) == ["x/good.obj", "x/m.mtl"]
+    files = {path for path in tmp_path.rglob("*") if path.is_file() and path != archive}
+    copy = {path for path in files if path.parent == staged.folder / "copy"}
+    assert sorted(path.relative_to(staged.folder).as_posix() for path in files - copy) == ["x/good.obj", "x/m.mtl"]
+    assert sorted(path.name for path in copy) == ["0.mtl", "mesh-of.obj"]
+    assert re.findall(rb"map_K. (.*)", (staged.folder / "copy/0.mtl").read_bytes()) == [b"missing-0", b"missing-1"]
 
 
 def test_an_archive_that_cannot_be_read_is_refused_alone_and_named_in_a_folder(tmp_path):
