@@ -10,7 +10,7 @@ from pathlib import Path
 from enr.camera import focal_px_from_lens
 from enr.datagen.generate import Summary, generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
 from enr.pipelines.evaluation.evaluate import evaluate

@@ -210,7 +210,7 @@ def _covered_share(folder: Path) -> float:
     """
     from enr.datagen.generate import generate
     from enr.datagen.settings import GenerateSettings, PoseSettings
-    from enr.datagen.shapes.library import write_shapes
+    from enr.datagen.shapes.catalogue import write_shapes
     from enr.shards import read_shard
 
     write_shapes(folder / "meshes", count=1, seed=0)

@@ -152,7 +152,7 @@ def make_plan(settings: ReproduceSettings) -> Plan:
 def shapes_line(plan: Plan) -> str:
     """The command that writes the built-in shapes."""
     code = (
-        "from pathlib import Path; from enr.datagen.shapes.library import write_shapes; "
+        "from pathlib import Path; from enr.datagen.shapes.catalogue import write_shapes; "
         f"write_shapes(Path({str(plan.meshes[0])!r}), {plan.shapes}, {SHAPES_SEED}, {plan.experiment.shapes.kinds!r})"
     )
     return f"python -c {shlex.quote(code)}"

@@ -27,7 +27,7 @@ from enr import __version__
 from enr.datagen.convert.conversion import ConvertSettings, convert
 from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.errors import EnrError
 from enr.files import lock, replacing
 from enr.model.checkpoint import read_metadata

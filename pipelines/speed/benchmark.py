@@ -114,7 +114,7 @@ def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
 def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
     """See `enr.pipelines.speed.datagen.benchmark_datagen`."""
     from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
-    from enr.datagen.shapes.library import write_shapes
+    from enr.datagen.shapes.catalogue import write_shapes
     from enr.pipelines.speed.datagen import benchmark_datagen
 
     size = settings.resolution_px

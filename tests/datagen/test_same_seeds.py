@@ -15,7 +15,7 @@ import pytest
 
 from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings, Look, PoseSettings, RenderSettings
-from enr.datagen.shapes.library import KINDS, write_shapes
+from enr.datagen.shapes.catalogue import KINDS, write_shapes
 
 PICTURES = ("images", "depth", "normals", "mask")
 PLACES = ("scenes/mesh_path",)

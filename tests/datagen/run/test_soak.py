@@ -27,7 +27,7 @@ from tests.datagen.conftest import shard_bytes
 
 from enr.datagen.failures import Failure
 from enr.datagen.metadata.beside import failures_on_disk
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 
 MINUTES = float(os.environ.get("ENR_SOAK_MINUTES", "20"))
 SEED = int(os.environ.get("ENR_SOAK_SEED", "0"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.meshes.triangles import load_triangles
-from enr.datagen.shapes.library import KINDS, ROLES, make_shape, write_shapes
+from enr.datagen.shapes.catalogue import KINDS, ROLES, make_shape, write_shapes
 from enr.datagen.shapes.solids import Solid, box, extrude, lathe, sheet, tube, volume
 from enr.errors import EnrError
 

@@ -18,7 +18,7 @@ from enr.datagen.generate import generate
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.meshes.triangles import load_triangles
 from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.verify.raster import fill_triangles
 from enr.datagen.verify.reprojection import reproject
 from enr.shards import read_shard

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from enr.camera import focal_px_from_lens, intrinsics, orbit_camera
 from enr.datagen.meshes.discovery import find_meshes, mesh_sha256
 from enr.datagen.meshes.triangles import load_triangles, normalisation
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.verify.raster import NEAR, clip_near, fine_raster
 from enr.pipelines.cli.main import main
 from enr.shards import Shard, ShardMeta, write_shard

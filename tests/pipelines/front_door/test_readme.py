@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 
 pytest.importorskip("bpy")
 SMALLER = {

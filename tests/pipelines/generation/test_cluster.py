@@ -17,7 +17,7 @@ from enr.datagen.generate import Summary, generate
 from enr.datagen.metadata.manifest import read_manifest, without_times
 from enr.datagen.plan import plan_shards
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
-from enr.datagen.shapes.library import write_shapes
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.generation import cluster

@@ -64,7 +64,7 @@ def test_training_is_measured():
 def datagen_result(tmp_path_factory):
     """Three built-in meshes, of which two are asked for."""
     pytest.importorskip("trimesh")
-    from enr.datagen.shapes.library import write_shapes
+    from enr.datagen.shapes.catalogue import write_shapes
 
     folder = tmp_path_factory.mktemp("meshes")
     write_shapes(folder, count=3, seed=0)
