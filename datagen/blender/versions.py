@@ -76,6 +76,7 @@ def _gltf_at_rest() -> Iterator[None]:
     read = reader.read
 
     def read_at_rest(importer: Any) -> Any:
+        """What the importer reads, without its animations."""
         result = read(importer)
         importer.data.animations = None
         if importer.data.scene is None and len(importer.data.scenes or []) > 1:

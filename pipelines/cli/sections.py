@@ -42,6 +42,7 @@ def in_sections(sections: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Call
     """
 
     def decorate(command: Any) -> Any:
+        """The command with its options, in their order."""
         options = [
             click.option(name, cls=Option, section=heading, **attributes)
             for heading, entries in sections.items()

@@ -53,6 +53,7 @@ def checked(section: str) -> Callable[[type[T]], type[T]]:
     """
 
     def decorate(kind: type[T]) -> type[T]:
+        """The class, checked."""
         made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=CHECKED)(kind)
         make = made.__init__
 

@@ -87,6 +87,7 @@ def checked(call: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(call)
     def answer(*args: P.args, **kwargs: P.kwargs) -> R:
+        """The call, once its arguments fit."""
         if not takes_more:
             check_keywords(call, kwargs, ())
         try:

@@ -59,9 +59,7 @@ from enr.shards.layout import (
     PASS_SHAPES,
     SCENE_SHAPES,
     SCHEMA_VERSION,
-    SPLITS,
     VIEW_SHAPES,
-    Split,
     check_columns,
     check_images,
     check_layout,
@@ -69,26 +67,6 @@ from enr.shards.layout import (
     columns,
     pass_columns,
 )
-
-__all__ = [
-    "FLAGS",
-    "PASS_SHAPES",
-    "SCENE_SHAPES",
-    "SCHEMA_VERSION",
-    "SPLITS",
-    "VIEW_SHAPES",
-    "Shard",
-    "ShardMeta",
-    "Split",
-    "check_hashes",
-    "image_offset",
-    "open_shard",
-    "read_meta",
-    "read_shard",
-    "read_tables",
-    "values_sha256",
-    "write_shard",
-]
 
 PRINT_HASHES = "import pathlib, sys; from enr.shards import hdf5; print(*hdf5._wrong_hashes(pathlib.Path(sys.argv[1])))"
 MEMORY_STEP = 2**24
