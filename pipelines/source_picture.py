@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         EnrError: the file cannot be read, the focal length is unknown or not positive, or shrinks the object to a few
             pixels; or a model whose depth range travels is to find its object in a single pixel.
     """
-    rgba = _read(Path(path))
+    rgba = read_upright(Path(path))
     if focal_px is None:
         like = config.focal_px * rgba.shape[1] / config.image_shape[2]
         raise EnrError(
@@ -100,12 +101,22 @@ def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
     return covered_shares(edges, size_px)
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
+def read_upright(picture: Path | BinaryIO, name: str | None = None) -> NDArray[np.uint8]:
+    """A picture (height, width, 4), straight alpha, turned as its EXIF data say; of several frames the first.
+
+    Args:
+        picture: a file that Pillow reads, or its open stream; 8 bits a channel.
+        name: what a refusal calls it; None: its path.
+
+    Raises:
+        EnrError: it cannot be read.
+    """
+    name = name or str(picture)
     try:
-        with Image.open(path) as image:
+        with Image.open(picture) as image:
             if image.mode[0] in "IF":
-                raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
+                raise EnrError(f"{name} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
             return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise EnrError(f"{path} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error
+        raise EnrError(f"{name} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from enr.camera import Array
 from enr.errors import EnrError
-
-if TYPE_CHECKING:
-    from enr.pipelines.rendering.camera_paths import CameraStep, PathName
 
 FRAMES = 36
 
@@ -70,50 +66,29 @@ FRAMES = 36
     help="A .png, or for a path a .gif or .webp [default: PICTURE's name with -view.png or -<path>.gif].",
 )
 def command(**options: Any) -> None:
-    """Render the object of a picture from other cameras."""
+    """`enr render`."""
+    from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
     from enr.pipelines.rendering.writing import write_views
 
-    path_name, path_file, size_px = (options.pop(name) for name in ("path_name", "path_file", "size_px"))
-    name = path_name or ("path" if path_file else None)
-    out = _output(options["picture"], options.pop("out"), name)
-    steps, cameras = _asked_for(options, path_name, path_file)
-    views = render_novel_views(NovelViewSettings(steps=steps, cameras=cameras, **options))
-    write_views(views.views, views.source, out, size_px)
+    path_name, path_file = options.pop("path_name"), options.pop("path_file")
+    if path_name and path_file:
+        raise EnrError(f"--path and --{path_name} were both given; choose one.")
+    out = _output(options["picture"], options.pop("out"), path_name or ("path" if path_file else None))
+    size_px, frames = options.pop("size_px"), options.pop("frames")
+    step = CameraStep(*(options.pop(name) for name in ("azimuth_deg", "elevation_deg", "translate")))
+    cameras = choose_cameras(step, path_name or path_file, frames)
+    views = render_novel_views(NovelViewSettings(cameras=cameras, **options))
+    write_views(views.images, views.source, out, size_px)
     click.echo(f"Checkpoint: {views.checkpoint}")
     for note in views.notes:
         click.echo(note)
-    click.echo(f"{'Views' if name else 'View'}: {out}")
+    click.echo(f"{'View' if len(views.images) == 1 else 'Views'}: {out}")
 
 
 def _output(picture: Path, out: Path | None, path_name: str | None) -> Path:
     """Where to write; refused before anything is rendered."""
     from enr.pipelines.rendering.writing import MOVING, STILL, check_output
 
-    ending = STILL[0] if path_name is None else MOVING[0]
-    return check_output(
-        out or picture.with_name(f"{picture.stem}-{path_name or 'view'}{ending}"), path_name is not None
-    )
-
-
-def _asked_for(
-    options: dict[str, Any], path_name: PathName | None, path_file: Path | None
-) -> tuple[tuple[CameraStep, ...], Array | None]:
-    """The camera steps, or the cameras of a file."""
-    from enr.datagen.cameras.pose_files import read_cameras
-    from enr.pipelines.rendering.camera_paths import CameraStep, path_steps
-
-    step = CameraStep(options.pop("azimuth_deg"), options.pop("elevation_deg"), options.pop("translate"))
-    frames = options.pop("frames")
-    if path_name is None and path_file is None:
-        return (step,), None
-    if step != CameraStep():
-        raise EnrError(
-            "A single camera was asked for beside a path; leave out the path, or the angles and --translate."
-        )
-    if path_file is not None:
-        if path_name is not None:
-            raise EnrError(f"--path and --{path_name} were both given; choose one.")
-        return (), read_cameras(path_file).world_from_camera
-    assert path_name is not None
-    return path_steps(path_name, frames), None
+    name = f"{picture.stem}-{path_name or 'view'}{STILL[0] if path_name is None else MOVING[0]}"
+    return check_output(out or picture.with_name(name), several=path_name is not None)

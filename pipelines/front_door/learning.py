@@ -270,14 +270,9 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     Raises:
         EnrError: there is none, or it cannot be read.
     """
-    return load_named(which, device)[0]
-
-
-def load_named(which: PathInput, device: str = "cpu") -> tuple[Renderer, Path]:
-    """The renderer and the checkpoint that it was read from."""
     from enr.model.checkpoint import load_model as load
     from enr.pipelines.machine import pick_device
     from enr.pipelines.training.runs import find_checkpoint, latest_run
 
     path, _ = find_checkpoint(latest_run() if which == LATEST else one_path(which, "The model"))
-    return load(path, pick_device(device)), path
+    return load(path, pick_device(device))

@@ -9,15 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from enr.camera import Array
-from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
 from enr.pipelines.front_door.given import PathInput, checked, one_path
-from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, path_steps
+from enr.pipelines.front_door.learning import LATEST
+from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.writing import write_views
-
-LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -83,19 +80,10 @@ def novel_views(
     if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
         raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
     step = CameraStep(azimuth_deg, elevation_deg, translate)
-    if path is not None and step != CameraStep():
-        raise EnrError("A single camera was asked for beside a path; leave out the path, or the angles and translate.")
-    steps: tuple[CameraStep, ...] = (step,)
-    cameras: Array | None = None
-    if path is not None and str(path) in PATHS:
-        steps = path_steps(str(path), frames)  # type: ignore[arg-type]
-    elif path is not None:
-        steps, cameras = (), read_cameras(one_path(path, "path")).world_from_camera
     views = render_novel_views(
         NovelViewSettings(
             picture=one_path(picture, "The picture"),
-            steps=steps,
-            cameras=cameras,
+            cameras=choose_cameras(step, None if path is None else one_path(path, "path"), frames),
             checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
             distance=distance,
             source_elevation_deg=source_elevation_deg,
@@ -103,4 +91,4 @@ def novel_views(
             device=device,
         )
     )
-    return Views(views.views, views.source, views.notes)
+    return Views(views.images, views.source, views.notes)

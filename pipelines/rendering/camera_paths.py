@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 
 from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
+from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
 
 PathName = Literal["orbit", "spiral", "dolly"]
@@ -43,7 +45,7 @@ class CameraStep:
             raise EnrError(f"The camera is moved by {self}; give finite degrees and object units.")
 
 
-def path_steps(name: PathName, frames: int) -> tuple[CameraStep, ...]:
+def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     """The steps of a path that ends where it began, so that it can be played for ever.
 
     Args:
@@ -66,6 +68,50 @@ def path_steps(name: PathName, frames: int) -> tuple[CameraStep, ...]:
     return tuple(
         CameraStep(360 * SPIRAL_TURNS * share, SPIRAL_TOP_DEG * math.sin(math.pi * share) ** 2) for share in shares
     )
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """The cameras of novel views: steps told from the picture's, or given ones.
+
+    Attributes:
+        steps: told from the picture's camera; empty where cameras are given.
+        world_from_camera: (n, 4, 4) given cameras, of which the first is the picture's; None where there are steps.
+    """
+
+    steps: tuple[CameraStep, ...]
+    world_from_camera: Array | None = None
+
+    def motions(self, centre: Array, source_elevation_deg: float) -> Array:
+        """`target_from_source` (views, 4, 4); see `motions_around`."""
+        if self.world_from_camera is None:
+            return motions_around(self.steps, centre, source_elevation_deg)
+        return motions_between(self.world_from_camera)
+
+
+def choose_cameras(step: CameraStep, path: str | Path | None, frames: int) -> Cameras:
+    """The cameras that are asked for.
+
+    Args:
+        step: a single camera.
+        path: in its place, the name of a path, or a pose file whose first camera is the picture's.
+        frames: views of a path by name.
+
+    Raises:
+        EnrError: both are asked for, or the file cannot be used.
+    """
+    if path is None:
+        return Cameras((step,))
+    if step != CameraStep():
+        raise EnrError(
+            "A single camera was asked for beside a path; leave out the path, or the angles and translation."
+        )
+    if str(path) in PATHS:
+        return Cameras(path_steps(str(path), frames))
+    given = read_cameras(Path(path)).world_from_camera
+    if len(given) < 2:
+        raise EnrError(f"{path} holds one camera; its first is the picture's own, so give at least two.")
+    return Cameras((), given)
 
 
 def motions_around(steps: Sequence[CameraStep], centre: Array, source_elevation_deg: float = 0.0) -> Array:

@@ -14,19 +14,19 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from enr.camera import focal_px_from_fov
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
-from enr.pipelines.source_picture import fit_to_lens
+from enr.pipelines.source_picture import fit_to_lens, read_upright
 
 PLAIN = 12.0
 """Standard deviation, of 255, that the border of a plain background may have."""
 DIFFERENCE = 24
 """By how much of 255 a channel departs from the background where the object is."""
-FILLED_SHARE = 0.8
-"""Share of an object's bounding ball that its picture fills, seen from a typical side; measured on built-in chairs."""
+SEEN_LENGTH = 0.76
+"""Longest side of an object's box in a picture, in object units at the object's distance: a mean of 0.77 over 40
+built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevations of 0 to 45 degrees; 2026-11-30)."""
 SMALLEST_PX = 8
 
 
@@ -60,7 +60,10 @@ def frame_picture(
         EnrError: it cannot be read, shows nothing, or has a background that is not plain; or `fov_deg` is no angle.
     """
     path = name or str(picture)
-    rgba = _read_upright(picture, path)
+    rgba = read_upright(picture, path)
+    if min(rgba.shape[:2]) < SMALLEST_PX:
+        size = f"{rgba.shape[1]}x{rgba.shape[0]}"
+        raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
     notes: list[str] = []
     _, height, width = config.image_shape
     if fov_deg is None and rgba.shape[:2] == (height, width):
@@ -78,22 +81,6 @@ def frame_picture(
     notes.append(f"The object was found in columns {box[0]}-{box[1]} and rows {box[2]}-{box[3]} and framed.")
     cut = _cut(rgba, square)
     return FramedPicture(fit_to_lens(cut, config, config.focal_px * cut.shape[1] / width), tuple(notes))
-
-
-def _read_upright(picture: Path | BinaryIO, path: str) -> NDArray[np.uint8]:
-    """The picture (height, width, 4), turned as its EXIF data say."""
-    try:
-        with Image.open(picture) as image:
-            if image.mode[0] in "IF":
-                raise EnrError(f"{path} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
-            rgba = np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise EnrError(f"{path} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error
-    if min(rgba.shape[:2]) < SMALLEST_PX:
-        size = f"{rgba.shape[1]}x{rgba.shape[0]}"
-        raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
-    return rgba
 
 
 def _without_background(rgba: NDArray[np.uint8], path: str) -> tuple[NDArray[np.uint8], str]:
@@ -126,7 +113,7 @@ def _square_around(
     box = (int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1]))
     longest = max(box[1] - box[0], box[3] - box[2]) + 1
     _, _, width = config.image_shape
-    usual_px = FILLED_SHARE * config.focal_px / config.radius
+    usual_px = SEEN_LENGTH * config.focal_px / config.radius
     return ((box[0] + box[1] + 1) / 2, (box[2] + box[3] + 1) / 2, longest * width / usual_px), box
 
 

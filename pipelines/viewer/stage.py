@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.model import Renderer
 from enr.model.scene import AnyScene, Scene
@@ -20,6 +21,7 @@ from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import CameraStep, motions_around
 from enr.pipelines.rendering.framing import frame_picture
+from enr.pipelines.rendering.novel_views import centre_of
 
 MOST_UPLOADS = 32
 MOST_SHARD_SCENES = 24
@@ -109,9 +111,8 @@ class Stage:
         """
         with self._lock:
             scene = self._scene(key, distance)
-            motion = torch.as_tensor(
-                motions_around([step], self._centre(scene), self.subjects[key].source_elevation_deg)
-            )
+            centre, elevation_deg = centre_of(scene, self.model), self.subjects[key].source_elevation_deg
+            motion = torch.as_tensor(motions_around([step], centre, elevation_deg))
             return to_uint8(self.model.render(self.model.transform(scene, motion)).clamp(0, 1).cpu())[0]
 
     @torch.no_grad()
@@ -133,9 +134,9 @@ class Stage:
         views = self._view_set.views
         cameras = views["world_from_camera"]
         same = np.flatnonzero(views["scene"] == views["scene"][subject.view])
-        centre = np.linalg.inv(cameras[subject.view])[:3, 3]  # the object's centre is the world's origin
+        centre = invert_rigid(cameras[subject.view])[:3, 3]  # the object's centre is the world's origin
         motion = motions_around([step], centre, subject.source_elevation_deg)[0]
-        wanted = cameras[subject.view] @ np.linalg.inv(motion)
+        wanted = cameras[subject.view] @ invert_rigid(motion)
         apart = np.linalg.norm(cameras[same, :3, 3] - wanted[:3, 3], axis=1)
         return to_uint8(self._true_images([int(same[apart.argmin()])]))[0]
 
@@ -161,11 +162,6 @@ class Stage:
             image = subject.image.to(next(self.model.parameters()).device)
             self._scenes[key, distance] = self.model.inverse_render(image[None], distance)
         return self._scenes[key, distance]
-
-    def _centre(self, scene: AnyScene) -> NDArray[np.float64]:
-        if isinstance(scene, Scene):
-            return scene.centre[0].double().cpu().numpy()
-        return np.array([0.0, 0.0, self.model.config.radius])
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:

@@ -6,26 +6,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
 
 from enr.errors import EnrError
-from enr.model import Renderer, RendererConfig, save_model
+from enr.model import Renderer, save_model
 from enr.pipelines.cli.main import main
-from enr.pipelines.rendering.framing import FILLED_SHARE, frame_picture
+from enr.pipelines.rendering.framing import SEEN_LENGTH, frame_picture
 
-CONFIG = RendererConfig(
-    image_shape=(3, 16, 16),
-    channels_2d=(8, 16),
-    strides_2d=(2, 2),
-    channels_3d=(),
-    strides_3d=(),
-    num_channels_inv_projection=(16,),
-    num_channels_projection=(8,),
-    focal_px=22.2,
-    near=1.5,
-    far=2.5,
-    depth_cells=4,
-    carry_colour=True,
-)
+CONFIG = tiny_config(16, carry_colour=True)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +39,10 @@ def render(*arguments):
 
 def test_the_object_is_framed_as_large_as_the_models_objects(photograph):
     framed = frame_picture(photograph, CONFIG)
-    dark = (framed.image < 0.9).any(0).numpy()
+    dark = (framed.image[0] < (1 + 60 / 255) / 2).numpy()  # pixels that the box covers by half or more
     rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
-    usual_px = FILLED_SHARE * CONFIG.focal_px / CONFIG.radius
-    assert abs(len(rows) - usual_px) <= 1.5
+    usual_px = SEEN_LENGTH * CONFIG.focal_px / CONFIG.radius
+    assert abs(len(rows) - usual_px) <= 1
     assert abs((rows[0] + rows[-1] + 1) / 2 - 8) <= 0.6
     assert abs((columns[0] + columns[-1] + 1) / 2 - 8) <= 0.6
     assert any("background" in note for note in framed.notes)

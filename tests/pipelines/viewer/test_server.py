@@ -11,28 +11,16 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
 
 from enr.errors import EnrError
-from enr.model import Renderer, RendererConfig, load_model, save_model
-from enr.pipelines.rendering.camera_paths import CameraStep
+from enr.model import Renderer, load_model, save_model
+from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.stage import MOST_UPLOADS, Stage
 
-CONFIG = RendererConfig(
-    image_shape=(3, 16, 16),
-    channels_2d=(8, 16),
-    strides_2d=(2, 2),
-    channels_3d=(),
-    strides_3d=(),
-    num_channels_inv_projection=(16,),
-    num_channels_projection=(8,),
-    focal_px=22.2,
-    near=1.5,
-    far=2.5,
-    depth_cells=4,
-    carry_colour=True,
-)
+CONFIG = tiny_config(16, carry_colour=True)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +78,7 @@ def test_a_frame_is_the_picture_that_enr_render_makes(server, checkpoint, pictur
     query = {"id": json.loads(answer)["id"], "azimuth_deg": 40, "elevation_deg": -15, "x": 0.1, "y": 0, "z": -0.2}
     status, frame = ask(server, "GET", "/frame?" + urlencode(query))
     assert status == 200
-    rendered = render_novel_views(NovelViewSettings(picture, (step,), checkpoint=checkpoint)).views[0]
+    rendered = render_novel_views(NovelViewSettings(picture, Cameras((step,)), checkpoint)).images[0]
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(frame))), rendered)
     assert ask(server, "GET", "/truth?" + urlencode(query))[0] == 204
 
