@@ -26,7 +26,7 @@ DIFFERENCE = 24
 """By how much of 255 a channel departs from the background where the object is."""
 SEEN_LENGTH = 0.76
 """Longest side of an object's box in a picture, in object units at the object's distance: a mean of 0.77 over 40
-built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevations of 0 to 45 degrees; 2026-11-30)."""
+built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevation 0 to 45 degrees; 2026-11-30)."""
 SMALLEST_PX = 8
 
 
