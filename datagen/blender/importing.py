@@ -11,7 +11,7 @@ import bpy
 import mathutils
 
 from enr.camera import Z_UP_FROM_Y_UP
-from enr.datagen.blender import obj_libraries, own, versions
+from enr.datagen.blender import own, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
@@ -43,10 +43,8 @@ def import_mesh(path: Path, up_axis: str | None = None) -> list[Any]:
     try:
         if suffix == ".blend":
             _append_scene(path)
-        else:
-            with obj_libraries.importable(path) as plain:
-                if not versions.run_importer(plain, versions.IMPORTERS.get(suffix, ())):
-                    raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
+        elif not versions.run_importer(path, versions.IMPORTERS.get(suffix, ())):
+            raise MeshError(f"Blender {versions.version()} has no importer for {suffix or 'such files'}")
         if suffix in SCENE_FORMATS and suffix != ".blend":
             bpy.context.scene.frame_set(bpy.context.scene.frame_start)  # the importers have set it to the file's first
             _realise(bpy.context.view_layer, _imported())

@@ -1,22 +1,17 @@
 """Inside Blender: an OBJ file's material libraries, and what its importer leaves out of them. Standard library only.
 
-The importer reads what `mtllib` names, one file a line, and beside that the library with the mesh's own name; of a
-material's opacity it reads `d` and not `Tr`.
+The importer reads what `mtllib` names, one file a line, and beside that the library with the mesh's own name
+(`enr.datagen.meshes.staging` sees to names that it would not find); of a material's opacity it reads `d` and not `Tr`.
 """
 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 MTLLIB = re.compile(rb"^[ \t]*mtllib[ \t]+([^\r\n]+)", re.MULTILINE)
-MAP = re.compile(
-    rb"^([ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+(?:.*[ \t])?)([^ \t\r\n]+)[ \t]*\r?$", re.M | re.I
-)
 
 
 @dataclass(frozen=True)
@@ -59,49 +54,6 @@ def named_by(line: bytes, folder: Path) -> list[Path]:
     whole = folder / text.strip('"')
     places = [whole] if whole.is_file() else [folder / word for word in text.split()]
     return [place for place in places if place.is_file()]
-
-
-@contextmanager
-def importable(path: Path) -> Iterator[Path]:
-    """A mesh file as Blender is to read it: itself, or a copy of an OBJ that is there as long as the context."""
-    copy = _plain_copy(path) if path.suffix.lower() == ".obj" else None
-    if copy is None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="enr-") as folder:
-        for name, content in copy.items():
-            (Path(folder) / name).write_bytes(content)
-        yield Path(folder) / path.name
-
-
-def _plain_copy(path: Path) -> dict[str, bytes] | None:
-    """An OBJ file and its libraries, by name, as the importer finds them; None if it finds them where they lie.
-
-    It does not find names with the separators of another system, nor several on a line.
-    """
-    content = path.read_bytes()
-    lines = library_lines(content)
-    if all((path.parent / line.decode("utf-8", "replace").strip('"')).is_file() for line in lines):
-        return None
-    found = [place for line in lines for place in named_by(line, path.parent)]
-    if not found:
-        return None
-    copies = {f"{number}.mtl": _with_whole_paths(place) for number, place in enumerate(found)}
-    header = b"".join(b"mtllib " + name.encode() + b"\n" for name in copies)
-    beside = path.with_suffix(".mtl")
-    if beside.is_file():
-        copies[beside.name] = _with_whole_paths(beside)
-    return {path.name: header + MTLLIB.sub(b"#", content), **copies}
-
-
-def _with_whole_paths(library: Path) -> bytes:
-    """A library that names its textures from anywhere."""
-    return MAP.sub(lambda found: found[1] + _whole_path(library.parent, found[2]), library.read_bytes())
-
-
-def _whole_path(folder: Path, name: bytes) -> bytes:
-    place = folder / name.decode("utf-8", "replace").replace("\\", "/")
-    return str(place.resolve()).encode() if place.is_file() else name
 
 
 def _materials(content: bytes) -> Iterator[tuple[str, dict[str, float]]]:
