@@ -16,10 +16,10 @@ LONGEST_FUNCTION = 60
 LONGEST_FILE = 400
 P90_FUNCTION = 30
 MEDIAN_FUNCTION = 12
-USED_ONCE_PERCENT = 57.0
+USED_ONCE_PERCENT = 54.5
 """Of private functions, those whose name stands once in the whole code besides its definition: a reader pays for each
 hop. Projects known to read well have 34 to 50. Lower it when the code has got there, never raise it."""
-IMPORTED_BY_ONE_PERCENT = 34.0
+IMPORTED_BY_ONE_PERCENT = 32.0
 """Of files, those that one other file alone imports."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 NAMED = ast.Name | ast.Attribute
