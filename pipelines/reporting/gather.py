@@ -68,13 +68,21 @@ class Reported:
             return None
 
     @property
-    def shards(self) -> tuple[Path, ...]:
-        """The shards that were measured on, else those that were trained on."""
-        return tuple(Path(path) for path in self.evaluation["shards"]) if self.evaluation else self._trained_on
+    def trained_on(self) -> tuple[Path, ...]:
+        """The shards that were trained on; empty where the run is not known."""
+        return self.run.shards if self.run else ()
 
     @property
-    def _trained_on(self) -> tuple[Path, ...]:
-        return self.run.shards if self.run else ()
+    def shards(self) -> tuple[Path, ...]:
+        """The shards that were measured on, else those that were trained on."""
+        return tuple(Path(path) for path in self.evaluation["shards"]) if self.evaluation else self.trained_on
+
+    @property
+    def given(self) -> tuple[tuple[int, ...], bool]:
+        """The numbers of the input views, and whether the model was told their distance."""
+        told = self.evaluation or {}
+        first = told.get("source_view", 0)
+        return tuple(range(first, first + told.get("sources", 1))), bool(told.get("known_distance"))
 
     @property
     def gif(self) -> Path | None:
