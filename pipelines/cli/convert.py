@@ -62,7 +62,7 @@ INTERRUPTED = 130
 def command(**_: object) -> None:
     """`enr convert`."""
     from enr.datagen.convert.conversion import convert
-    from enr.pipelines.config.datagen import ConvertConfig
+    from enr.pipelines.config.data_sets import ConvertConfig
     from enr.pipelines.generation.settings import convert_settings
 
     try:

@@ -14,7 +14,7 @@ from enr.errors import EnrError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from enr.pipelines.experiments.plan import ReproduceSettings
+    from enr.pipelines.experiments.experiment_plan import ReproduceSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -78,8 +78,8 @@ def command(is_list: bool, dry_run: bool, **options: Any) -> None:
         return
     settings = settings_of(options)
     if dry_run:
+        from enr.pipelines.experiments.experiment_plan import make_plan
         from enr.pipelines.experiments.forecast import describe_plan
-        from enr.pipelines.experiments.plan import make_plan
 
         click.echo(describe_plan(make_plan(settings)))
         return
@@ -92,7 +92,7 @@ def settings_of(options: dict[str, Any]) -> ReproduceSettings:
     Raises:
         EnrError: no experiment is named.
     """
-    from enr.pipelines.experiments.plan import ReproduceSettings
+    from enr.pipelines.experiments.experiment_plan import ReproduceSettings
 
     if options["name"] is None:
         raise EnrError("No experiment is named; `enr reproduce --list` names all.")

@@ -22,7 +22,7 @@ from pydantic import Field
 from enr.errors import EnrError
 from enr.pipelines.config import find_key
 from enr.pipelines.config.checking import Table, checked, nearest, validated
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, option
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig, option
 from enr.pipelines.evaluation.inputs import EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
@@ -92,7 +92,7 @@ class Variant:
 
 @checked("evaluations")
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class PlannedEvaluation:
     """A measurement of trained variants; a table.
 
     Attributes:
@@ -135,7 +135,7 @@ class Experiment:
     minutes: Annotated[float, Field(gt=0)] | None = None
     seeds: tuple[int, ...] = (0,)
     variants: dict[str, Variant]
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[str, PlannedEvaluation]
 
 
 def experiment_names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 from enr.datagen.convert.conversion import ConvertSettings
 from enr.datagen.settings import GenerateSettings
 from enr.pipelines.config.checking import Table
-from enr.pipelines.config.datagen import option
+from enr.pipelines.config.data_sets import option
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.training.train import TrainSettings
 

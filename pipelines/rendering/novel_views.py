@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from enr.camera import Array
 from enr.model import Renderer, load_model
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import Cameras
@@ -83,13 +83,13 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
 
 def centre_of(scene: AnyScene, model: Renderer) -> Array:
     """(3,) the point that cameras turn around: the first scene's own centre, else the target point at `radius`."""
-    if isinstance(scene, Scene):
+    if isinstance(scene, PlacedScene):
         return np.asarray(scene.centre[0].double().cpu())
     return np.array([0.0, 0.0, model.config.radius])
 
 
 def _estimate_in_words(scene: AnyScene) -> list[str]:
-    if not isinstance(scene, Scene):
+    if not isinstance(scene, PlacedScene):
         return []
     distance, uncertainty = float(scene.distance[0]), float(scene.uncertainty[0])
     return [

@@ -18,7 +18,7 @@ from enr.model.renderer import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
-from enr.pipelines.training.centres import Places
+from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
 from enr.pipelines.training.muon import MuonAndAdam
 
@@ -62,7 +62,7 @@ class Trainer:
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
-        self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
+        self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
 
     @property

@@ -19,7 +19,7 @@ from tests.pipelines.experiments.reproduce_content import CONTENT
 from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, validated_train
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 
 
 @pytest.mark.parametrize(

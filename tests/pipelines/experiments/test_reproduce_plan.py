@@ -28,11 +28,11 @@ from enr.pipelines.cli import sections
 from enr.pipelines.cli.main import main
 from enr.pipelines.config import key_values
 from enr.pipelines.config.checking import read_value
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SCALES, at_scale, experiment_names, merged, read_experiment
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.forecast import describe_plan
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.step import words as words_of
 from enr.pipelines.generation.settings import convert_settings, generate_settings
 from enr.pipelines.training.train import TrainSettings

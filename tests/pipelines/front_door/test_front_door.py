@@ -16,7 +16,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 import enr
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.config.datagen import DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.front_door import data, learning, views
 

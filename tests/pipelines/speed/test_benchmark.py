@@ -13,7 +13,7 @@ from enr.pipelines.cli.main import main
 from enr.pipelines.speed import benchmark
 from enr.pipelines.speed.benchmark import BenchSettings
 from enr.pipelines.speed.noise import SYNTHETIC_SCENES, SYNTHETIC_VIEWS, write_noise_shard
-from enr.pipelines.speed.pictures import difference
+from enr.pipelines.speed.picture_difference import difference
 from enr.pipelines.speed.split import solve
 from enr.shards import read_shard
 

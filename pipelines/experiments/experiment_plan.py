@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enr.datagen.convert.conversion import ConvertSettings
-from enr.datagen.convert.layout import PARAMS, find_params
+from enr.datagen.convert.scene_folders import PARAMS, find_params
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.config import Assignments, Config, find_key, key_values, override, read_preset, resolve
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SUFFIXES, Experiment, Scale, naming, read_experiment
 from enr.pipelines.experiments.step import Step, assignment, words
