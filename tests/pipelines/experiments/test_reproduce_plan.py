@@ -325,7 +325,7 @@ def test_bad_input_ends_in_one_sentence(words, said, tmp_path, monkeypatch):
 
 
 def test_a_setting_that_does_not_fit_its_preset_is_refused_before_anything_is_made(tmp_path, monkeypatch):
-    from enr.pipelines.experiments import plan as reproduce_plan
+    from enr.pipelines.experiments import experiment_plan as reproduce_plan
 
     wrong = at_scale(merged(CONTENT, {"variants": {"slow": {"sets": ["boxes"], "set": {"learning_rate": -1}}}}), "tiny")
     monkeypatch.setattr(reproduce_plan, "read_experiment", lambda *_: wrong)

@@ -18,7 +18,7 @@ from enr.errors import EnrError
 from enr.pipelines.cli.main import main
 from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.front_door import data, learning, views
+from enr.pipelines.front_door import data, learning, viewing
 
 OF_THE_COMMAND_ALONE = {"datagen": {"dry_run"}, "train": set(), "eval": set(), "render": {"out", "size_px"}}
 SET = {"steps": 2, "threads": 1, "validations": 1, "frames": 1}
@@ -73,7 +73,7 @@ def test_every_option_of_eval_is_a_keyword_with_the_same_default():
 
 
 def test_every_option_of_render_is_a_keyword():
-    keywords = set(inspect.signature(views.novel_views).parameters)
+    keywords = set(inspect.signature(viewing.novel_views).parameters)
     paths = {"orbit", "spiral", "dolly"}
     assert set(options("render")) - OF_THE_COMMAND_ALONE["render"] - paths == keywords - {"picture"}
 
