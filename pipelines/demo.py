@@ -13,6 +13,7 @@ from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, R
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Positive, Seed, checked
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import GroupReport, Report, format_report
@@ -30,6 +31,7 @@ LEARNED_DB = 1.5
 near 1 dB, because the source's colours ride on rays that the pose moves; a minute of one core brings over 2.4 dB."""
 
 
+@checked()
 @dataclass(frozen=True)
 class DemoSettings:
     """What the demo makes.
@@ -48,13 +50,13 @@ class DemoSettings:
     """
 
     folder: Path = Path("enr-demo")
-    chairs: int = 96
-    views: int = 16
-    size_px: int = 32
-    minutes: float = 5.0
-    train_minutes: float = 3.0
+    chairs: Count = 96
+    views: Count = 16
+    size_px: Count = 32
+    minutes: Positive = 5.0
+    train_minutes: Positive = 3.0
     assignments: tuple[str, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     show_progress: bool = True
 
 

@@ -18,9 +18,7 @@ Needs no data and no download. Exit status 1 if the model did not learn to use t
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("enr-demo"), show_default=True, help="Folder of the results."
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of chairs, poses and model."
-)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of chairs, poses and model.")
 def command(out: Path, seed: int) -> None:
     """`enr demo`."""
     from enr.pipelines.demo import DemoSettings, run_demo

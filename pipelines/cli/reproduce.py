@@ -47,15 +47,15 @@ command goes on after Ctrl-C.
 )
 @click.option(
     "--max-meshes",
-    type=click.IntRange(1),
+    type=int,
     help="At most so many of the meshes, drawn by a hash of their ids [default: by the scale].",
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     help="Of training for each variant and seed [default: the experiment's].",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Train each variant with so many seeds [default: by the scale].")
+@click.option("--seeds", type=int, help="Train each variant with so many seeds [default: by the scale].")
 @click.option(
     "--set",
     "assignments",
@@ -69,7 +69,7 @@ command goes on after Ctrl-C.
 @click.option(
     "--posed", type=click.Path(path_type=Path), help="A folder of Apple's posed pictures to measure on (apple)."
 )
-@click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
+@click.option("--workers", type=int, help="Blender processes [default: one for each core].")
 def command(is_list: bool, dry_run: bool, **options: Any) -> None:
     """`enr reproduce`."""
     if is_list:

@@ -12,8 +12,8 @@ from enr.errors import EnrError
 from enr.words import count_of
 
 if TYPE_CHECKING:
+    from enr.pipelines.config import TrainSettings
     from enr.pipelines.training.loop import TrainResult
-    from enr.pipelines.training.train import TrainSettings
 
 LATEST = "latest"
 SHARDS = Path("shards")
@@ -37,7 +37,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
 )
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     help="End after so many (further) minutes [default: the preset's].",
 )
 @click.option(
@@ -83,7 +83,7 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
         find_shards(shards)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training.train import TrainSettings
+    from enr.pipelines.config import TrainSettings
 
     named = {name: value for name, value in options.items() if name != "quiet"}
     return TrainSettings(

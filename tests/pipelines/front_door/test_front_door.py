@@ -152,7 +152,7 @@ def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(ru
         (lambda _: enr.generate(""), ["meshes", "empty"]),
         (lambda shards: enr.train(shards, preset="smal-32"), ["smal-32", "small-32"]),
         (lambda shards: enr.train(shards, set="threads=1"), ["set", "table"]),
-        (lambda shards: enr.train(shards, max_minutes=-1), ["max_minutes"]),
+        (lambda shards: enr.train(shards, max_minutes=-1), ["--max-minutes", "-1"]),
         (lambda _: enr.train("nowhere"), ["nowhere"]),
         (lambda shards: enr.train([shards, 7]), ["shards", "7"]),
         (lambda shards: enr.evaluate("nowhere", shards), ["nowhere", "does not exist"]),
