@@ -16,9 +16,15 @@ Needs no data and no download. Exit status 1 if the model did not learn to use t
 
 @click.command("demo", help=HELP)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("enr-demo"), show_default=True, help="Folder of the results."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("enr-demo"),
+    show_default=True,
+    help="Write everything to this folder.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of chairs, poses and model.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Make the chairs, the poses and the model with this seed."
+)
 def command(out: Path, seed: int) -> None:
     """`enr demo`."""
     from enr.pipelines.demo import DemoSettings, run_demo

@@ -27,7 +27,11 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
 
 @click.command("train", help=HELP)
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="Such as small-64; see docs/training.md [default: what fits].")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Start from this preset, such as small-64; docs/training.md names all [default: what fits the pictures].",
+)
 @click.option(
     "--set",
     "assignments",
@@ -53,11 +57,15 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     metavar="CHECKPOINT",
     help="Start from the weights of a run, of a checkpoint folder or file, or of a published .pt: fine-tuning.",
 )
-@click.option("--name", metavar="NAME", help="Last part of the run folder's name [default: the preset].")
+@click.option("--name", metavar="NAME", help="End the run folder's name with this [default: the preset's name].")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Make the run's folder in this one.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--quiet", is_flag=True, help="Show no progress bar.")
 def command(**options: Any) -> None:
     """`enr train`."""
     settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
