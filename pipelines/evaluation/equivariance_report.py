@@ -116,7 +116,7 @@ def _judged(share: float) -> str:
 
 
 def _range(one: dict[str, Any], unit: str) -> str:
-    end = f"up to {one['to']:g}{unit}" if one["to"] is not None else "or more"
+    end = f"to {one['to']:g}{unit}" if one["to"] is not None else "or more"
     return f"{one['from']:g}{unit} {end}"
 
 

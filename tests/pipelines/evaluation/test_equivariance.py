@@ -218,7 +218,7 @@ def test_the_table_has_a_row_for_each_bin_and_none_for_a_single_one():
     names = (SEEN, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER, COMPOSITION, COMPOSITION_OTHER, INVERSE, IDENTITY)
     measures = {name: np.full(2, 0.5) for name in names} | {ANGLE_DEG: np.array([10.0, 80.0]), DISTANCE: np.zeros(2)}
     text = format_equivariance(summarise(measures))
-    assert "turn 0° up to 15°" in text and "turn 60° up to 90°" in text and "shift" not in text
+    assert "turn 0° to 15°" in text and "turn 60° to 90°" in text and "shift" not in text
     assert "T(b) T(a) z beside T(ba) z 0.500" in " ".join(text.split())
     assert all(len(line) <= 80 for line in text.splitlines())
 
