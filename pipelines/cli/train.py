@@ -70,9 +70,17 @@ def command(**options: Any) -> None:
     """`enr train`."""
     settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
 
+    from enr.pipelines.training.processes import LostProcessError, is_first_process
     from enr.pipelines.training.train import train
 
-    _say_outcome(train(settings, say=click.echo))
+    try:
+        outcome = train(settings, say=click.echo)
+    except LostProcessError:
+        if is_first_process():
+            raise
+        sys.exit(2)  # the process that ended, or the first one, has said why
+    if is_first_process():
+        _say_outcome(outcome)
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
