@@ -26,7 +26,7 @@ from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, option
 from enr.pipelines.evaluation.inputs import EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
-Kind = Literal["chair", "table", "mug"]
+Kind = Literal["chair", "table", "mug", "car", "mountain"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 SUFFIXES = (".yaml", ".yml")
@@ -44,12 +44,10 @@ class Shapes:
     Attributes:
         count: of them.
         kinds: taken in turn.
-        stand_for: what they only stand in for, such as cars; empty where they are what the experiment is about.
     """
 
     count: Annotated[int, Field(ge=1)]
     kinds: tuple[Kind, ...] = ("chair",)
-    stand_for: str = ""
 
 
 @checked("sets")
