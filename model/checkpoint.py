@@ -42,10 +42,17 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
             back. Lens, near, far and background stand in the config.
 
     Raises:
+        EnrError: weights are NaN or infinite; nothing is written then.
         OSError: the disk is full or the like; a file that was there is as it was.
     """
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    broken = _not_finite(weights)
+    if broken:
+        raise EnrError(
+            f"The model's weights hold NaN or infinity (first: {broken[0]}), so that all its pictures would; nothing "
+            f"was written to {folder}: train anew with a smaller learning_rate."
+        )
     described = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -194,10 +201,15 @@ def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) ->
     wrong += [name for name in weights if name not in expected]
     if wrong:
         raise EnrError(f"The weights in {where} do not fit their config (first: {wrong[0]}); the file is damaged.")
-    broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    broken = _not_finite(weights)
     if broken:
         raise EnrError(
             f"The weights in {where} hold NaN or infinity (first: {broken[0]}), so that all pictures would; take "
             "another checkpoint, or train anew with a smaller learning_rate."
         )
     model.load_state_dict(dict(weights))
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]

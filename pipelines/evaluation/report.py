@@ -31,7 +31,7 @@ from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURC
 from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, format_unseen, mean_unseen
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.shards import Split
-from enr.words import count_of
+from enr.words import count_of, wrapped
 
 MODEL = "model"
 SWAPPED_POSE = "swapped_pose"
@@ -234,7 +234,7 @@ def format_report(report: Report) -> str:
     is_model = not report.facts.get("predictions")
     sections = [_format_group(group, report.background, is_model) for group in report.groups]
     notes = "\n".join(f"Note: {note}" for note in report.notes)
-    return "\n\n".join(part for part in (*sections, notes, definition(report)) if part)
+    return "\n\n".join(part for part in (*sections, wrapped(notes), wrapped(definition(report))) if part)
 
 
 def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
@@ -254,7 +254,8 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
     chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
     said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen), *_distances(group)])
+    below = "\n".join([*said, extras, format_unseen(group.unseen), *_distances(group)])
+    text = f"{wrapped(title)}\n\n{table}\n\n{wrapped(below)}"
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
 

@@ -109,7 +109,12 @@ def test_table_and_json_agree(workplace):
         for scores in part["scores"].values():
             for name, digits in (("psnr_db", 2), ("psnr_foreground_db", 2), ("ssim", 3)):
                 assert f"{scores[name]:.{digits}f}" in result.output
-    assert report["definition"] in result.output
+    assert " ".join(report["definition"].split()) in " ".join(result.output.split())
+
+
+def test_nothing_below_a_table_is_wider_than_a_terminal(workplace):
+    output = invoke("--ssim", "--equivariance", "--untrained", "--out", "out").output
+    assert [line for line in output.splitlines() if len(line) > 80 and not line.startswith("Checkpoint")] == []
 
 
 def test_the_picture_shows_every_scene_twice_and_every_target(workplace):
