@@ -186,7 +186,7 @@ class Evaluation:
     @property
     def table(self) -> str:
         """What `enr eval` prints."""
-        from enr.pipelines.evaluation.report import format_report
+        from enr.pipelines.evaluation.report_table import format_report
 
         return format_report(self.report)
 
@@ -221,7 +221,6 @@ def evaluate(
     """
     from enr.pipelines.evaluation.evaluate import evaluate as measure
     from enr.pipelines.evaluation.inputs import EvalSettings
-    from enr.pipelines.evaluation.predictions import evaluate_predictions
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
     check_scalars(options, EvalOptions.__annotations__)
@@ -238,7 +237,7 @@ def evaluate(
         **values,  # type: ignore[arg-type]
     )
     _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
-    return Evaluation(evaluate_predictions(settings) if settings.predictions is not None else measure(settings))
+    return Evaluation(measure(settings))
 
 
 def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:

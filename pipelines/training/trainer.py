@@ -59,7 +59,7 @@ class Trainer:
         loader: PairLoader,
         config: TrainConfig,
         device: torch.device,
-        processes: Processes = Processes(),
+        processes: Processes | None = None,
     ) -> None:
         """Bring the model to the device; `config.precision` must be resolved.
 
@@ -68,7 +68,7 @@ class Trainer:
         """
         self.model = _channels_last(model.to(device)).train()
         self.step = 0
-        self.device, self.processes = device, processes
+        self.device, self.processes = device, processes or Processes()
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
@@ -182,7 +182,7 @@ class Trainer:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
-    def _distance_loss(self, places: Places, sighting: Sighting, batch: Batch) -> Tensor:
+    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Batch) -> Tensor:
         """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
         loss, known = places.loss(sighting, batch)
         if self.processes.count == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.pipelines.config import TrainConfig
@@ -15,11 +14,6 @@ from enr.pipelines.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 OOM = torch.OutOfMemoryError
-
-
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy())
 
 
 @pytest.mark.parametrize(
