@@ -264,7 +264,8 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 
     Args:
-        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
+        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
+            `shapes`, the model that comes with enr.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:
