@@ -17,17 +17,8 @@ from enr import __version__, files
 from enr.errors import EnrError
 from enr.pipelines.evaluation.equivariance import FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
 from enr.pipelines.evaluation.equivariance_report import ANGLE_EDGES_DEG, DISTANCE_EDGES, bin_numbers
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, background_name
-from enr.pipelines.evaluation.report import (
-    FEWER_SOURCES,
-    FOREGROUND,
-    MODEL,
-    POSE_IGNORED_DB,
-    PSNR,
-    SSIM,
-    SWAPPED_POSE,
-    UNTRAINED,
-)
+from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_names
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
 from enr.pipelines.reporting.gather import Reported, gather, setting_of
@@ -95,10 +86,10 @@ def write_report(settings: ReportSettings) -> Path:
     return file
 
 
-def report_at_end(path: Path, say: Callable[[str], None]) -> None:
-    """Write the report of a run or an evaluation, quickly, and name it; that there is none is said and no failure."""
+def report_at_end(settings: ReportSettings, say: Callable[[str], None]) -> None:
+    """Write a report after other work and name it; that there can be none is said, and is no failure."""
     try:
-        say(f"Report: {write_report(ReportSettings((path,), quick=True))}")
+        say(f"Report: {write_report(settings)}")
     except EnrError as error:
         say(f"No report was written: {error}")
 
@@ -168,11 +159,15 @@ def score_tables(runs: Sequence[Reported]) -> list[ScoreTable]:
         columns = tuple(place for place, of_run in enumerate(found) if key in of_run)
         results = [found[place][key] for place in columns]
         scores = [result["scores"] for result in results]
-        names = _candidates(runs[columns[0]])
+        measured = runs[columns[0]].evaluation or {}
+        names = candidate_names(measured["background"], not measured.get("predictions"))
         rows = tuple(
-            (name, candidate == MODEL, tuple(one.get(candidate, {}) for one in scores))
-            for candidate, name in names.items()
-            if any(candidate in one for one in scores)
+            (
+                names.get(candidate, candidate.replace("_", " ")),
+                candidate == MODEL,
+                tuple(one.get(candidate, {}) for one in scores),
+            )
+            for candidate in dict.fromkeys(name for one in scores for name in one)
         )
         counts = sorted({result["scenes"] for result in results})
         title = f"{key[0]}, {key[1]}: {' or '.join(f'{count:,}' for count in counts)} unseen scenes"
@@ -182,20 +177,6 @@ def score_tables(runs: Sequence[Reported]) -> list[ScoreTable]:
         top_db = max(row.get(PSNR) or 0 for _, _, row_of in rows for row in row_of)
         tables.append(ScoreTable(title, columns, shown, rows, top_db))
     return tables
-
-
-def _candidates(reported: Reported) -> dict[str, str]:
-    """What the rows of a table of scores are called, in their order."""
-    assert reported.evaluation is not None
-    return {
-        MODEL: "predictions" if reported.evaluation.get("predictions") else "model",
-        **{name: f"model, {count_of(count, 'input view')}" for count, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
-        UNTRAINED: "untrained model",
-        BACKGROUND: f"all {background_name(reported.evaluation['background'])}",
-        COPY_SOURCE: "copy of the input view",
-        MEAN_TARGET: "mean-of-targets oracle",
-    }
 
 
 def _column(reported: Reported, gallery: Gallery) -> dict[str, Any]:
