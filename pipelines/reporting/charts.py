@@ -115,7 +115,7 @@ def _round_step(step: float) -> float:
 def _described(lines: Sequence[Line], labels: tuple[str, str]) -> str:
     said = []
     for line in lines:
-        if line.name:
+        if line.kind != "dots":
             (x0, y0), (x1, y1) = line.points[0], line.points[-1]
-            said.append(f"{line.name}: {labels[1]} {y0:.2f} at {x0:.4g}, {y1:.2f} at {x1:.4g} ({labels[0]})")
+            said.append(f"{line.name or 'it'}: {labels[1]} {y0:.2f} at {x0:.4g}, {y1:.2f} at {x1:.4g} ({labels[0]})")
     return "; ".join(said) + "."

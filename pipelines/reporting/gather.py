@@ -46,6 +46,11 @@ class Reported:
         """Of that evaluation, one entry for each group and split."""
         return self.evaluation["results"] if self.evaluation else []
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its results should know."""
+        return self.evaluation["notes"] if self.evaluation else []
+
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """What was measured while it trained, a table a line."""
