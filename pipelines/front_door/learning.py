@@ -64,7 +64,7 @@ def train(
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
-    batch_size: int | str | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
