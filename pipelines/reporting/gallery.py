@@ -16,10 +16,10 @@ from enr.pipelines.evaluation.floors import background_name
 from enr.pipelines.evaluation.report import MODEL, PSNR
 from enr.pipelines.machine import pick_device
 from enr.pipelines.reporting.gather import Reported
-from enr.pipelines.reporting.views import (
+from enr.pipelines.reporting.studio import (
     Effort,
     Example,
-    Measured,
+    MeasuredViews,
     Shown,
     Studio,
     Turntable,
@@ -35,7 +35,7 @@ UNRANKED_SCENES = 6
 
 
 @dataclass(frozen=True)
-class Cameras:
+class CameraPlot:
     """Where pictures were taken from, in panels of 200 x 200.
 
     Attributes:
@@ -55,9 +55,9 @@ class Gallery:
 
     examples: tuple[Example, ...] = ()
     turntables: tuple[Turntable, ...] = ()
-    measured: Measured | None = None
+    measured: MeasuredViews | None = None
     sheet: Shown | None = None
-    cameras: Cameras | None = None
+    cameras: CameraPlot | None = None
     data: tuple[tuple[str, str], ...] = ()
     frame_ms: float = math.nan
     notes: tuple[str, ...] = ()
@@ -145,7 +145,7 @@ def _ranked_scenes(studio: Studio, reported: Reported) -> list[list[tuple[float,
     return [sorted(part, key=lambda pair: -pair[0]) for part in found if part]
 
 
-def _cameras(view_set: ViewSet) -> Cameras:
+def _cameras(view_set: ViewSet) -> CameraPlot:
     """Positions and directions from above and from the side, scaled to a picture of 200 x 200 around the object."""
     tracks = {split: camera_tracks(view_set, split, most) for split, most in (("train", 240), ("test", 60))}
     reach = max(float(np.abs(track[:, 0]).max(initial=0.5)) for track in tracks.values())
@@ -158,7 +158,7 @@ def _cameras(view_set: ViewSet) -> Cameras:
             ends = starts + track[:, 1][:, [across, up]] * (9, -9)
             marks += [(split, *pair) for pair in np.concatenate([starts, ends], axis=1).round(1).tolist()]
         panels.append((name, tuple(marks)))
-    return Cameras(tuple(panels), round(0.5 * scale, 1), reach)
+    return CameraPlot(tuple(panels), round(0.5 * scale, 1), reach)
 
 
 def _facts(view_set: ViewSet) -> tuple[tuple[str, str], ...]:

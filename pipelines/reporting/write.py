@@ -22,7 +22,7 @@ from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_nam
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
 from enr.pipelines.reporting.gather import Reported, gather, setting_of
-from enr.pipelines.reporting.views import FULL, QUICK, embed_gif
+from enr.pipelines.reporting.studio import FULL, QUICK, embed_gif
 from enr.pipelines.training.runs import check_folder, latest_run
 from enr.words import count_of, minutes_in_words
 

@@ -20,7 +20,7 @@ import enr as package
 from enr.pipelines.reporting import write
 from enr.pipelines.reporting.charts import Line, make_chart
 from enr.pipelines.reporting.gather import gather
-from enr.pipelines.reporting.views import ranks_of
+from enr.pipelines.reporting.studio import ranks_of
 from enr.pipelines.training.runs import open_run
 
 SET = [word for entry in ("steps=3", "validations=2", "frames=2", "threads=1") for word in ("--set", entry)]

@@ -118,7 +118,7 @@ class Turntable:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredViews:
     """PSNR of single views (n,), and how far the motion to each turns (degrees) and shifts (object units)."""
 
     psnr_db: NDArray[np.float64]
@@ -221,7 +221,7 @@ class Studio:
         rgba = torch.from_numpy(self.view_set.images(views))
         return composite(rgba, self.view_set.background).mul(255).round().div(255)
 
-    def measure(self, scenes: Sequence[Scene]) -> Measured | None:
+    def measure(self, scenes: Sequence[Scene]) -> MeasuredViews | None:
         """PSNR of every target view of some scenes."""
         found: list[NDArray[np.float64]] = []
         for scene in scenes:
@@ -232,7 +232,7 @@ class Studio:
         if not found:
             return None
         psnr_db, turn_deg, shift = np.concatenate(found, axis=1)
-        return Measured(psnr_db, turn_deg, shift, len(found))
+        return MeasuredViews(psnr_db, turn_deg, shift, len(found))
 
     def _motions(self, given: Indices, targets: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         motions = self.view_set.target_from_source(given[0], targets)
