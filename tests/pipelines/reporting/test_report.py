@@ -232,6 +232,19 @@ def test_without_shards_the_rest_is_shown(measured, tmp_path):
     assert page.row("model") and "Turn it" not in page.text
 
 
+def test_an_evaluation_finds_its_checkpoint_when_all_has_moved(measured, tmp_path):
+    """The JSON file names it as it was typed, relative to a folder that is another one now."""
+    moved = tmp_path / "elsewhere" / "runs" / "moved"
+    shutil.copytree(measured, moved)
+    for file in moved.glob("eval-*/report.json"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "checkpoint": "runs/gone/checkpoints/best"}))
+        (reported,) = gather([file.parent])
+        assert (reported.checkpoint, reported.run.folder) == (moved / "checkpoints" / "best", moved)
+        file.write_text(json.dumps({**content, "checkpoint": "runs/moved/checkpoints/last"}))
+        assert gather([file.parent])[0].checkpoint == moved / "checkpoints" / "last"
+
+
 def test_an_evaluation_of_a_bare_checkpoint_has_a_page(place, measured, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(open_run(measured).best, "bare")
