@@ -126,16 +126,10 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
     """
     with _full_precision(scene):
         scene = at_least_float32(scene)
-        source_from_target = invert_rigid(target_from_source).to(scene.device)
-        target = target or frustum
-        depth, height, width = scene.shape[2:]
-        # A cell's point is its depth times its ray: turning the rays alone saves a product for each depth.
-        rays = frustum_rays((height, width), target, scene.device)
-        turned = (rays @ source_from_target[:, None, :3, :3].transpose(2, 3)).to(scene)
-        depths = frustum_depths(_shares(depth, scene.device), target).to(scene).expand(len(scene), depth)
-        offset = source_from_target[:, None, None, None, :3, 3].to(scene)
-        points = torch.addcmul(offset, depths[:, :, None, None, None], turned[:, None])
-        return _sample(scene, frustum_coordinates(points, frustum).flatten(1, 3))
+        points = frustum_points(scene.shape[2:], target or frustum, scene.device).to(scene).flatten(-4, -2)
+        source_from_target = invert_rigid(target_from_source).to(scene)
+        points = points @ source_from_target[:, :3, :3].transpose(1, 2) + source_from_target[:, None, :3, 3]
+        return _sample(scene, frustum_coordinates(points, frustum))
 
 
 def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
