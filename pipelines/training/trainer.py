@@ -182,7 +182,7 @@ class Trainer:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
-    def _distance_loss(self, places: Places, sighting: Sighting, batch: Batch) -> Tensor:
+    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Batch) -> Tensor:
         """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
         loss, known = places.loss(sighting, batch)
         if self.processes.count == 1:
