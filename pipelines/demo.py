@@ -13,6 +13,7 @@ from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, R
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Positive, Seed, checked
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import GroupReport, Report
@@ -37,6 +38,7 @@ FALL_DB = 0.2
 """Validations that end so far below their best fall; less is the noise of a few pictures."""
 
 
+@checked()
 @dataclass(frozen=True)
 class DemoSettings:
     """What the demo makes.
@@ -55,13 +57,13 @@ class DemoSettings:
     """
 
     folder: Path = Path("enr-demo")
-    chairs: int = 96
-    views: int = 16
-    size_px: int = 32
-    minutes: float = 5.0
-    train_minutes: float = 3.0
+    chairs: Count = 96
+    views: Count = 16
+    size_px: Count = 32
+    minutes: Positive = 5.0
+    train_minutes: Positive = 3.0
     assignments: tuple[str, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     show_progress: bool = True
 
 

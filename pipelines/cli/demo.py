@@ -19,10 +19,14 @@ its validations fell.
 
 @click.command("demo", help=HELP)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("enr-demo"), show_default=True, help="Folder of the results."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("enr-demo"),
+    show_default=True,
+    help="Write everything to this folder.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of chairs, poses and model."
+    "--seed", type=int, default=0, show_default=True, help="Make the chairs, the poses and the model with this seed."
 )
 def command(out: Path, seed: int) -> None:
     """`enr demo`."""

@@ -88,13 +88,12 @@ def train(
         EnrError: something does not fit; the message says what to do.
     """
     # Before torch is loaded: a mistake is answered at once.
+    from enr.pipelines.config import TrainSettings
     from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
-    if max_minutes is not None and not (isinstance(max_minutes, int | float) and 0 < max_minutes < math.inf):
-        raise EnrError(f"max_minutes is given as {max_minutes!r}; give a number of minutes above 0.")
     folder = one_path(runs, "runs")
     run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
     paths = many_paths(shards, "shards") or (() if run else (Path("shards"),))
@@ -102,9 +101,6 @@ def train(
         find_shards(paths)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training.train import TrainSettings
-    from enr.pipelines.training.train import train as learn
-
     settings = TrainSettings(
         shards=paths,
         preset=preset,
@@ -116,6 +112,8 @@ def train(
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
+    from enr.pipelines.training.train import train as learn
+
     result = learn(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
 

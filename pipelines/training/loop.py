@@ -207,7 +207,8 @@ class TrainingLoop:
         while share < 1:
             is_late = self._trainer.step == self._before.step and self._progress() >= 1
             moment = self._before if is_late else self._moment()  # past the end the learning rate is 0
-            result = self._trainer.train_step(learning_rate(self._config, moment))
+            rate = self._trainer.processes.agree(learning_rate(self._config, moment))
+            result = self._trainer.train_step(rate)
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)

@@ -26,11 +26,11 @@ import yaml
 
 from enr.errors import EnrError
 from enr.files import replacing, sync
+from enr.pipelines.config.training import RUNS
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
 
-RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
 CREATED = "created_utc"
 """The entry of `config.yaml` that says when the run was made; folders may be copied and renamed."""

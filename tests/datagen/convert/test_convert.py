@@ -16,7 +16,7 @@ from tests.datagen.visual_hull import hull_iou
 from enr.camera import orbit_camera
 from enr.datagen.convert import conversion as module
 from enr.datagen.convert.conversion import ConvertSettings, convert
-from enr.datagen.convert.pictures import cut_out
+from enr.datagen.convert.cut_out import cut_out
 from enr.errors import EnrError
 from enr.shards import FLAGS, Shard, read_shard, write_shard
 

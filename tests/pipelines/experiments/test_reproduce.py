@@ -21,11 +21,11 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.experiments import plan as reproduce_plan
+from enr.pipelines.experiments import experiment_plan as reproduce_plan
 from enr.pipelines.experiments import reproduce as module
+from enr.pipelines.experiments.begun import RECORD_NAME, keep_record
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
-from enr.pipelines.experiments.record import RECORD_NAME, keep_record
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.reproduce import Reproduced, reproduce
 from enr.pipelines.training.loop import DivergedError
 

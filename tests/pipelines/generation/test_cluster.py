@@ -119,8 +119,10 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence_and_status_2(settings,
     assert "No Dask scheduler answers at tcp://127.0.0.1:9" in result.output
 
 
-def task_of(settings: GenerateSettings, **changes) -> cluster.Task:
-    return cluster.Task(settings, plan_shards(settings, "5.0.1")[1], workers=1, enr_version=enr.__version__, **changes)
+def task_of(settings: GenerateSettings, **changes) -> cluster.ShardTask:
+    return cluster.ShardTask(
+        settings, plan_shards(settings, "5.0.1")[1], workers=1, enr_version=enr.__version__, **changes
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.config.datagen import DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.generation import dry_run
 from enr.pipelines.generation.dry_run import FEWEST_MESHES, describe, estimate
 

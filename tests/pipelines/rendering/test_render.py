@@ -75,7 +75,10 @@ def test_one_view_and_a_path_are_written(photograph, checkpoint):
         (["--out", "views.txt"], "ends in"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
-        (["--fov-deg", "190"], "between 0 and 180"),
+        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
+        (["--distance", "0"], "--distance is 0.0; it must be above 0"),
+        (["--orbit", "--frames", "1"], "2 to 1000"),
+        (["--size-px", "8"], "16 to 2048"),
         (["--checkpoint", "nowhere"], "does not exist"),
     ],
 )

@@ -13,11 +13,11 @@ from enr.pipelines.cli.main import main
 from enr.pipelines.speed import benchmark
 from enr.pipelines.speed.benchmark import BenchSettings
 from enr.pipelines.speed.noise import SYNTHETIC_SCENES, SYNTHETIC_VIEWS, write_noise_shard
-from enr.pipelines.speed.pictures import difference
+from enr.pipelines.speed.picture_difference import difference
 from enr.pipelines.speed.split import solve
 from enr.shards import read_shard
 
-TINY = BenchSettings(views=3, resolution_px=16, samples=1, workers=2, preset="smoke", batch_size=4, seconds=0.2)
+TINY = BenchSettings(views=3, resolution=16, samples=1, workers=2, preset="smoke", batch_size=4, seconds=0.2)
 
 
 def test_repeat_for_counts_what_it_timed():
@@ -69,7 +69,7 @@ def datagen_result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("meshes")
     write_shapes(folder, count=3, seed=0)
     return benchmark.measure(
-        "datagen", dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, samples=4, resolution_px=24)
+        "datagen", dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, samples=4, resolution=24)
     )
 
 
