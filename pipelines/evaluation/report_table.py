@@ -89,8 +89,8 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
     )
     chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
-    said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    below = "\n".join([*said, extras, format_unseen(group.unseen), *_distances(group)])
+    said, distances = [verdict(group, background, is_model), *_worth_of_sources(group)], _distances(group)
+    below = "\n".join([*said, extras, format_unseen(group.unseen), *distances])
     text = f"{wrapped(title)}\n\n{table}\n\n{wrapped(below)}"
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
