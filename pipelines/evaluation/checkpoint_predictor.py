@@ -22,7 +22,7 @@ from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.predictor import SceneMeasures
-from enr.pipelines.evaluation.report import FEWER_SOURCES, SWAPPED_POSE, UNTRAINED
+from enr.pipelines.evaluation.report import FEWER_SOURCES, UNTRAINED, WRONG_POSE
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.initial import earlier_groups
@@ -122,11 +122,11 @@ class CheckpointPredictor:
         rows = {
             name: self.predict(pictures.from_first(number)) for number, name in FEWER_SOURCES.items() if number < given
         }
-        rows[SWAPPED_POSE] = self.predict_swapped(pictures, predictions)
+        rows[WRONG_POSE] = self.predict_wrong_pose(pictures, predictions)
         return rows if self.untrained is None else {**rows, UNTRAINED: self._paint(self.untrained, pictures)}
 
     @torch.inference_mode()
-    def predict_swapped(self, pictures: ScenePictures, predictions: Tensor) -> Tensor:
+    def predict_wrong_pose(self, pictures: ScenePictures, predictions: Tensor) -> Tensor:
         """What it predicts for each target (n, 3, height, width) when it is told another target's pose.
 
         A scene with a single target has no other: there it is told the (first) source's own pose.

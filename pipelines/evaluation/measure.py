@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from enr.errors import EnrError
 from enr.pipelines import metrics
-from enr.pipelines.evaluation.floors import MEAN_TARGET, floor_predictions
+from enr.pipelines.evaluation.floors import MEAN_OF_TARGETS, floor_predictions
 from enr.pipelines.evaluation.predictor import Predictor
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM, GroupReport, SceneScores, mean
 from enr.pipelines.evaluation.sample_sheet import choose_ranks, draw_samples, take_sample
@@ -56,7 +56,7 @@ def measure_scene(predictor: Predictor, data: EvaluatedData, plan: ScenePlan) ->
     for name, floor in floor_predictions(pictures.source, pictures.targets, pictures.background).items():
         scores[name] = _score(floor, pictures, data.settings.with_ssim)
     if len(plan.targets) == 1:  # the mean of one target is the target
-        scores[MEAN_TARGET] = dict.fromkeys(scores[MEAN_TARGET], math.nan)
+        scores[MEAN_OF_TARGETS] = dict.fromkeys(scores[MEAN_OF_TARGETS], math.nan)
     return replace(
         shapes,
         scores=scores,

@@ -11,7 +11,7 @@ from enr.pipelines.evaluation.distance import DEFINITION as DISTANCE_DEFINITION
 from enr.pipelines.evaluation.distance import format_distance
 from enr.pipelines.evaluation.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
 from enr.pipelines.evaluation.equivariance_report import format_equivariance
-from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, MEAN_TARGET, background_name
+from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPIED_INPUT, MEAN_OF_TARGETS, background_name
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
@@ -19,8 +19,8 @@ from enr.pipelines.evaluation.report import (
     MODEL,
     PSNR,
     SSIM,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
     GroupReport,
     Report,
     SceneScores,
@@ -139,11 +139,11 @@ def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
     return {
         MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
+        WRONG_POSE: "wrong-pose control",
         BACKGROUND: f"all {background_name(background)}",
-        COPY_SOURCE: "copy of the input view",
+        COPIED_INPUT: "copy of the input view",
         UNTRAINED: "untrained model",
-        MEAN_TARGET: "mean-of-targets oracle",
+        MEAN_OF_TARGETS: "mean-of-targets oracle",
     }
 
 
