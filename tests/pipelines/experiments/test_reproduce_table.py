@@ -119,8 +119,8 @@ def test_a_row_is_the_mean_over_its_seeds(tmp_path):
 def test_reports_of_the_first_version_make_the_same_rows(tmp_path):
     names = {"wrong_pose": "swapped_pose", "copied_input": "copy_source", "mean_of_targets": "mean_target"}
     rows = []
-    for folder, given in (("present", {}), ("former", names)):
-        scores = {given.get(name, name): values for name, values in Given(20.0).scores().items()}
+    for folder, former in (("present", {}), ("former", names)):
+        scores = {former.get(name, name): values for name, values in Given(20.0).scores().items()}
         write_report(tmp_path / folder, "slow-seed0", scores)
         (section,) = make_sections(plan_in(tmp_path / folder))
         rows.append(cells(section))
