@@ -36,6 +36,8 @@ FORMAT = "enr-eval"
 FORMAT_VERSION = 2
 MIN_CORRELATED = 3
 """Fewer scenes have no correlation of colours."""
+POSE_IGNORED_DB = 0.5
+"""A model that loses less than this with another view's pose hardly uses the pose."""
 Scores = dict[str, dict[str, float]]
 """By candidate and metric."""
 

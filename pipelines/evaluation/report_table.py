@@ -17,6 +17,7 @@ from enr.pipelines.evaluation.report import (
     FOREGROUND,
     MIN_CORRELATED,
     MODEL,
+    POSE_IGNORED_DB,
     PSNR,
     SSIM,
     UNTRAINED,
@@ -29,9 +30,6 @@ from enr.pipelines.evaluation.report import (
 from enr.pipelines.evaluation.unseen import format_unseen
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.words import count_of, wrapped
-
-POSE_IGNORED_DB = 0.5
-"""A model that loses less than this with another view's pose hardly uses the pose."""
 
 
 def definition(report: Report) -> str:

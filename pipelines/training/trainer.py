@@ -22,7 +22,7 @@ from enr.pipelines.machine import autocast
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
 from enr.pipelines.training.muon import MuonAndAdam
-from enr.pipelines.training.processes import Processes
+from enr.pipelines.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Trainer:
         loader: PairLoader,
         config: TrainConfig,
         device: torch.device,
-        processes: Processes = Processes(),
+        processes: Processes = ALONE,
     ) -> None:
         """Bring the model to the device; `config.precision` must be resolved.
 
@@ -182,7 +182,7 @@ class Trainer:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
-    def _distance_loss(self, places: Places, sighting: Sighting, batch: Batch) -> Tensor:
+    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Batch) -> Tensor:
         """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
         loss, known = places.loss(sighting, batch)
         if self.processes.count == 1:

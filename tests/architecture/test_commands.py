@@ -6,14 +6,14 @@ import re
 
 import click
 import pytest
-from click.testing import CliRunner
+from tests.command_line import enr
 
 from enr.pipelines.cli.main import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_has_help(name):
-    result = CliRunner().invoke(main, [name, "--help"])
+    result = enr(name, "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 3
 
@@ -58,9 +58,9 @@ def test_the_readme_names_the_command(root, name):
 
 
 def test_help_lists_every_command():
-    output = CliRunner().invoke(main, ["--help"]).output
+    output = enr("--help").output
     assert all(f"  {name}" in output for name in COMMANDS)
 
 
 def test_an_unknown_command_ends_in_status_2():
-    assert CliRunner().invoke(main, ["paint"]).exit_code == 2
+    assert enr("paint").exit_code == 2

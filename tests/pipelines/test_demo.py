@@ -1,3 +1,5 @@
+"""The demo leaves what it names, keeps to its time, and says it where nothing was learned."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -10,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,9 +20,10 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 if importlib.util.find_spec("bpy") is None:
     pytest.skip("needs enr[datagen]", allow_module_level=True)
 
+from tests.command_line import enr
+
 from enr.errors import EnrError
 from enr.pipelines import demo
-from enr.pipelines.cli.main import main
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.evaluation.floors import FLOORS
 from enr.pipelines.evaluation.report import MODEL, PSNR, WRONG_POSE, GroupReport, Report, SceneScores
@@ -174,7 +176,7 @@ def test_without_a_picture_it_ends_in_one_sentence(tiny, monkeypatch):
 @pytest.mark.parametrize("out", ["taken", "taken/deeper"])
 def test_a_file_in_the_way_ends_in_one_sentence(tmp_path, out):
     (tmp_path / "taken").write_text("precious")
-    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / out)])
+    result = enr("demo", "--out", str(tmp_path / out))
     assert result.exit_code == 2
     assert result.output.startswith("Error: --out") and result.output.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "precious"

@@ -1,3 +1,5 @@
+"""Whatever is missing is named with the command that installs it."""
+
 from __future__ import annotations
 
 import os

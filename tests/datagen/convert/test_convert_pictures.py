@@ -1,3 +1,5 @@
+"""A cut-out picture over white is the picture that was given, bit for bit."""
+
 from __future__ import annotations
 
 import numpy as np

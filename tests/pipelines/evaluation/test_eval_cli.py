@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import load_model, save_model
 from enr.model.renderer import Renderer
-from enr.pipelines.cli.main import main
 from enr.pipelines.evaluation.checkpoint_predictor import find_origin
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.training.runs import create_run, latest_run
@@ -61,7 +60,7 @@ def workplace(template, tmp_path, monkeypatch) -> Path:
 
 
 def invoke(*arguments: str):
-    return CliRunner().invoke(main, ["eval", *arguments])
+    return enr("eval", *arguments)
 
 
 def files(folder: Path) -> set[Path]:

@@ -1,3 +1,5 @@
+"""The picture of an evaluation shows the best, the median and the worst scene, under the right heads."""
+
 from __future__ import annotations
 
 import numpy as np

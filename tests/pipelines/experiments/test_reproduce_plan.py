@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 if importlib.util.find_spec("bpy") is None:
     pytest.skip("needs enr[datagen]", allow_module_level=True)
 
+from tests.command_line import enr
 from tests.pipelines.experiments.reproduce_content import CONTENT
 
 from enr.datagen.settings import GenerateSettings
@@ -267,7 +267,7 @@ def test_a_dry_run_says_how_many_steps_and_hours_it_stands_for(meshes):
 
 
 def invoke(*words: str):
-    return CliRunner().invoke(main, ["reproduce", *words])
+    return enr("reproduce", *words)
 
 
 def test_the_list_names_every_experiment_in_a_line():
