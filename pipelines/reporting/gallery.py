@@ -10,8 +10,8 @@ import numpy as np
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model
 from enr.pipelines.data.views import Scene, ViewSet
+from enr.pipelines.evaluation.checkpoint_predictor import check_fit
 from enr.pipelines.evaluation.floors import background_name
-from enr.pipelines.evaluation.inputs import check_fit
 from enr.pipelines.evaluation.report import MODEL, PSNR
 from enr.pipelines.machine import pick_device
 from enr.pipelines.reporting.gather import Reported

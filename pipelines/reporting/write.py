@@ -17,7 +17,7 @@ from enr import __version__, files
 from enr.errors import EnrError
 from enr.pipelines.evaluation.equivariance import FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
 from enr.pipelines.evaluation.equivariance_report import ANGLE_EDGES_DEG, DISTANCE_EDGES, bin_numbers
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, background_name
+from enr.pipelines.evaluation.floors import BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS, background_name
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
@@ -25,8 +25,8 @@ from enr.pipelines.evaluation.report import (
     POSE_IGNORED_DB,
     PSNR,
     SSIM,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
 )
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
@@ -178,11 +178,11 @@ def _candidates(reported: Reported) -> dict[str, str]:
     return {
         MODEL: "predictions" if reported.evaluation.get("predictions") else "model",
         **{name: f"model, {count_of(count, 'input view')}" for count, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
+        WRONG_POSE: "wrong-pose control",
         UNTRAINED: "untrained model",
         BACKGROUND: f"all {background_name(reported.evaluation['background'])}",
-        COPY_SOURCE: "copy of the input view",
-        MEAN_TARGET: "mean-of-targets oracle",
+        COPIED_INPUT: "copy of the input view",
+        MEAN_OF_TARGETS: "mean-of-targets oracle",
     }
 
 
