@@ -89,8 +89,7 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    # Before torch is loaded: a mistake is answered at once.
-    from enr.pipelines.data.views import find_shards
+    from enr.pipelines.data.views import find_shards  # before torch is loaded: a mistake is answered at once
     from enr.pipelines.training.runs import latest_run, open_run
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
@@ -104,10 +103,9 @@ def train(
         find_shards(paths)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training.train import TrainSettings
-    from enr.pipelines.training.train import train as learn
+    from enr.pipelines.training import train as training
 
-    settings = TrainSettings(
+    settings = training.TrainSettings(
         shards=paths,
         preset=preset,
         assignments=dict(set or {}),
@@ -119,7 +117,7 @@ def train(
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
-    result = learn(settings, say=(lambda _: None) if quiet else print)
+    result = training.train(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
 
 
