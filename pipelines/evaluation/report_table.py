@@ -78,7 +78,7 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
         f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
         f"from {_source_views(scenes[0])}"
     )
-    names = _names(background, is_model)
+    names = candidate_names(background, is_model)
     table = tabulate(
         [_row(group.scores, candidate, names) for candidate in group.scores],
         headers=["", "PSNR dB", "lead", "foreground dB", "lead", *_extra_headers(group)],
@@ -118,7 +118,7 @@ def _worth_of_sources(group: GroupReport) -> list[str]:
 
 def verdict(group: GroupReport, background: Sequence[float], is_model: bool = True) -> str:
     """What the table says, in a sentence or two."""
-    names, subject = _names(background, is_model), "The model" if is_model else "The method"
+    names, subject = candidate_names(background, is_model), "The model" if is_model else "The method"
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
@@ -132,7 +132,7 @@ def _behind(lead_db: float) -> str:
     return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
 
 
-def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
+def candidate_names(background: Sequence[float], is_model: bool) -> dict[str, str]:
     """Of the rows; without a model the pictures of another method are measured."""
     return {
         MODEL: "model" if is_model else "predictions",

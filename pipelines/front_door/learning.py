@@ -260,6 +260,27 @@ def _check_numbers(sources: object, batch_size: object, max_scenes: object, prot
 
 
 @checked
+def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool = False) -> Path:
+    """One HTML page about runs, side by side, as `enr report` writes it; needs no other file and no network.
+
+    Args:
+        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; none: the latest run.
+        out: the file; None: `report.html` in the run's folder, of several runs `enr-report.html`.
+        quick: fewer pictures, in a second or two.
+
+    Returns:
+        The file.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    from enr.pipelines.reporting.write import ReportSettings, write_report
+
+    file = None if out is None else one_path(out, "out")
+    return write_report(ReportSettings(many_paths(runs, "runs"), file, quick))
+
+
+@checked
 def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 

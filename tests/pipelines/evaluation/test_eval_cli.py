@@ -78,7 +78,7 @@ def test_the_plain_line_takes_the_latest_run_and_writes_into_it(workplace):
     new = files(workplace) - before
     (folder,) = {path.parent for path in new}
     assert folder.parent == latest(workplace) and folder.name.startswith("eval-")
-    assert {path.name for path in new} == {"report.json", "rototrans-test.png", "rot-val.png"}
+    assert {path.name for path in new} == {"report.json", "report.html", "rototrans-test.png", "rot-val.png"}
     for path in new:
         assert str(path.relative_to(workplace)) in result.output
     assert "checkpoints/best" in result.output
