@@ -19,6 +19,7 @@ from enr.model.counting import count_macs, count_parameters
 from enr.model.hub import save_packed
 from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.report_files import with_present_names
+from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
 from enr.pipelines.training.runs import Run, find_checkpoint
 from enr.words import count_of
@@ -108,6 +109,8 @@ def pack(settings: PackSettings) -> int:
     data = metadata.get("data", {})
     shards = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
     done = read_json(run.folder.parent / DONE_NAME) if run else {}
+    if run and done:
+        done["experiment"] = read_json(run.folder.parents[2] / RECORD_NAME).get("command")
     card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
     return save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
 
@@ -160,7 +163,7 @@ def make_card(
 def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
     data = metadata.get("data", {})
     kinds = Counter(_kind(scene) for scene in data.get("trained_scene_ids", ()))
-    named = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if kind)
+    named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()) if kind)
     for group, counts in data.get("scenes", {}).items():
         yield f"- {group}: " + ", ".join(f"{count} {split}" for split, count in counts.items()) + " scenes"
     if named:
@@ -175,6 +178,8 @@ def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _training_lines(metadata: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
+    if done.get("experiment"):
+        yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
     command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
     yield f"- command: `{FOLDER.sub('', command)}`"
     if done:
