@@ -21,6 +21,7 @@ COMMANDS = {
     "eval": "Measure a checkpoint on scenes that it was not trained on.",
     "render": "Render other views of a picture of yours.",
     "view": "Open a page on which an object turns under the mouse.",
+    "baseline": "Train another method of the paper's comparison, and write its predictions.",
     "reproduce": "Do an experiment of the paper or of the report, from meshes to its table.",
     "demo": "Do all of it on built-in chairs, in under 6 minutes.",
     "doctor": "Say what is installed, what is missing, and render a picture.",
