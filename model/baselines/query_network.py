@@ -50,7 +50,7 @@ class QueryNetwork(nn.Module):
         self.draw = nn.ConvTranspose2d(HIDDEN_CHANNELS, CANVAS_CHANNELS, SCALE, stride=SCALE)
         self.finish = nn.Conv2d(CANVAS_CHANNELS, 3, 3, padding=1)
         nn.init.zeros_(self.finish.weight)
-        self.finish.bias.data.copy_(torch.tensor(background))
+        self.finish.bias = nn.Parameter(torch.tensor(background))
 
     def forward(self, images: Tensor, world_from_sources: Tensor, world_from_target: Tensor) -> Tensor:
         """Predict the picture of one camera from those of others.

@@ -21,7 +21,7 @@ MARCHES = 8
 """Steps along each ray."""
 CODE_PENALTY, DEPTH_PENALTY = 1e-3, 1e-3
 """Weights of the codes' squares and of depths before the camera."""
-FITTING_STEPS, FITTING_RATE = 150, 0.01
+FITTING_STEPS, FITTING_RATE = 100, 0.01
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Rendered:
 class SceneRepresentationNetwork(nn.Module):
     """Codes of scenes with absolute poses to pictures."""
 
+    rays: Tensor
+
     def __init__(self, scenes: int, lens: Frustum, background: tuple[float, float, float]) -> None:
         """For so many training scenes, pictures of that lens over a background; rays begin at its near end."""
         super().__init__()
@@ -50,12 +52,14 @@ class SceneRepresentationNetwork(nn.Module):
         self.hyper = nn.ModuleList(_HyperLinear(inputs, outputs) for inputs, outputs in sizes)
         self.marcher = nn.LSTMCell(FEATURE_WIDTH, MARCHER_WIDTH)
         self.stride = nn.Linear(MARCHER_WIDTH, 1)
-        nn.init.constant_(self.stride.bias, (lens.far - lens.near) / 2 / MARCHES)
+        self._near = float(lens.near)
+        nn.init.constant_(self.stride.bias, (float(lens.far) - self._near) / 2 / MARCHES)
+        last = nn.Linear(FEATURE_WIDTH, 3)
+        last.bias.data.copy_(torch.tensor(background))
         self.colour = nn.Sequential(
             nn.Linear(FEATURE_WIDTH, FEATURE_WIDTH), activation(), nn.Linear(FEATURE_WIDTH, FEATURE_WIDTH),
-            activation(), nn.Linear(FEATURE_WIDTH, 3),
+            activation(), last,
         )  # fmt: skip
-        self.colour[-1].bias.data.copy_(torch.tensor(background))
         rays = frustum_rays((lens.height_px, lens.width_px), lens)
         self.register_buffer("rays", rays.reshape(-1, 3).float(), persistent=False)
 
@@ -65,7 +69,7 @@ class SceneRepresentationNetwork(nn.Module):
         poses = world_from_camera.float()
         origin = poses[:, None, :3, 3]
         direction = self.rays @ poses[:, :3, :3].transpose(1, 2)
-        depth = direction.new_full((*direction.shape[:2], 1), self._lens.near)
+        depth = direction.new_full((*direction.shape[:2], 1), self._near)
         state: tuple[Tensor, Tensor] | None = None
         for _ in range(MARCHES):
             features = _evaluate(layers, origin + depth * direction)
@@ -100,14 +104,13 @@ class _HyperLinear(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self._shape = (inputs, outputs)
-        self.layers = nn.Sequential(
-            nn.Linear(CODE_WIDTH, CODE_WIDTH), activation(), nn.Linear(CODE_WIDTH, (inputs + 1) * outputs)
-        )
+        last = nn.Linear(CODE_WIDTH, (inputs + 1) * outputs)
+        self.layers = nn.Sequential(nn.Linear(CODE_WIDTH, CODE_WIDTH), activation(), last)
         # The scene's own layers start as any layer would, and all scenes alike.
-        nn.init.normal_(self.layers[-1].weight, std=0.01 / CODE_WIDTH**0.5)
+        nn.init.normal_(last.weight, std=0.01 / CODE_WIDTH**0.5)
         start = torch.zeros(inputs + 1, outputs)
         nn.init.kaiming_normal_(start[:inputs], mode="fan_out")
-        self.layers[-1].bias.data.copy_(start.flatten())
+        last.bias.data.copy_(start.flatten())
 
     def forward(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         inputs, outputs = self._shape

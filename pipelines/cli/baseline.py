@@ -25,14 +25,17 @@ enr eval shards/rot-*.h5 --predictions gqn-rot --ssim
 @click.argument("method", type=click.Choice(METHODS))
 @click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="New folder of the predictions."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the predictions to this new folder.",
 )
 @click.option(
     "--max-minutes",
     type=click.FloatRange(0, min_open=True),
     default=5.0,
     show_default=True,
-    help="Minutes of training.",
+    help="Train for so many minutes.",
 )
 @click.option(
     "--set",
@@ -46,12 +49,12 @@ enr eval shards/rot-*.h5 --predictions gqn-rot --ssim
     type=click.Choice(["train", "val", "test"]),
     default="test",
     show_default=True,
-    help="Scenes that are predicted.",
+    help="Predict the scenes of this split.",
 )
-@click.option("--source", type=click.IntRange(0), default=0, show_default=True, help="The view that it is given.")
+@click.option("--source", type=click.IntRange(0), default=0, show_default=True, help="Give it this view of each scene.")
 def command(**options: Any) -> None:
     """`enr baseline`."""
-    from enr.pipelines.baselines.compare import CompareSettings, compare
+    from enr.pipelines.baselines import CompareSettings, compare
 
     folder = compare(CompareSettings(**options), say=click.echo)
     click.echo(f"Predictions: {folder}")
