@@ -20,7 +20,7 @@ from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
-from enr.model.scene import AnyScene, Scene, join_centres, move_points
+from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
 from enr.model.warp import Cube, Frustum, frustum_warp, rigid_warp, spherical_mask
 
@@ -33,7 +33,7 @@ class Renderer(PublishedTurns, nn.Module):
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the packed detail level (if `detail_stride`),
     the source's colours (3, if `carry_colour`), and visibility (1, if the warp is `frustum`). Where the depth range
-    travels with the object it is a `Scene`: that tensor and the object's place.
+    travels with the object it is a `PlacedScene`: that tensor and the object's place.
     All pictures are (b, 3, height, width) in [0, 1].
 
     Args:
@@ -226,7 +226,7 @@ class Renderer(PublishedTurns, nn.Module):
         shape = scenes.shape[:2]
         sources, motions = scenes.flatten(0, 1), motion.flatten(0, 1)
         check_scene(sources, self.config)
-        centre = join_centres(scenes, motion) if isinstance(scenes, Scene) else None
+        centre = join_centres(scenes, motion) if isinstance(scenes, PlacedScene) else None
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
@@ -234,9 +234,9 @@ class Renderer(PublishedTurns, nn.Module):
         sight = None if sight is None else sight.unflatten(0, shape)
         together = self.fusion or partial(fuse_scenes, has_visibility=self.config.has_visibility)
         fused = together(joined, sight=sight)
-        if centre is None or not isinstance(scenes, Scene):
+        if centre is None or not isinstance(scenes, PlacedScene):
             return fused
-        return Scene(fused, centre, scenes.uncertainty.amin(1))
+        return PlacedScene(fused, centre, scenes.uncertainty.amin(1))
 
     def _moved_sight(self, scene: AnyScene, motion: Tensor, centre: Tensor | None = None) -> Tensor | None:
         """What each source's camera has a line of sight to (n, 1, d, h, w), in the target's frame; None if unknown."""
@@ -255,7 +255,7 @@ class Renderer(PublishedTurns, nn.Module):
             target_from_sources: (s, 4, 4) motions from each picture's camera to one common frame.
 
         Returns:
-            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, as of `Scene`.
+            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, see `PlacedScene`.
 
         Raises:
             EnrError: the pictures contradict the poses.

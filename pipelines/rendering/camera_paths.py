@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
+from enr.pipelines.config.checking import checked
 
 PathName = Literal["orbit", "spiral", "dolly"]
 PATHS: tuple[PathName, ...] = get_args(PathName)
@@ -24,8 +25,10 @@ DOLLY = 0.5
 """How far a dolly goes to either side, in object units: half the diagonal of the object's box."""
 SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
+MAX_FRAMES = 1000
 
 
+@checked()
 @dataclass(frozen=True)
 class CameraStep:
     """A camera told from the picture's.
@@ -38,11 +41,7 @@ class CameraStep:
 
     azimuth_deg: float = 0.0
     elevation_deg: float = 0.0
-    translation: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.azimuth_deg, self.elevation_deg, *self.translation))):
-            raise EnrError(f"The camera is moved by {self}; give finite degrees and object units.")
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
@@ -51,15 +50,15 @@ def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     Args:
         name: `orbit` goes round the object, `spiral` climbs while it goes round and comes back, `dolly` goes forward
             and back.
-        frames: how many, at least 2.
+        frames: how many, from 2 to 1000.
 
     Raises:
-        EnrError: another name, or too few frames.
+        EnrError: another name, or too few or too many frames.
     """
     if name not in PATHS:
         raise EnrError(f"The path is {name!r}; choose {', '.join(PATHS)}.")
-    if frames < 2:
-        raise EnrError(f"A path of {frames} frames was asked for; give at least 2.")
+    if not 2 <= frames <= MAX_FRAMES:
+        raise EnrError(f"A path of {frames} frames was asked for; give 2 to {MAX_FRAMES}.")
     shares = [index / frames for index in range(frames)]
     if name == "orbit":
         return tuple(CameraStep(azimuth_deg=360 * share) for share in shares)

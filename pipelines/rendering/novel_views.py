@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, InstanceOf
 
 from enr.camera import Array
 from enr.model import Renderer, load_model
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
+from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import Cameras
@@ -21,6 +24,7 @@ from enr.pipelines.training.runs import find_checkpoint, latest_run
 BATCH_SIZE = 16
 
 
+@checked()
 @dataclass(frozen=True)
 class NovelViewSettings:
     """What `enr render` is told.
@@ -36,11 +40,11 @@ class NovelViewSettings:
     """
 
     picture: Path
-    cameras: Cameras
+    cameras: InstanceOf[Cameras]
     checkpoint: Path | None = None
-    distance: float | None = None
+    distance: Positive | None = None
     source_elevation_deg: float = 0.0
-    fov_deg: float | None = None
+    fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
     device: str = "auto"
 
 
@@ -83,13 +87,13 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
 
 def centre_of(scene: AnyScene, model: Renderer) -> Array:
     """(3,) the point that cameras turn around: the first scene's own centre, else the target point at `radius`."""
-    if isinstance(scene, Scene):
+    if isinstance(scene, PlacedScene):
         return np.asarray(scene.centre[0].double().cpu())
     return np.array([0.0, 0.0, model.config.radius])
 
 
 def _estimate_in_words(scene: AnyScene) -> list[str]:
-    if not isinstance(scene, Scene):
+    if not isinstance(scene, PlacedScene):
         return []
     distance, uncertainty = float(scene.distance[0]), float(scene.uncertainty[0])
     return [

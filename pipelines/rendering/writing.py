@@ -13,6 +13,7 @@ from enr.errors import EnrError
 from enr.pipelines.pictures import image_grid, save_animation, save_picture
 
 COLUMNS = 7
+MIN_SIZE_PX, MAX_SIZE_PX = 16, 2048
 STILL = (".png",)
 MOVING = (".gif", ".webp")
 
@@ -33,13 +34,25 @@ def check_output(path: Path, several: bool) -> Path:
     return path
 
 
+def check_size(size_px: int) -> int:
+    """The width that views are shown in, in pixels.
+
+    Raises:
+        EnrError: it is too small to see, or larger than any view is worth.
+    """
+    if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
+        raise EnrError(f"The views are to be {size_px} px wide; give {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
+    return size_px
+
+
 def write_views(views: NDArray[np.uint8], source: NDArray[np.uint8], path: Path, size_px: int) -> Path:
     """Write views (n, height, width, 3): a single one as it is, several as an animation or as a sheet with the source.
 
     Raises:
-        EnrError: see `check_output`; or the file cannot be written.
+        EnrError: see `check_output` and `check_size`; or the file cannot be written.
     """
     check_output(path, several=len(views) > 1)
+    check_size(size_px)
     try:
         return _write([enlarged(view, size_px) for view in views], enlarged(source, size_px), path)
     except OSError as error:

@@ -16,7 +16,7 @@ from PIL import Image
 from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.model import Renderer
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import CameraStep, motions_around
@@ -122,7 +122,7 @@ class Stage:
             scene = self._scene(key, None)
         subject = self.subjects[key]
         facts: dict[str, object] = {"id": key, "name": subject.name, "notes": list(subject.notes)}
-        if isinstance(scene, Scene):
+        if isinstance(scene, PlacedScene):
             facts |= {"distance": float(scene.distance[0]), "uncertainty": float(scene.uncertainty[0])}
         return facts
 

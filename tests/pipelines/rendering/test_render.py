@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
-from tests.pipelines.tiny_config import tiny_config
+from tests.command_line import enr
+from tests.pipelines.conftest import CONFIG
 
 from enr.errors import EnrError
-from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.rendering.framing import SEEN_LENGTH, frame_picture
-
-CONFIG = tiny_config(16, carry_colour=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
 
 
 @pytest.fixture
@@ -34,7 +23,7 @@ def photograph(tmp_path):
 
 
 def render(*arguments):
-    return CliRunner().invoke(main, ["render", *map(str, arguments)])
+    return enr("render", *map(str, arguments))
 
 
 def test_the_object_is_framed_as_large_as_the_models_objects(photograph):
@@ -75,7 +64,10 @@ def test_one_view_and_a_path_are_written(photograph, checkpoint):
         (["--out", "views.txt"], "ends in"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
-        (["--fov-deg", "190"], "between 0 and 180"),
+        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
+        (["--distance", "0"], "--distance is 0.0; it must be above 0"),
+        (["--orbit", "--frames", "1"], "2 to 1000"),
+        (["--size-px", "8"], "16 to 2048"),
         (["--checkpoint", "nowhere"], "does not exist"),
     ],
 )

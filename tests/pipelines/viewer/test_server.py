@@ -11,23 +11,13 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from PIL import Image
-from tests.pipelines.tiny_config import tiny_config
 
 from enr.errors import EnrError
-from enr.model import Renderer, load_model, save_model
+from enr.model import load_model
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.stage import MOST_UPLOADS, Stage
-
-CONFIG = tiny_config(16, carry_colour=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
 
 
 @pytest.fixture(scope="module")
