@@ -1,0 +1,143 @@
+"""The viewer's page in a real browser: it loads, the mouse moves the object, its picture is that of `enr render`."""
+
+from __future__ import annotations
+
+import base64
+import io
+import threading
+from urllib.parse import parse_qs
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.pipelines.tiny_config import tiny_config
+from tests.pipelines.viewer.browser import chromium
+
+from enr.model import Renderer, load_model, save_model
+from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
+from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.viewer.server import ViewerServer
+from enr.pipelines.viewer.stage import Stage
+
+SETTLED = "return window.enr && enr.stats.frames > 0 && enr.stats.inFlight === 0"
+SLIDERS = {"azimuth_deg": 40, "elevation_deg": -15, "x": 0.1, "y": 0.05, "z": -0.2}
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "checkpoint"
+    save_model(folder, Renderer(tiny_config(16, carry_colour=True)), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory):
+    pixels = np.full((60, 80, 3), 250, np.uint8)
+    pixels[20:40, 30:50] = (200, 40, 60)
+    pixels[20:30, 30:40] = (20, 40, 160)
+    path = tmp_path_factory.mktemp("pictures") / "box.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint, picture):
+    stage = Stage(load_model(checkpoint))
+    stage.add_picture(picture.name, picture)
+    server = ViewerServer(("127.0.0.1", 0), stage, "a model")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(str(tmp_path_factory.mktemp("profile"))) as driver:
+        driver.set_script_timeout(20)
+        yield driver
+
+
+def until(browser, condition):
+    """Wait until JavaScript is true, however busy the machine is."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda driver: driver.execute_script(condition))
+
+
+@pytest.fixture
+def page(browser, server):
+    browser.get(server.url)
+    until(browser, SETTLED)
+    return browser
+
+
+def shown(browser):
+    """The pixels of the canvas, (height, width, 3)."""
+    url = browser.execute_script("return document.getElementById('view').toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
+
+
+def drag(browser, right_px, down_px):
+    from selenium.webdriver import ActionChains
+
+    canvas = browser.find_element("id", "view")
+    actions = ActionChains(browser, duration=20).click_and_hold(canvas)
+    for _ in range(4):
+        actions.move_by_offset(right_px // 4, down_px // 4)
+    actions.release().perform()
+    until(browser, SETTLED)
+
+
+def test_the_page_loads_without_errors_and_shows_the_picture_given(page):
+    assert shown(page).shape == (16, 16, 3)
+    assert page.execute_script("return document.getElementById('source').naturalWidth") == 16
+    assert page.find_element("id", "message").text == ""
+    assert not [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def test_a_drag_turns_the_object_and_leaves_a_right_picture(page, checkpoint, picture):
+    before = shown(page)
+    drag(page, 120, 40)
+    camera = page.execute_script("return enr.camera")
+    assert camera["azimuth_deg"] < -5
+    assert camera["elevation_deg"] > 2
+    assert np.abs(shown(page).astype(int) - before).max() > 0
+    step = CameraStep(camera["azimuth_deg"], camera["elevation_deg"])
+    views = render_novel_views(NovelViewSettings(picture, Cameras((step,)), checkpoint))
+    np.testing.assert_array_equal(shown(page), views.images[0])
+
+
+def test_sliders_show_what_enr_render_makes_to_the_last_bit(page, checkpoint, picture):
+    for name, value in SLIDERS.items():
+        page.execute_script(
+            "const slider = document.getElementById(arguments[0]); slider.value = arguments[1];"
+            "slider.dispatchEvent(new Event('input'))",
+            f"s-{name}",
+            value,
+        )
+    until(page, SETTLED)
+    asked = parse_qs(page.execute_script("return enr.stats.shown"))
+    assert {name: float(asked[name][0]) for name in SLIDERS} == SLIDERS
+    step = CameraStep(40, -15, (0.1, 0.05, -0.2))
+    views = render_novel_views(NovelViewSettings(picture, Cameras((step,)), checkpoint))
+    np.testing.assert_array_equal(shown(page), views.images[0])
+
+
+def test_a_broken_upload_gets_a_message_and_a_good_one_is_shown(page, picture, tmp_path):
+    broken = tmp_path / "mine.png"
+    broken.write_bytes(b"no picture")
+    page.find_element("id", "file").send_keys(str(broken))
+    until(page, "return document.getElementById('message').textContent.includes('mine.png cannot be read')")
+    page.find_element("id", "file").send_keys(str(picture))
+    until(page, "return document.getElementById('message').textContent === ''")
+    assert page.execute_script("return document.getElementById('subject').selectedOptions[0].text") == "box.png"
+
+
+def test_keys_turn_and_reset(page):
+    page.find_element("id", "view").send_keys("\ue014\ue014\ue013")  # right, right, up
+    until(page, SETTLED)
+    assert page.execute_script("return [enr.camera.azimuth_deg, enr.camera.elevation_deg]") == [10, 5]
+    page.find_element("id", "view").send_keys("0")
+    until(page, SETTLED)
+    assert page.execute_script("return [enr.camera.azimuth_deg, enr.camera.elevation_deg]") == [0, 0]
