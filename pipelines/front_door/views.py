@@ -25,19 +25,25 @@ class Views:
         images: (views, height, width, 3) uint8.
         source: (height, width, 3) uint8, the picture as the model was given it.
         notes: what was assumed or estimated, a sentence each.
+        truth: (views, height, width, 3) uint8, what a shard has from the same cameras; else None.
+        depth: (views, height, width) float32 in object units, NaN where nothing is; None unless asked for.
+        opacity: (views, height, width) float32 in [0, 1]; None unless asked for.
     """
 
     images: NDArray[np.uint8]
     source: NDArray[np.uint8]
     notes: tuple[str, ...]
+    truth: NDArray[np.uint8] | None = None
+    depth: NDArray[np.float32] | None = None
+    opacity: NDArray[np.float32] | None = None
 
     def save(self, path: PathInput, *, size_px: int = 256) -> Path:
-        """Write a PNG of the view (of several: a sheet with the source), or a GIF or WebP that plays them.
+        """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
 
         Raises:
             EnrError: the name has another ending.
         """
-        return write_views(self.images, self.source, one_path(path, "The output"), size_px)
+        return write_views(self.images, self.source, one_path(path, "The output"), size_px, self.truth)
 
     def __repr__(self) -> str:
         count, height, width = self.images.shape[:3]
@@ -57,21 +63,33 @@ def novel_views(
     distance: float | None = None,
     source_elevation_deg: float = 0.0,
     fov_deg: float | None = None,
+    scene: str | None = None,
+    view: int = 0,
+    towards: PathInput | None = None,
+    depth: bool = False,
+    opacity: bool = False,
     device: str = "auto",
 ) -> Views:
     """Render the object of a picture from other cameras, as `enr render` does.
 
     Args:
-        picture: any picture of an object before a plain background, or with transparency.
+        picture: any picture of an object before a plain background, or with transparency; or a shard, whose other views
+            are then rendered, with the truth.
         checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run.
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
-        path: in place of one camera, `orbit`, `spiral`, `dolly`, or a pose file whose first camera is the picture's.
+        path: in place of one camera, `orbit`, `spiral`, `dolly`, a path saved by the viewer, or a pose file whose first
+            camera is the picture's.
         frames: views of a path by name.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.
         fov_deg: horizontal field of view of the picture; None: the object is framed.
+        scene: of a shard, the scene's id, or the beginning of it; None: the first unseen one.
+        view: of a shard, which view is the picture.
+        towards: a second picture, whose object the first one becomes, and then itself again.
+        depth: whether depth is wanted, too.
+        opacity: whether opacity is.
         device: auto, cpu or cuda.
 
     Raises:
@@ -80,15 +98,22 @@ def novel_views(
     if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
         raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
     step = CameraStep(azimuth_deg, elevation_deg, translate)
+    other = None if towards is None else one_path(towards, "towards")
+    path = None if path is None else one_path(path, "path")
     views = render_novel_views(
         NovelViewSettings(
             picture=one_path(picture, "The picture"),
-            cameras=choose_cameras(step, None if path is None else one_path(path, "path"), frames),
+            cameras=choose_cameras(step, path, frames, is_blend=other is not None),
             checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
             distance=distance,
             source_elevation_deg=source_elevation_deg,
             fov_deg=fov_deg,
             device=device,
+            scene=scene,
+            view=view,
+            towards=other,
+            with_maps=depth or opacity,
         )
     )
-    return Views(views.images, views.source, views.notes)
+    maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
+    return Views(views.images, views.source, views.notes, views.truth, *maps)
