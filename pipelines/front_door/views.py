@@ -73,19 +73,17 @@ def novel_views(
     """Render the object of a picture from other cameras, as `enr render` does.
 
     Args:
-        picture: any picture of an object before a plain background, or with transparency; or a shard, whose other views
-            are then rendered, with the truth.
+        picture: an object before a plain background, or with transparency; or a shard, whose other views it renders.
         checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run.
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
-        path: in place of one camera, `orbit`, `spiral`, `dolly`, a path saved by the viewer, or a pose file whose first
-            camera is the picture's.
+        path: `orbit`, `spiral`, `dolly`, one saved by the viewer, or a pose file, whose first camera is the picture's.
         frames: views of a path by name.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.
         fov_deg: horizontal field of view of the picture; None: the object is framed.
-        scene: of a shard, the scene's id, or the beginning of it; None: the first unseen one.
+        scene: of a shard, the beginning of the scene's id; None: the first unseen one.
         view: of a shard, which view is the picture.
         towards: a second picture, whose object the first one becomes, and then itself again.
         depth: whether depth is wanted, too.
@@ -95,25 +93,31 @@ def novel_views(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
-        raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
-    step = CameraStep(azimuth_deg, elevation_deg, translate)
-    other = None if towards is None else one_path(towards, "towards")
-    path = None if path is None else one_path(path, "path")
+    step = CameraStep(azimuth_deg, elevation_deg, _three_numbers(translate))
     views = render_novel_views(
         NovelViewSettings(
             picture=one_path(picture, "The picture"),
-            cameras=choose_cameras(step, path, frames, is_blend=other is not None),
-            checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
+            cameras=choose_cameras(step, _path_or_none(path, "path"), frames, is_blend=towards is not None),
+            checkpoint=_path_or_none(None if checkpoint == LATEST else checkpoint, "checkpoint"),
             distance=distance,
             source_elevation_deg=source_elevation_deg,
             fov_deg=fov_deg,
             device=device,
             scene=scene,
             view=view,
-            towards=other,
+            towards=_path_or_none(towards, "towards"),
             with_maps=depth or opacity,
         )
     )
     maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
     return Views(views.images, views.source, views.notes, views.truth, *maps)
+
+
+def _three_numbers(translate: object) -> tuple[float, float, float]:
+    if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
+        raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
+    return (translate[0], translate[1], translate[2])
+
+
+def _path_or_none(given: PathInput | None, what: str) -> Path | None:
+    return None if given is None else one_path(given, what)
