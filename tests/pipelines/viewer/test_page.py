@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 from urllib.parse import parse_qs
 
@@ -13,11 +14,12 @@ from PIL import Image
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.viewer.browser import chromium
 
-from enr.model import Renderer, load_model, save_model
+import enr
+from enr.model import Renderer, save_model
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.viewer.server import ViewerServer
-from enr.pipelines.viewer.stage import Stage
+from enr.pipelines.viewer.shelf import Offer, Shelf
 
 SETTLED = "return window.enr && enr.stats.frames > 0 && enr.stats.inFlight === 0"
 SLIDERS = {"azimuth_deg": 40, "elevation_deg": -15, "x": 0.1, "y": 0.05, "z": -0.2}
@@ -42,9 +44,7 @@ def picture(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(checkpoint, picture):
-    stage = Stage(load_model(checkpoint))
-    stage.add_picture(picture.name, picture)
-    server = ViewerServer(("127.0.0.1", 0), stage, "a model")
+    server = ViewerServer(("127.0.0.1", 0), Shelf([checkpoint], Offer((picture,))))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
     server.shutdown()
@@ -141,3 +141,30 @@ def test_keys_turn_and_reset(page):
     page.find_element("id", "view").send_keys("0")
     until(page, SETTLED)
     assert page.execute_script("return [enr.camera.azimuth_deg, enr.camera.elevation_deg]") == [0, 0]
+
+
+def test_a_recorded_path_is_rendered_as_it_was_seen(page, checkpoint, picture, tmp_path):
+    page.find_element("id", "record").click()
+    drag(page, 80, 20)
+    page.find_element("id", "record").click()
+    path = page.execute_script("return enr.path")
+    assert len(path["steps"]) > 1
+    (tmp_path / "path.json").write_text(json.dumps(path))
+    views = enr.novel_views(picture, checkpoint=checkpoint, path=tmp_path / "path.json")
+    assert len(views.images) == len(path["steps"])
+    first = enr.novel_views(picture, checkpoint=checkpoint)
+    np.testing.assert_array_equal(views.images[0], first.images[0])
+    assert path["steps"][0]["azimuth_deg"] == 0 != path["steps"][-1]["azimuth_deg"]
+
+
+def test_depth_is_shown_in_place_of_the_picture(page):
+    page.execute_script("document.querySelector('[value=depth]').click()")
+    until(page, SETTLED + " && enr.stats.shown.includes('shown=depth')")
+    grey = shown(page)
+    assert (grey[..., 0] == grey[..., 1]).all()
+
+
+def test_a_viewer_that_has_ended_is_said_in_a_sentence(page):
+    page.execute_script("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    page.find_element("id", "view").send_keys("\ue014")
+    until(page, "return document.getElementById('message').textContent.includes('is enr view still running?')")
