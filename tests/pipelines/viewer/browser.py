@@ -35,3 +35,10 @@ def chromium(profile: str, width_px: int = 1200, height_px: int = 850) -> Iterat
         yield driver
     finally:
         driver.quit()
+
+
+def until(browser: Any, condition: str, poll_s: float = 0.02) -> None:
+    """Wait until JavaScript is true, however busy the machine is."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30, poll_frequency=poll_s).until(lambda driver: driver.execute_script(condition))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.pipelines.tiny_config import tiny_config
-from tests.pipelines.viewer.browser import chromium
+from tests.pipelines.viewer.browser import chromium, until
 
 import enr
 from enr.model import Renderer, save_model
@@ -56,13 +56,6 @@ def browser(tmp_path_factory):
     with chromium(str(tmp_path_factory.mktemp("profile"))) as driver:
         driver.set_script_timeout(20)
         yield driver
-
-
-def until(browser, condition):
-    """Wait until JavaScript is true, however busy the machine is."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 30, poll_frequency=0.02).until(lambda driver: driver.execute_script(condition))
 
 
 @pytest.fixture
