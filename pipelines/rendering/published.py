@@ -1,6 +1,6 @@
 """The calls of the published implementation's guide (Dupont et al. 2020), with its names: novel views and animations.
 
-`inverse_render`, `rotate`, `rotate_source_to_target` and `render` are those of the renderer that `enr.load_model` gives.
+`inverse_render`, `rotate`, `rotate_source_to_target` and `render` are those of the model that `enr.load_model` gives.
 """
 
 from __future__ import annotations

@@ -109,21 +109,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(photograph, checkpoint, monkeypa
     assert not list(photograph.parent.glob("*.png*"))
 
 
-def test_pictures_that_show_no_object_are_refused(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
-    for name, pixels, word in (
-        ("noise.png", noise, "not plain"),
-        ("empty.png", np.full((64, 80, 3), 200, np.uint8), "Nothing is seen"),
-        ("small.png", noise[:1, :1], "at least 8"),
-    ):
-        Image.fromarray(pixels).save(tmp_path / name)
-        with pytest.raises(EnrError, match=word):
-            frame_picture(tmp_path / name, CONFIG)
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(EnrError, match="cannot be read"):
-        frame_picture(tmp_path / "text.png", CONFIG)
-
-
 @pytest.fixture(scope="module")
 def shard(tmp_path_factory):
     return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(views=4))
