@@ -13,8 +13,8 @@ from enr.camera import Z_UP_FROM_Y_UP
 from enr.datagen.meshes.archives import Archive, open_archive
 from enr.datagen.meshes.discovery import MeshSource
 from enr.datagen.meshes.far import offset_of
-from enr.datagen.meshes.files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.formats import UpAxis, stored_up_axis, suffix_of
+from enr.datagen.meshes.mesh_files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.rewriting import rewritten
 from enr.datagen.meshes.triangles import load_triangles
 from enr.errors import EnrError

@@ -17,13 +17,37 @@ import click
     """,
 )
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...", type=click.Path(path_type=Path))
-@click.option("--picture", "pictures", multiple=True, type=click.Path(path_type=Path), help="May be repeated.")
-@click.option("--shards", multiple=True, type=click.Path(path_type=Path), help="Scenes to show [default: the run's].")
-@click.option("--follow", is_flag=True, help="Show the newest checkpoint of a run, and each newer one as it trains.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; others can reach 0.0.0.0.")
-@click.option("--port", type=click.IntRange(0, 65535), default=7007, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--picture",
+    "pictures",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Show the object of this picture; repeatable.",
+)
+@click.option(
+    "--shards",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Show the scenes of these shards; repeatable [default: the run's].",
+)
+@click.option("--follow", is_flag=True, help="Show a run's newest checkpoint, and each newer one as it trains.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Listen on this address; with 0.0.0.0 other computers can open the page.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=7007,
+    show_default=True,
+    help="Listen on this port; 0 takes a free one.",
+)
 @click.option("--no-browser", is_flag=True, help="Do not open the page.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option(
+    "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda, cuda:1 and so on."
+)
 def command(
     checkpoints: tuple[Path, ...],
     pictures: tuple[Path, ...],

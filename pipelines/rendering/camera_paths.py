@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ import numpy as np
 from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
+from enr.pipelines.config.checking import checked
 
 PathName = Literal["orbit", "spiral", "dolly"]
 PATHS: tuple[PathName, ...] = get_args(PathName)
@@ -25,11 +26,12 @@ DOLLY = 0.5
 """How far a dolly goes to either side, in object units: half the diagonal of the object's box."""
 STEPS_FORMAT = "enr-camera-steps"
 """What a path that the viewer saved says of itself: steps told from the picture's camera, not cameras of a world."""
-LARGEST = 1e4
 SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
+MAX_FRAMES = 1000
 
 
+@checked()
 @dataclass(frozen=True)
 class CameraStep:
     """A camera told from the picture's.
@@ -42,12 +44,7 @@ class CameraStep:
 
     azimuth_deg: float = 0.0
     elevation_deg: float = 0.0
-    translation: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
-
-    def __post_init__(self) -> None:
-        values = (self.azimuth_deg, self.elevation_deg, *self.translation)
-        if not all(math.isfinite(value) and abs(value) <= LARGEST for value in values):
-            raise EnrError(f"The camera is moved by {self}; give finite degrees and object units.")
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
@@ -56,15 +53,15 @@ def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     Args:
         name: `orbit` goes round the object, `spiral` climbs while it goes round and comes back, `dolly` goes forward
             and back.
-        frames: how many, at least 2.
+        frames: how many, from 2 to 1000.
 
     Raises:
-        EnrError: another name, or too few frames.
+        EnrError: another name, or too few or too many frames.
     """
     if name not in PATHS:
         raise EnrError(f"The path is {name!r}; choose {', '.join(PATHS)}.")
-    if frames < 2:
-        raise EnrError(f"A path of {frames} frames was asked for; give at least 2.")
+    if not 2 <= frames <= MAX_FRAMES:
+        raise EnrError(f"A path of {frames} frames was asked for; give 2 to {MAX_FRAMES}.")
     shares = [index / frames for index in range(frames)]
     if name == "orbit":
         return tuple(CameraStep(azimuth_deg=360 * share) for share in shares)

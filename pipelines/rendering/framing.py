@@ -55,11 +55,12 @@ def frame_picture(
     Args:
         picture: a file that Pillow reads, or its open stream; of several frames, the first.
         config: of the model.
-        fov_deg: horizontal field of view of the picture's camera in degrees; None: the object is framed.
+        fov_deg: horizontal field of view of the picture's camera, between 0 and 180 degrees; None: the object is
+            framed.
         name: what messages call it; None: its path.
 
     Raises:
-        EnrError: it cannot be read, shows nothing, or has a background that is not plain; or `fov_deg` is no angle.
+        EnrError: it cannot be read, shows nothing, or has a background that is not plain.
     """
     path = name or str(picture)
     notes: list[str] = []
@@ -74,10 +75,6 @@ def frame_picture(
     rgba, note = _without_background(rgba, path)
     notes += [note] if note else []
     if fov_deg is not None:
-        if not 0 < fov_deg < 180:
-            raise EnrError(
-                f"The field of view of {path} is given as {fov_deg} degrees; give an angle between 0 and 180."
-            )
         return FramedPicture(fit_to_lens(rgba, config, focal_px_from_fov(fov_deg, rgba.shape[1])), tuple(notes))
     square, box = _square_around(rgba[..., 3], config, path)
     notes.append(f"The object was found in columns {box[0]}-{box[1]} and rows {box[2]}-{box[3]} and framed.")

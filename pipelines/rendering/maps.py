@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from enr.errors import EnrError
 from enr.model import Renderer
-from enr.model.scene import AnyScene, Scene, frustum_around
+from enr.model.scene import AnyScene, PlacedScene, frustum_around
 from enr.model.warp import frustum_depths
 
 SOLID = 0.5
@@ -66,7 +66,7 @@ def _depth_at(share: torch.Tensor, scene: AnyScene, model: Renderer) -> torch.Te
     config = model.config
     if config.warp == "rigid":
         return config.radius + config.half_side * (2 * share - 1)
-    frustum = frustum_around(scene.centre, config) if isinstance(scene, Scene) else model.frustum
+    frustum = frustum_around(scene.centre, config) if isinstance(scene, PlacedScene) else model.frustum
     return frustum_depths(share.flatten(1), frustum).reshape(share.shape)
 
 

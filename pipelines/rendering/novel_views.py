@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, InstanceOf
 
 from enr.camera import Array
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
+from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.framing import frame_picture
-from enr.pipelines.rendering.inputs import InputView, ShardScenes
+from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import SceneMaps, scene_maps
 from enr.pipelines.training.runs import find_checkpoint, latest_run
 
@@ -25,6 +28,7 @@ BATCH_SIZE = 16
 """On a graphics card. On the CPU it is one: no slower, and each view has the bits that it has alone."""
 
 
+@checked()
 @dataclass(frozen=True)
 class NovelViewSettings:
     """What `enr render` is told.
@@ -45,14 +49,14 @@ class NovelViewSettings:
     """
 
     picture: Path
-    cameras: Cameras
+    cameras: InstanceOf[Cameras]
     checkpoint: Path | None = None
-    distance: float | None = None
+    distance: Positive | None = None
     source_elevation_deg: float = 0.0
-    fov_deg: float | None = None
+    fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
     device: str = "auto"
     scene: str | None = None
-    view: int = 0
+    view: Annotated[int, Field(ge=0)] = 0
     towards: Path | None = None
     with_maps: bool = False
 
@@ -151,8 +155,8 @@ def blend(scene: AnyScene, other: AnyScene, shares: torch.Tensor) -> AnyScene:
         share = shares.to(first).reshape(-1, *[1] * (first.ndim - 1))
         return first * (1 - share) + second * share
 
-    if isinstance(scene, Scene) and isinstance(other, Scene):
-        return Scene(
+    if isinstance(scene, PlacedScene) and isinstance(other, PlacedScene):
+        return PlacedScene(
             mixed(scene.features, other.features),
             mixed(scene.centre, other.centre),
             mixed(scene.uncertainty, other.uncertainty),
@@ -179,13 +183,13 @@ def _render_each(
 
 def centre_of(scene: AnyScene, model: Renderer) -> Array:
     """The point that cameras turn around: each scene's own centre (n, 3), else the target point (1, 3) at `radius`."""
-    if isinstance(scene, Scene):
+    if isinstance(scene, PlacedScene):
         return np.asarray(scene.centre.double().cpu())
     return np.array([[0.0, 0.0, model.config.radius]])
 
 
 def _estimate_in_words(scene: AnyScene) -> list[str]:
-    if not isinstance(scene, Scene):
+    if not isinstance(scene, PlacedScene):
         return []
     distance, uncertainty = float(scene.distance[0]), float(scene.uncertainty[0])
     return [

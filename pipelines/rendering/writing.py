@@ -17,6 +17,7 @@ from enr.pipelines.pictures import image_grid, save_animation, save_picture
 from enr.pipelines.rendering.maps import SceneMaps, depth_pictures, opacity_pictures
 
 COLUMNS = 7
+MIN_SIZE_PX, MAX_SIZE_PX = 16, 2048
 STILL = (".png",)
 MOVING = (".gif", ".webp", ".mp4")
 FRAMES_PER_SECOND = 12.5
@@ -40,6 +41,17 @@ def check_output(path: Path, several: bool) -> Path:
     return path
 
 
+def check_size(size_px: int) -> int:
+    """The width that views are shown in, in pixels.
+
+    Raises:
+        EnrError: it is too small to see, or larger than any view is worth.
+    """
+    if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
+        raise EnrError(f"The views are to be {size_px} px wide; give {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
+    return size_px
+
+
 def write_views(
     views: NDArray[np.uint8],
     source: NDArray[np.uint8] | None,
@@ -57,9 +69,10 @@ def write_views(
         truth: as `views`; it stands below them, and beside them in an animation.
 
     Raises:
-        EnrError: see `check_output`; or the file cannot be written.
+        EnrError: see `check_output` and `check_size`; or the file cannot be written.
     """
     check_output(path, several=len(views) > 1)
+    check_size(size_px)
     shown = [enlarged(view, size_px) for view in views]
     true = [] if truth is None else [enlarged(view, size_px) for view in truth]
     try:

@@ -15,7 +15,7 @@ from enr.datagen.meshes.discovery import MeshSource, find_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.speed.loops import Loop, children_cpu_seconds, run_bare_loop, run_plain_way
-from enr.pipelines.speed.pictures import compare_pictures
+from enr.pipelines.speed.picture_difference import compare_pictures
 from enr.pipelines.speed.split import Probe, probe_render
 
 BLENDER_CALL = "render"

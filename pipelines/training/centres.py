@@ -27,24 +27,27 @@ MOST_VIEWS = 24
 """More views of a scene than that are not read: the point hardly changes."""
 
 
-class Places:
+class CentreTruths:
     """What a training step is told of where its objects are."""
 
     def __init__(self, loader: PairLoader, config: RendererConfig, train: TrainConfig) -> None:
         """For batches of that loader."""
         self._view_set, self._config, self._dropout = loader.view_set, config, train.distance_dropout
+        self._whole = loader.views_per_scene * loader.batch_size
+        self._rows = torch.from_numpy(loader.shared_rows)
         self._centres = Centres(loader.view_set, config)
 
     def distances(self, batch: Batch) -> Tensor:
         """(n,) depth of the object's centre in each view of the batch; NaN in those that are to go without."""
         known = torch.from_numpy(self._view_set.distances(batch.views)).float()
-        dropped = torch.rand(len(known)) < self._dropout
+        dropped = torch.rand(self._whole)[self._rows] < self._dropout  # drawn for a whole batch, whoever takes a share
         return known.masked_fill(dropped | (known <= 0), torch.nan)
 
-    def loss(self, sighting: Sighting, batch: Batch) -> Tensor:
-        """How far the renderer's own estimates are from the triangulated centres."""
+    def loss(self, sighting: Sighting, batch: Batch) -> tuple[Tensor, Tensor]:
+        """How far the renderer's own estimates are from the triangulated centres, and of how many pictures."""
         centre = torch.from_numpy(self._centres.in_views(batch.views)).to(sighting.pixel)
-        return sighting_loss(sighting, centre, self._config)
+        count = (sighting.boxes.is_there & torch.isfinite(centre).all(1)).sum().float()
+        return sighting_loss(sighting, centre, self._config), count
 
 
 class Centres:

@@ -26,6 +26,7 @@ class Batch:
     A pair is a target with its sources, of which there are as many in each pair of a batch.
 
     Attributes:
+        scenes: how many.
         views: (scenes * views_per_scene,) indices of views; the first view of every scene, then every second, ...
         rgba: (as many, height, width, 4) uint8; the buffer is used again for the next batch but one.
         sources: (pairs, sources) rows of `views`; for two views a scene simply every row in its order.
@@ -33,6 +34,7 @@ class Batch:
         target_from_sources: (pairs, sources, 4, 4) float64 motions from each source's camera to its target's.
     """
 
+    scenes: int
     views: Indices
     rgba: Images
     sources: Indices
@@ -58,10 +60,12 @@ class PairLoader:
         seed: int,
         views_per_scene: int = MIN_VIEWS,
         sources: int = 1,
+        share: slice = slice(None),
     ) -> None:
         """Prepare batches of `batch_size` scenes of `split`, `views_per_scene` views each.
 
-        Each of these views is the target of `views_per_scene - sources` pairs, all of different sources.
+        Each of these views is the target of `views_per_scene - sources` pairs, all of different sources. Of each batch
+        the scenes `share` are given, with the pairs that they have in it whatever the share.
 
         Raises:
             EnrError: the split has no scene, or a scene with too few views.
@@ -73,26 +77,41 @@ class PairLoader:
         self.views_per_scene, self.sources = views_per_scene, sources
         self.position = 0
         self._members = np.concatenate([scene.view_indices for scene in scenes])
+        self._share = range(batch_size)[share]
         self._first = np.array([scene.first for scene in view_set.all_scenes])
         self._count = np.array([scene.count for scene in view_set.all_scenes])
-        shape = (views_per_scene * batch_size, view_set.height_px, view_set.width_px, 4)
+        shape = (views_per_scene * len(self._share), view_set.height_px, view_set.width_px, 4)
         self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
         self._pass: tuple[int, Indices] = (-1, self._members)
-        self._ordered = _ordered_pairs(batch_size, views_per_scene)
+        self._ordered = self._shared(*_ordered_pairs(batch_size, views_per_scene))
 
     @property
     def pairs_per_batch(self) -> int:
-        """Pictures that a batch asks for: of one source, one for each ordered pair of views of a scene."""
+        """Pictures that a whole batch asks for: of one source, one for each ordered pair of views of a scene."""
         return self.batch_size * self.views_per_scene * (self.views_per_scene - self.sources)
 
     def __next__(self) -> Batch:
         """The next batch."""
-        views = self.groups(self.position).ravel()
+        views = self.groups(self.position)[:, self._share].ravel()
         rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
-        sources, target = self._ordered if self.sources == 1 else self._draw_sources(self.position)
+        sources, target = self._ordered if self.sources == 1 else self._shared(*self._draw_sources(self.position))
         self.position += 1
         motions = self.view_set.target_from_source(views[sources], views[target][:, None])
-        return Batch(views, rgba, sources, target, motions)
+        return Batch(len(self._share), views, rgba, sources, target, motions)
+
+    @property
+    def shared_rows(self) -> Indices:
+        """Which rows of a whole batch's `views` those of a batch are."""
+        return np.arange(self.views_per_scene * self.batch_size).reshape(-1, self.batch_size)[:, self._share].ravel()
+
+    def _shared(self, sources: Indices, target: Indices) -> tuple[Indices, Indices]:
+        """Of a whole batch's pairs those of the shared scenes, in rows of these."""
+        if len(self._share) == self.batch_size:
+            return sources, target
+        row = np.full(self.views_per_scene * self.batch_size, -1)
+        row[self.shared_rows] = np.arange(len(self._share) * self.views_per_scene)
+        kept = row[target] >= 0
+        return row[sources[kept]], row[target[kept]]
 
     def groups(self, position: int) -> Indices:
         """The views (views_per_scene, batch_size) of batch number `position`; a column is of one scene."""

@@ -15,12 +15,14 @@ from torch.optim.swa_utils import AveragedModel
 from enr.model.losses import cycle_loss, reconstruction_loss, scene_loss
 from enr.model.lpips import Lpips, load_lpips
 from enr.model.renderer import Renderer
+from enr.model.sighting import Sighting
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
-from enr.pipelines.training.centres import Places
+from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
 from enr.pipelines.training.muon import MuonAndAdam
+from enr.pipelines.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,17 @@ class Trainer:
         model: in training mode, on `device`.
         step: steps done.
         device: where it is trained.
+        processes: that train it together, each with the loader of its share.
     """
 
-    def __init__(self, model: Renderer, loader: PairLoader, config: TrainConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        model: Renderer,
+        loader: PairLoader,
+        config: TrainConfig,
+        device: torch.device,
+        processes: Processes = ALONE,
+    ) -> None:
         """Bring the model to the device; `config.precision` must be resolved.
 
         Raises:
@@ -58,11 +68,11 @@ class Trainer:
         """
         self.model = _channels_last(model.to(device)).train()
         self.step = 0
-        self.device = device
+        self.device, self.processes = device, processes
         self._loader, self._config = loader, config
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
-        self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
+        self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
 
     @property
@@ -80,7 +90,7 @@ class Trainer:
         return self._loader.pairs_per_batch
 
     def train_step(self, learning_rate: float) -> StepResult:
-        """Take the loader's next batch and make one step with it."""
+        """Take the loader's next batch and make one step with it; all processes must do so at once."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate * group.get("times", 1.0)
         batch = next(self._loader)
@@ -92,14 +102,28 @@ class Trainer:
             loss = loss + getattr(self._config.loss, name) * value
             parts[name] = value.detach()
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        result = StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
+        if self.processes.count == 1:
+            loss.backward()
+        else:
+            share = batch.scenes / self._loader.batch_size
+            (loss * share).backward()
+            result = self._joint(result, share)
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self._config.clip_norm)
         self._optimizer.step()
         if self._averaged is not None:
             self._averaged.update_parameters(self.model)
         self.step += 1
-        return StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
+        return result
+
+    def _joint(self, result: StepResult, share: float) -> StepResult:
+        """What all processes measured, weighted by their shares of the batch; gradients are summed along with it."""
+        values = torch.stack([result.loss, result.psnr_db, *result.parts.values()]).float() * share
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        self.processes.sum([*gradients, values])
+        loss, psnr_db, *parts = values
+        return StepResult(loss, psnr_db, dict(zip(result.parts, parts, strict=True)))
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights: optimiser, loader, random number generators, step."""
@@ -153,14 +177,23 @@ class Trainer:
                 there = encoded[torch.from_numpy(batch.target).to(self.device)]
                 losses["scene"] = scene_loss(moved, there, self.model.config)
         if self._places is not None and sighting is not None and self._config.loss.distance:
-            losses["distance"] = self._places.loss(sighting, batch)
+            losses["distance"] = self._distance_loss(self._places, sighting, batch)
         if self._config.loss.cycle:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
+    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Batch) -> Tensor:
+        """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
+        loss, known = places.loss(sighting, batch)
+        if self.processes.count == 1:
+            return loss
+        of_all = known.clone()
+        self.processes.sum([of_all])
+        return loss * (known / of_all.clamp_min(1)) * (self._loader.batch_size / batch.scenes)
+
     def _cycle(self, images: Tensor, batch: Batch, motion: Tensor, predicted: Tensor) -> Tensor:
         """The way back from one prediction of each scene to its first source; all of them would double a step."""
-        _, first = np.unique(batch.target % self._loader.batch_size, return_index=True)
+        _, first = np.unique(batch.target % batch.scenes, return_index=True)
         source = images[torch.from_numpy(batch.sources[first, 0]).to(self.device)]
         pairs = torch.from_numpy(first).to(self.device)
         return cycle_loss(self.model, predicted[pairs], source, motion[pairs, 0])

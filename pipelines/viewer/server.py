@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from enr.errors import EnrError
 from enr.pipelines.rendering.camera_paths import CameraStep
 from enr.pipelines.viewer.shelf import OpenModel, Shelf
-from enr.pipelines.viewer.stage import Look, Shown, png
+from enr.pipelines.viewer.stage import FrameRequest, Shown, png
 
 UPLOAD_BYTES = 20 * 2**20
 LARGEST = 1e4
@@ -137,7 +137,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _frame(self, query: Query) -> None:
         distance = _number(query, "distance") if "distance" in query else None
-        look = Look(_step(query), distance, cast(Shown, query.get("shown", "picture")))
+        look = FrameRequest(_step(query), distance, cast(Shown, query.get("shown", "picture")))
         self._png(self._model(query).stage.frame(query.get("id", ""), look))
 
     def _source(self, query: Query) -> None:

@@ -12,7 +12,7 @@ from enr.errors import EnrError
 from enr.model import load_model
 from enr.model.checkpoint import read_metadata
 from enr.pipelines.machine import pick_device
-from enr.pipelines.rendering.inputs import ShardScenes
+from enr.pipelines.rendering.input_views import ShardScenes
 from enr.pipelines.training.runs import Run, find_checkpoint, standing
 from enr.pipelines.viewer.stage import Stage
 

@@ -17,11 +17,11 @@ from PIL import Image
 
 from enr.errors import EnrError
 from enr.model import Renderer
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import CameraStep, motions_around
 from enr.pipelines.rendering.framing import frame_picture
-from enr.pipelines.rendering.inputs import InputView, ShardScenes
+from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import depth_pictures, opacity_pictures, scene_maps
 from enr.pipelines.rendering.novel_views import centre_of, lift
 
@@ -33,7 +33,7 @@ MOST_ENCODED = 64
 
 
 @dataclass(frozen=True)
-class Look:
+class FrameRequest:
     """What a page asks to see.
 
     Attributes:
@@ -103,7 +103,7 @@ class Stage:
         return entries
 
     @torch.no_grad()
-    def frame(self, key: str, look: Look) -> NDArray[np.uint8]:
+    def frame(self, key: str, look: FrameRequest) -> NDArray[np.uint8]:
         """The object seen from a camera: (height, width, 3), the picture that `enr render` makes.
 
         Raises:
@@ -127,7 +127,7 @@ class Stage:
         with self._lock:
             given, scene = self._given(key), self._scene(key, None)
         facts: dict[str, object] = {"id": key, "name": given.name, "notes": list(given.notes)}
-        if isinstance(scene, Scene):
+        if isinstance(scene, PlacedScene):
             facts |= {"distance": float(scene.distance[0]), "uncertainty": float(scene.uncertainty[0])}
         return facts
 

@@ -7,13 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 pytest.importorskip("torch", reason="needs enr[train]")
 
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, write_toy
-
-from enr.pipelines.cli.main import main
 
 PAGE = Path(__file__).parents[3] / "docs" / "benchmark.md"
 
@@ -33,7 +31,7 @@ def test_the_page_s_code_writes_what_is_measured(tmp_path, monkeypatch):
     assert len(motions) == 3 and all(motion.shape == (4, 4) for motion in motions)
     Path("mine/trans/unasked.png").write_text("Nobody looks at this.")
     words = ["eval", "shards/trans-00000-of-00001.h5", "--predictions", "mine", "--ssim", "--out", "result"]
-    result = CliRunner().invoke(main, words)
+    result = enr(*words)
     assert result.exit_code == 0, result.output
     scores = json.loads(Path("result/report.json").read_text())["results"][0]["scores"]
     assert scores["model"]["psnr_db"] == pytest.approx(scores["copy_source"]["psnr_db"], abs=0.05)

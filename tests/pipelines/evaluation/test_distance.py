@@ -7,12 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.distance import (
     DistanceErrors,
@@ -42,7 +41,7 @@ def checkpoints(tmp_path_factory):
 
 def run(checkpoint, shard, out, *options):
     arguments = ["eval", "--checkpoint", str(checkpoint), str(shard), "--out", str(out), *options]
-    return CliRunner().invoke(main, arguments)
+    return enr(*arguments)
 
 
 def test_errors_are_summed_up_plainly():

@@ -18,8 +18,8 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 from tests.pipelines.experiments.reproduce_content import CONTENT
 
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import Plan, ReproduceSettings
-from enr.pipelines.experiments.table import Section, format_section, make_sections, spread, write_table
+from enr.pipelines.experiments.experiment_plan import Plan, ReproduceSettings
+from enr.pipelines.experiments.table import TableSection, format_section, make_sections, spread, write_table
 
 FINITE = st.floats(-100, 100)
 
@@ -70,7 +70,7 @@ def plan_in(folder: Path, change: dict | None = None) -> Plan:
     return Plan(settings, at_scale(merged(CONTENT, change or {}), "tiny"), 5, (), ())
 
 
-def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = None) -> Section:
+def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = None) -> TableSection:
     for name, entry in given_db.items():
         write_report(folder, name, entry.scores())
         write_done(folder, name)
@@ -78,7 +78,7 @@ def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = N
     return section
 
 
-def cells(section: Section) -> dict[str, dict[str, str]]:
+def cells(section: TableSection) -> dict[str, dict[str, str]]:
     """The table by row and column."""
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]]

@@ -16,9 +16,9 @@ from tests.pipelines.toy_shards import Toy, write_toy
 import enr
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.config.datagen import DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.front_door import data, learning, views
+from enr.pipelines.front_door import data, learning, viewing
 
 OF_THE_COMMAND_ALONE = {"datagen": {"dry_run"}, "train": set(), "eval": set(), "render": {"out", "size_px"}}
 SET = {"steps": 2, "threads": 1, "validations": 1, "frames": 1}
@@ -73,7 +73,7 @@ def test_every_option_of_eval_is_a_keyword_with_the_same_default():
 
 
 def test_every_option_of_render_is_a_keyword():
-    keywords = set(inspect.signature(views.novel_views).parameters)
+    keywords = set(inspect.signature(viewing.novel_views).parameters)
     paths = {"orbit", "spiral", "dolly"}
     assert set(options("render")) - OF_THE_COMMAND_ALONE["render"] - paths == keywords - {"picture"}
 
@@ -152,7 +152,7 @@ def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(ru
         (lambda _: enr.generate(""), ["meshes", "empty"]),
         (lambda shards: enr.train(shards, preset="smal-32"), ["smal-32", "small-32"]),
         (lambda shards: enr.train(shards, set="threads=1"), ["set", "table"]),
-        (lambda shards: enr.train(shards, max_minutes=-1), ["max_minutes"]),
+        (lambda shards: enr.train(shards, max_minutes=-1), ["--max-minutes", "-1"]),
         (lambda _: enr.train("nowhere"), ["nowhere"]),
         (lambda shards: enr.train([shards, 7]), ["shards", "7"]),
         (lambda shards: enr.evaluate("nowhere", shards), ["nowhere", "does not exist"]),

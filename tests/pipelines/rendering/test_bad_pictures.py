@@ -7,17 +7,15 @@ import os
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
+from tests.pipelines.conftest import CONFIG
 from tests.pipelines.tiny_config import tiny_config
 
 from enr.errors import EnrError
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.rendering.framing import MOST_PX, frame_picture
 from enr.pipelines.viewer.shelf import Offer, OpenModel
-
-CONFIG = tiny_config(16, carry_colour=True)
 
 
 def box(width=80, height=60):
@@ -105,15 +103,8 @@ def test_what_would_unpack_to_gigabytes_is_refused(tmp_path):
         frame_picture(path, CONFIG)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
-
-
 def refused(*arguments):
-    result = CliRunner().invoke(main, [*map(str, arguments)])
+    result = enr(*arguments)
     assert result.exit_code == 2, result.output
     return result.output
 

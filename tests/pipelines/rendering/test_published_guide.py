@@ -14,7 +14,8 @@ from tests.pipelines.tiny_config import tiny_config
 import enr
 from enr.errors import EnrError
 from enr.model import Renderer
-from enr.pipelines.rendering.published import (
+from enr.model.published import orbit_motions
+from enr.pipelines.rendering.published_guide import (
     batch_generate_novel_views,
     full_rotation_angle_sequence,
     generate_novel_views,
@@ -30,15 +31,10 @@ needs_parity = pytest.mark.skipif(
 device = torch.device("cpu")
 
 
-@pytest.fixture
-def parity():
-    with np.load(FOLDER / "apple_parity.npz") as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-
-
 @needs_parity
 @torch.no_grad()
-def test_the_guide_line_by_line(parity, tmp_path):
+def test_the_guide_line_by_line(tmp_path):
+    parity = {name: torch.from_numpy(array) for name, array in np.load(FOLDER / "apple_parity.npz").items()}
     model = enr.load_model(FOLDER / "apple_small.pt").to(device)
     img_source = parity["image"][:1]
     azimuth_source, elevation_source = parity["azimuth_source_deg"][:1], parity["elevation_source_deg"][:1]
@@ -81,7 +77,7 @@ def test_views_are_those_of_the_motions_between_the_cameras(changes):
     model = Renderer(tiny_config(16, **changes, **shape)).eval()
     image = torch.rand(2, 3, 16, 16)
     views = generate_novel_views(model, image[0], [30.0], [10.0], [40.0, 0.0], [-20.0, 0.0])
-    motions = enr.model.renderer.orbit_motions((30.0, 10.0), [(70.0, -10.0), (30.0, 10.0)], model.config.radius)
+    motions = orbit_motions((30.0, 10.0), [(70.0, -10.0), (30.0, 10.0)], model.config.radius)
     torch.testing.assert_close(views, model.generate_novel_views(image[0], motions), rtol=0, atol=1e-5)
     each = batch_generate_novel_views(model, image, [30.0, 5.0], [10.0, 0.0], [40.0, 0.0, 1.0], [-20.0, 0.0, 1.0])
     assert [view.shape for view in each] == [(2, 3, 16, 16)] * 3

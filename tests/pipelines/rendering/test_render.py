@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr as run_enr
+from tests.pipelines.conftest import CONFIG
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
@@ -16,22 +17,13 @@ import enr
 from enr.compositing import over_background
 from enr.errors import EnrError
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.rendering.camera_paths import STEPS_FORMAT, Cameras, CameraStep
 from enr.pipelines.rendering.framing import SEEN_LENGTH, frame_picture
 from enr.pipelines.rendering.maps import depth_pictures
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.writing import check_output
 
-CONFIG = tiny_config(16, carry_colour=True)
 STEPS = f'{{"format": "{STEPS_FORMAT}", "steps": '
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
 
 
 @pytest.fixture
@@ -45,7 +37,7 @@ def photograph(tmp_path):
 
 
 def render(*arguments):
-    return CliRunner().invoke(main, ["render", *map(str, arguments)])
+    return run_enr("render", *arguments)
 
 
 def test_the_object_is_framed_as_large_as_the_models_objects(photograph):
@@ -86,7 +78,10 @@ def test_one_view_and_a_path_are_written(photograph, checkpoint):
         (["--out", "views.txt"], "ends in"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
-        (["--fov-deg", "190"], "between 0 and 180"),
+        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
+        (["--distance", "0"], "--distance is 0.0; it must be above 0"),
+        (["--orbit", "--frames", "1"], "2 to 1000"),
+        (["--size-px", "8"], "16 to 2048"),
         (["--checkpoint", "nowhere"], "does not exist"),
     ],
 )
@@ -107,11 +102,6 @@ def test_a_full_disk_is_said_and_leaves_nothing(photograph, checkpoint, monkeypa
     assert result.exit_code == 2
     assert "No space left on device" in result.output
     assert not list(photograph.parent.glob("*.png*"))
-
-
-@pytest.fixture(scope="module")
-def shard(tmp_path_factory):
-    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(views=4))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +145,7 @@ def test_a_model_that_folds_its_volume_has_no_depth(tmp_path, photograph):
 
 def test_a_shard_gives_the_picture_and_the_truth(checkpoint, shard, tmp_path):
     views = enr.novel_views(shard, checkpoint=checkpoint, view=1)
-    toy = make_toy(Toy(views=4))
+    toy = make_toy(Toy())
     over_white = over_background(toy.images[toy.views["split"] == "test"], (1, 1, 1))
     np.testing.assert_array_equal(views.source, over_white[1])
     np.testing.assert_array_equal(views.truth, over_white[[0, 2, 3]])

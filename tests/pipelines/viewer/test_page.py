@@ -11,11 +11,9 @@ from urllib.parse import parse_qs
 import numpy as np
 import pytest
 from PIL import Image
-from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.viewer.browser import chromium, until
 
 import enr
-from enr.model import Renderer, save_model
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.viewer.server import ViewerServer
@@ -23,13 +21,6 @@ from enr.pipelines.viewer.shelf import Offer, Shelf
 
 SETTLED = "return window.enr && enr.stats.frames > 0 && enr.stats.inFlight === 0"
 SLIDERS = {"azimuth_deg": 40, "elevation_deg": -15, "x": 0.1, "y": 0.05, "z": -0.2}
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(tiny_config(16, carry_colour=True)), {})
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -12,15 +12,15 @@ from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
+from tests.pipelines.conftest import CONFIG
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.compositing import over_background
 from enr.errors import EnrError
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.maps import depth_pictures, opacity_pictures
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
@@ -28,15 +28,6 @@ from enr.pipelines.training.runs import create_run, save_checkpoint
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.shelf import Offer, Shelf
 from enr.pipelines.viewer.stage import MOST_UPLOADS
-
-CONFIG = tiny_config(16, carry_colour=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +133,6 @@ def test_a_port_in_use_is_said(server, checkpoint):
         ViewerServer(("127.0.0.1", server.server_address[1]), server.shelf)
 
 
-@pytest.fixture(scope="module")
-def shard(tmp_path_factory):
-    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(views=4))
-
-
 @pytest.fixture
 def of_shards(checkpoint, shard):
     with serving(Shelf([checkpoint], Offer(shards=(shard,)))) as server:
@@ -162,7 +148,7 @@ def test_scenes_and_their_pictures_can_be_chosen_unseen_ones_first(of_shards):
     subjects = json.loads(ask(of_shards, "GET", "/state")[1])["subjects"]
     assert [subject["name"].split(":")[0] for subject in subjects] == ["test", "val", "train", "train", "train"]
     assert {subject["views"] for subject in subjects} == {4}
-    toy = make_toy(Toy(views=4))
+    toy = make_toy(Toy())
     true = over_background(toy.images[toy.views["split"] == "test"], (1, 1, 1))
     for view in range(4):
         np.testing.assert_array_equal(pixels(ask(of_shards, "GET", f"/source?id=0-{view}")), true[view])
@@ -172,7 +158,7 @@ def test_scenes_and_their_pictures_can_be_chosen_unseen_ones_first(of_shards):
 
 
 def test_the_nearest_true_view_is_that_of_the_camera_that_is_looked_through(of_shards):
-    toy = make_toy(Toy(views=4))
+    toy = make_toy(Toy())
     rows = np.flatnonzero(toy.views["split"] == "test")
     azimuth, elevation = toy.views["azimuth_deg"][rows], toy.views["elevation_deg"][rows]
     true = over_background(toy.images[rows], (1, 1, 1))
@@ -271,13 +257,13 @@ def test_without_a_display_no_browser_is_opened_and_it_is_said(checkpoint, monke
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("webbrowser.open", lambda url: pytest.fail("opened"))
     monkeypatch.setattr(ViewerServer, "serve_forever", lambda self: None)
-    result = CliRunner().invoke(main, ["view", str(checkpoint), "--port", "0"])
+    result = enr("view", checkpoint, "--port", 0)
     assert result.exit_code == 0, result.output
     assert "No browser could be opened here" in result.output
     assert "http://127.0.0.1:" in result.output
 
 
 def test_a_host_that_is_none_of_this_machines_is_said(checkpoint):
-    result = CliRunner().invoke(main, ["view", str(checkpoint), "--host", "192.0.2.1", "--no-browser"])
+    result = enr("view", checkpoint, "--host", "192.0.2.1", "--no-browser")
     assert result.exit_code == 2
     assert "cannot listen on 192.0.2.1" in result.output

@@ -14,7 +14,10 @@ from enr.pipelines.front_door.given import PathInput, checked, one_path
 from enr.pipelines.front_door.learning import LATEST
 from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.published_guide import generate_novel_views
 from enr.pipelines.rendering.writing import write_views
+
+__all__ = ["Views", "generate_novel_views", "novel_views"]
 
 
 @dataclass(frozen=True)
