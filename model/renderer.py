@@ -243,9 +243,8 @@ class Renderer(PublishedTurns, nn.Module):
         if not self.config.has_visibility or not isinstance(self.projection, Composite):
             return None
         parts = SceneParts.split(scene, self.config)
-        source, target = frustums(parts.centre, centre, self.frustum, self.config)
         sight = self.projection.line_of_sight(self._volume(parts), parts)
-        return frustum_warp(sight, motion.to(self._device), source, target)
+        return frustum_warp(sight, motion.to(self._device), *frustums(parts.centre, centre, self.frustum, self.config))
 
     def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
         """The distance of one object in several pictures with relative poses, triangulated.
