@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +86,18 @@ class NovelViews:
     centre_depth: Array
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread for a while: the number of threads decides the last bits, and with it what is shown."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 @torch.no_grad()
 def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     """Render a picture's object from other cameras.
