@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enr.errors import EnrError
     from enr.pipelines.front_door.data import OpenShards, SceneViews, Shards, generate, open_shards
-    from enr.pipelines.front_door.learning import Evaluation, TrainedRun, evaluate, load_model, train
+    from enr.pipelines.front_door.learning import Evaluation, TrainedRun, evaluate, load_model, report, train
     from enr.pipelines.front_door.viewing import Views, generate_novel_views, novel_views
 
 __version__ = "0.1.0"
@@ -34,6 +34,7 @@ _HOME = {
     "load_model": "enr.pipelines.front_door.learning",
     "novel_views": "enr.pipelines.front_door.viewing",
     "open_shards": "enr.pipelines.front_door.data",
+    "report": "enr.pipelines.front_door.learning",
     "train": "enr.pipelines.front_door.learning",
 }
 
@@ -52,6 +53,7 @@ __all__ = [
     "load_model",
     "novel_views",
     "open_shards",
+    "report",
     "train",
 ]
 
