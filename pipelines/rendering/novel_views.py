@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,8 @@ from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import SceneMaps, scene_maps
 from enr.pipelines.training.runs import find_checkpoint, latest_run
 
+SHIPPED = Path("shapes")
+"""The model that comes with enr."""
 BATCH_SIZE = 16
 """On a graphics card. On the CPU it is one: no slower, and each view has the bits that it has alone."""
 
@@ -39,7 +41,8 @@ class NovelViewSettings:
         picture: the file: a picture, or a shard.
         cameras: where the views are taken from; of a shard, the single camera of the picture itself stands for those
             of the scene's other views.
-        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best.
+        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best, or the
+            model that comes with enr.
         distance: depth of the object's centre in the picture's camera, in object units; None: the model estimates it.
         source_elevation_deg: how far the picture's camera stands above the object's horizon; shards say it themselves.
         fov_deg: horizontal field of view of the picture; None frames the object instead.
@@ -86,6 +89,20 @@ class NovelViews:
     centre_depth: Array
 
 
+def default_checkpoint() -> Path:
+    """The latest run, else the model that comes with enr.
+
+    Raises:
+        EnrError: there is neither.
+    """
+    try:
+        return latest_run()
+    except EnrError:
+        with suppress(EnrError):
+            return find_checkpoint(SHIPPED)[0]
+        raise
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Compute with one thread for a while: the number of threads decides the last bits, and with it what is shown."""
@@ -105,7 +122,7 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     Raises:
         EnrError: there is no checkpoint, or it or the picture cannot be used, or the distance does not fit.
     """
-    checkpoint, _ = find_checkpoint(settings.checkpoint or latest_run())
+    checkpoint, _ = find_checkpoint(settings.checkpoint or default_checkpoint())
     model = load_model(checkpoint, pick_device(settings.device))
     given, shards, number = _input_view(settings.picture, (settings.scene, settings.view), settings, model)
     cameras, truth = settings.cameras, None
