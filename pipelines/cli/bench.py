@@ -23,6 +23,13 @@ train: images/s of whole training steps. render: frames/s of one scene seen from
 @click.option("--meshes", multiple=True, type=click.Path(path_type=Path), help="Files or folders [default: built in].")
 @click.option("--count", type=click.IntRange(1), help="Only the first so many meshes, by their ids [default: all].")
 @click.option("--scaling", is_flag=True, help="Measure datagen with one worker, too.")
+@click.option(
+    "--check-pairs",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Measure datagen so many times with and without its checks of each mesh.",
+)
 @click.option("--shards", multiple=True, type=click.Path(path_type=Path), help="For loader and train [default: noise].")
 @click.option("--views", type=click.IntRange(2), default=50, show_default=True, help="Pictures of each mesh.")
 @click.option(
@@ -43,6 +50,7 @@ def command(part: str, as_json: bool, **options: Any) -> None:
         meshes=options["meshes"],
         count=options["count"],
         scaling=options["scaling"],
+        check_pairs=options["check_pairs"],
         shards=options["shards"],
         views=options["views"],
         resolution_px=options["resolution"],

@@ -35,6 +35,7 @@ class BenchSettings:
         meshes: files and folders of meshes for `datagen`; the built-in shapes if empty.
         count: at most so many of them, the first by their ids; all if None.
         scaling: whether `datagen` is measured with one worker, too.
+        check_pairs: how many times `datagen` is measured with and without its checks.
         shards: shards for `loader` and `train`; noise pictures of the same size if empty.
         views: pictures of each mesh, for `datagen`.
         resolution_px: width and height of the pictures.
@@ -48,6 +49,7 @@ class BenchSettings:
     meshes: tuple[Path, ...] = ()
     count: int | None = None
     scaling: bool = False
+    check_pairs: int = 0
     shards: tuple[Path, ...] = ()
     views: int = 50
     resolution_px: int = 64
@@ -130,6 +132,7 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
             ),
             settings.count,
             settings.scaling,
+            settings.check_pairs,
         )
 
 
