@@ -20,6 +20,9 @@ from enr.model.renderer import Renderer
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "model.json"
+HUB_CONFIG_NAME = "config.json"
+"""The same in the layout of the Hub (`enr.model.hub`)."""
+
 FORMAT = "enr-model"
 FORMAT_VERSION = 1
 
@@ -53,24 +56,28 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
             f"The model's weights hold NaN or infinity (first: {broken[0]}), so that all its pictures would; nothing "
             f"was written to {folder}: train anew with a smaller learning_rate."
         )
-    described = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "config": model.config.to_dict(),
-        "metadata": dict(metadata),
-    }
     with replacing(folder / WEIGHTS_NAME) as partial:
         partial.write_bytes(save(weights))  # `save_file` heeds no umask, and its error on a full disk is no OSError
     with replacing(folder / CONFIG_NAME) as partial:
-        partial.write_text(json.dumps(described, indent=2) + "\n")
+        partial.write_text(json.dumps(describe(model.config, metadata), indent=2) + "\n")
+
+
+def describe(config: RendererConfig, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside the weights, as JSON values."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": config.to_dict(),
+        "metadata": dict(metadata),
+    }
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
     """A renderer in eval mode.
 
     Args:
-        path: a folder written by `save_model`, one of its two files, or a `.pt` file of the published implementation
-            (read with `weights_only`: no code in it is run).
+        path: a folder written by `save_model` or by `enr.model.hub.save_packed`, its weights or its config, or a `.pt`
+            file of the published implementation (read with `weights_only`: no code in it is run).
         device: where the weights go.
 
     Raises:
@@ -127,8 +134,9 @@ def published_config(values: Mapping[str, Any]) -> RendererConfig:
 
 def _folder_of(path: Path) -> Path:
     folder = path if path.is_dir() else path.parent
-    if path.is_dir() or path.name in (WEIGHTS_NAME, CONFIG_NAME):
-        absent = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if not (folder / name).is_file()]
+    if path.is_dir() or path.name in (WEIGHTS_NAME, CONFIG_NAME, HUB_CONFIG_NAME):
+        config = HUB_CONFIG_NAME if (folder / HUB_CONFIG_NAME).is_file() else CONFIG_NAME
+        absent = [name for name in (WEIGHTS_NAME, config) if not (folder / name).is_file()]
         if not absent:
             return folder
         raise EnrError(
@@ -139,7 +147,8 @@ def _folder_of(path: Path) -> Path:
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_NAME
+    own = folder / CONFIG_NAME
+    path = own if own.is_file() else folder / HUB_CONFIG_NAME
     try:
         described = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

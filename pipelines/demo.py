@@ -16,7 +16,8 @@ from enr.errors import EnrError
 from enr.pipelines.config.checking import Count, Positive, Seed, checked
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.evaluation.report import GroupReport, Report, format_report
+from enr.pipelines.evaluation.report import GroupReport, Report
+from enr.pipelines.evaluation.report_table import format_report
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.runs import Run, check_folder
 from enr.pipelines.training.train import TrainSettings, train

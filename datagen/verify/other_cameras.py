@@ -86,7 +86,8 @@ def _others(picture: Picture, cameras: dict[str, Array]) -> Iterator[Other]:
 
 def _drawn(picture: Picture, fine: int) -> Array:
     """(height, width) share of each pixel that the triangles cover, drawn so many times finer."""
-    return fine_raster(picture.triangles, picture.world_from_camera, picture.K, picture.alpha.shape, fine).coverage()
+    height, width = picture.alpha.shape
+    return fine_raster(picture.triangles, picture.world_from_camera, picture.K, (height, width), fine).coverage()
 
 
 def _quick_outline_px(picture: Picture) -> float:

@@ -107,18 +107,13 @@ def command(**options: Any) -> None:
         from enr.pipelines.training.runs import latest_run
 
         latest_run()  # before torch is loaded: where nothing was trained yet, that is answered at once
-    from enr.pipelines.evaluation.report import format_report
+    from enr.pipelines.evaluation.evaluate import evaluate
+    from enr.pipelines.evaluation.report_table import format_report
 
-    settings = settings_of(options)
-    if settings.predictions is not None:
-        from enr.pipelines.evaluation.predictions import evaluate_predictions
-
-        report = evaluate_predictions(settings)
-        click.echo(f"Predictions: {settings.predictions}\n")
+    report = evaluate(settings_of(options))
+    if report.facts["predictions"]:
+        click.echo(f"Predictions: {report.facts['predictions']}\n")
     else:
-        from enr.pipelines.evaluation.evaluate import evaluate
-
-        report = evaluate(settings)
         step = report.facts["checkpoint_metadata"].get("step")
         click.echo(f"Checkpoint: {report.facts['checkpoint']}{'' if step is None else f' (step {step:,})'}\n")
     click.echo(format_report(report))

@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from enr.model.renderer import Renderer
-
 BACKGROUND = "background"
 COPY_SOURCE = "copy_source"
 MEAN_TARGET = "mean_target"
@@ -38,17 +36,6 @@ def floor_predictions(
         COPY_SOURCE: source.expand_as(targets),
         MEAN_TARGET: targets.mean(dim=0).expand_as(targets),
     }
-
-
-def make_untrained(model: Renderer, seed: int) -> Renderer:
-    """A renderer like `model` as it was before any training, in eval mode; torch's global generator is left alone.
-
-    It tells what the architecture does by itself: carried colours ride on rays that the pose moves.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        untrained = Renderer(model.config)
-    return untrained.to(next(model.parameters()).device).eval()
 
 
 def background_name(background: Sequence[float]) -> str:

@@ -25,7 +25,7 @@ from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
-Kind = Literal["chair", "table", "mug"]
+Kind = Literal["chair", "table", "mug", "car", "mountain"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 SUFFIXES = (".yaml", ".yml")
@@ -43,12 +43,10 @@ class Shapes:
     Attributes:
         count: of them.
         kinds: taken in turn.
-        stand_for: what they only stand in for, such as cars; empty where they are what the experiment is about.
     """
 
     count: Count
     kinds: tuple[Kind, ...] = ("chair",)
-    stand_for: str = ""
 
 
 @checked("sets")

@@ -186,8 +186,7 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
     if not settings.meshes:
         shapes = experiment.shapes
         count = count_of(_shapes(experiment, settings), "built-in shape")
-        stand = f" in place of {shapes.stand_for}" if shapes.stand_for else ""
-        notes.append(f"no MESHES are given: {count} ({', '.join(shapes.kinds)}){stand}.")
+        notes.append(f"no MESHES are given: {count} ({', '.join(shapes.kinds)}).")
     for name, evaluation in experiment.evaluations.items():
         if _needs_posed(experiment, evaluation.sets) and settings.posed is None:
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")

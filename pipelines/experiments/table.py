@@ -15,9 +15,9 @@ from tabulate import tabulate
 from enr.camera import GROUPS
 from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
-from enr.pipelines.evaluation.evaluate import JSON_NAME
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.evaluation.report_files import JSON_NAME
 from enr.pipelines.experiments.experiment_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.words import count_of
 

@@ -64,6 +64,7 @@ def train(
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
@@ -77,6 +78,7 @@ def train(
         shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; none: the folder `shards`.
         preset: such as small-64; None takes what fits.
         set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
+        batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
         resume: go on with this run folder, or with the `latest`.
         init: start from the weights of a run, a checkpoint or a published `.pt`.
@@ -105,6 +107,7 @@ def train(
         shards=paths,
         preset=preset,
         assignments=dict(set or {}),
+        batch_size=batch_size,
         max_minutes=max_minutes,
         resume=run,
         init=None if init is None else one_path(init, "init"),
@@ -186,7 +189,7 @@ class Evaluation:
     @property
     def table(self) -> str:
         """What `enr eval` prints."""
-        from enr.pipelines.evaluation.report import format_report
+        from enr.pipelines.evaluation.report_table import format_report
 
         return format_report(self.report)
 
@@ -221,7 +224,6 @@ def evaluate(
     """
     from enr.pipelines.evaluation.evaluate import evaluate as measure
     from enr.pipelines.evaluation.inputs import EvalSettings
-    from enr.pipelines.evaluation.predictions import evaluate_predictions
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
     check_scalars(options, EvalOptions.__annotations__)
@@ -238,7 +240,7 @@ def evaluate(
         **values,  # type: ignore[arg-type]
     )
     _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
-    return Evaluation(evaluate_predictions(settings) if settings.predictions is not None else measure(settings))
+    return Evaluation(measure(settings))
 
 
 def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
@@ -262,7 +264,8 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 
     Args:
-        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
+        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
+            `shapes`, the model that comes with enr.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:

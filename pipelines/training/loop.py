@@ -240,11 +240,11 @@ class TrainingLoop:
             self._validation_s = self._watch.elapsed_s - started_s
 
     def _is_nearly_over(self) -> bool:
-        """Whether the final validation would follow a step after this one."""
+        """Whether a validation now would take longer than the steps between it and the final one."""
         if self._config.max_minutes is None:
             return False
         step_s = self._watch.step_s / max(1, self._trainer.step - self._before.step)
-        after_s = self._watch.elapsed_s + self._validation_s + step_s
+        after_s = self._watch.elapsed_s + 2 * self._validation_s + step_s
         return after_s >= 60 * self._config.max_minutes
 
     def _validate(self, share: float) -> None:

@@ -22,7 +22,7 @@ from enr.pipelines.machine import autocast
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, Batch, PairLoader
 from enr.pipelines.training.muon import MuonAndAdam
-from enr.pipelines.training.processes import Processes
+from enr.pipelines.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Trainer:
         loader: PairLoader,
         config: TrainConfig,
         device: torch.device,
-        processes: Processes = Processes(),
+        processes: Processes = ALONE,
     ) -> None:
         """Bring the model to the device; `config.precision` must be resolved.
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pipelines.measured import Bench
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.camera import orbit_camera, target_from_source
 from enr.model.config import RendererConfig
-from enr.model.renderer import Renderer, orbit_motions
+from enr.model.published import orbit_motions
+from enr.model.renderer import Renderer
 from enr.model.warp import frustum_warp
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.equivariance import (
@@ -44,8 +46,6 @@ from enr.pipelines.evaluation.equivariance_report import (
     join,
     summarise,
 )
-from enr.pipelines.evaluation.evaluate import Bench, load_scene, other_targets
-from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.metrics import PSNR_CAP_DB
 
 torch.set_num_threads(1)
@@ -142,11 +142,11 @@ def test_quarter_turns_of_the_cube_obey_the_algebra_exactly():
 
 def test_carried_colours_make_even_an_untrained_model_prefer_the_right_pose(tmp_path):
     view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy(splits=("train", *["test"] * 4), views=6))])
-    bench = Bench(tiny(near=1.2, far=2.8, carry_colour=True), view_set, EvalSettings(), torch.device("cpu"))
+    bench = Bench.of(tiny(near=1.2, far=2.8, carry_colour=True), view_set)
     measured = []
     for scene in view_set.scenes("test"):
-        pictures = load_scene(bench, scene)
-        views = (pictures.source, pictures.targets, pictures.target_from_source, other_targets(bench, pictures))
+        pictures = bench.load(scene)
+        views = (pictures.source, pictures.targets, pictures.target_from_source, pictures.other)
         measured.append(measure_equivariance(bench.model, PosedPictures(*views)))
     means = summarise(join(measured))["all"]
     assert means["pairs"] == 20

@@ -15,7 +15,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import load_model, save_model
 from enr.model.renderer import Renderer
-from enr.pipelines.evaluation.inputs import EvalSettings, find_origin
+from enr.pipelines.evaluation.checkpoint_predictor import find_origin
+from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.training.runs import create_run, latest_run
 
 torch.set_num_threads(1)

@@ -30,7 +30,10 @@ from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_pl
         ({"evaluations": {"unseen": {"options": {"source": "x"}}}}, "evaluations.unseen: options.source is 'x'"),
         ({"variants": {"slow": {"set": {"leaning_rate": 1}}}}, "variants.slow.set: .*did you mean learning_rate?"),
         ({"variants": {"slow": {"time": 0}}}, "variants.slow.time is 0; it must be above 0"),
-        ({"shapes": {"kinds": ["boat"]}}, "shapes.kinds.0 is 'boat'; give one of 'chair', 'table', 'mug'"),
+        (
+            {"shapes": {"kinds": ["boat"]}},
+            "shapes.kinds.0 is 'boat'; give one of 'chair', 'table', 'mug', 'car', 'mountain'",
+        ),
         ({"scales": {"huge": {}}}, "scales.huge is no scale; known are"),
     ],
 )

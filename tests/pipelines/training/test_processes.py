@@ -155,7 +155,7 @@ def test_shares_are_even_and_cover_a_batch(scenes, count):
             Processes(0, count).share_of(scenes)
         return
     taken = [list(range(scenes)[Processes(number, count).share_of(scenes)]) for number in range(count)]
-    assert sum(taken, []) == list(range(scenes))
+    assert [scene for part in taken for scene in part] == list(range(scenes))
     assert {len(part) for part in taken} <= {scenes // count, -(-scenes // count)}
 
 
