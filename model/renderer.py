@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
-from enr.model.detail import LiftDetail, Refine
+from enr.model.detail import LiftDetail, Refine, enlarge
 from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
@@ -155,12 +155,16 @@ class Renderer(PublishedTurns, nn.Module):
         return self._move(SceneParts.split(scene, self.config), target_from_source).scene(self.config)
 
     def _move(self, parts: SceneParts, target_from_source: Tensor, centre: Tensor | None = None) -> SceneParts:
-        """Moved parts, around the centres (b, 3) in the target's frame; None: their own, moved."""
-        motion = checked_motion(target_from_source, len(parts.features), self._device, skip_on_gpu=self.training)
+        """Moved parts (of one scene by any motions), around the target frame's centres (b, 3); None: their own."""
+        count = len(parts.features) if len(parts.features) > 1 else len(target_from_source)
+        motion = checked_motion(target_from_source, count, self._device, skip_on_gpu=self.training)
         if self.config.warp == "frustum":
             return self._move_levels(parts, motion, centre)
         scene = parts.join(self.config)
-        moved = self.conditioning(scene, motion) if self.conditioning else rigid_warp(scene, motion, self.cube)
+        if self.conditioning:
+            moved = self.conditioning(scene.expand(count, -1, -1, -1, -1), motion)
+        else:
+            moved = rigid_warp(scene, motion, self.cube)
         return SceneParts.split(moved, self.config)
 
     def _move_levels(self, parts: SceneParts, motion: Tensor, centre: Tensor | None) -> SceneParts:
@@ -171,7 +175,33 @@ class Renderer(PublishedTurns, nn.Module):
         coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, source, target)
         moved = SceneParts.split(coarse, self.config)
         detail = None if parts.detail is None else frustum_warp(parts.detail, motion, source, target)
-        return replace(moved, detail=detail, centre=centre, uncertainty=parts.uncertainty)
+        uncertainty = None if parts.uncertainty is None else parts.uncertainty.expand(len(motion))
+        return replace(moved, detail=detail, centre=centre, uncertainty=uncertainty)
+
+    def apart(self, scene: AnyScene) -> SceneParts:
+        """A scene (b, *config.scene_shape) as `view` takes it for many frames: taken apart once.
+
+        Raises:
+            EnrError: the shape does not fit.
+        """
+        check_scene(scene, self.config)
+        return SceneParts.split(scene, self.config)
+
+    def view(self, scene: AnyScene | SceneParts, target_from_source: Tensor) -> Tensor:
+        """Pictures of scenes from cameras that moved: `transform` and `render`, but quicker.
+
+        Args:
+            scene: (b, *config.scene_shape), or what `apart` made of it; one scene goes with any number of motions.
+            target_from_source: (n, 4, 4), see `transform`; n is b, or any number where b is 1.
+
+        Returns:
+            (n, 3, height, width), see `render`.
+
+        Raises:
+            EnrError: see `transform`.
+        """
+        parts = scene if isinstance(scene, SceneParts) else self.apart(scene)
+        return self._paint(self._move(parts, torch.as_tensor(target_from_source)))
 
     def fuse(self, scenes: AnyScene, target_from_sources: Tensor) -> AnyScene:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
@@ -200,14 +230,10 @@ class Renderer(PublishedTurns, nn.Module):
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
-        joined, sight = (
-            moved.join(self.config).unflatten(0, shape),
-            None if sight is None else sight.unflatten(0, shape),
-        )
-        if self.fusion is not None:
-            fused = self.fusion(joined, sight)
-        else:
-            fused = fuse_scenes(joined, self.config.has_visibility, sight)
+        joined = moved.join(self.config).unflatten(0, shape)
+        sight = None if sight is None else sight.unflatten(0, shape)
+        together = self.fusion or partial(fuse_scenes, has_visibility=self.config.has_visibility)
+        fused = together(joined, sight=sight)
         if centre is None or not isinstance(scenes, PlacedScene):
             return fused
         return PlacedScene(fused, centre, scenes.uncertainty.amin(1))
@@ -272,9 +298,7 @@ class Renderer(PublishedTurns, nn.Module):
         projected = self._project(parts)
         images = self.transform_2d(projected.features)
         if projected.colour is not None:
-            images = images + functional.interpolate(
-                projected.colour, size=images.shape[2:], mode="bilinear", align_corners=False
-            )
+            images = images + enlarge(projected.colour, images.shape[2:])
         if self.refine is not None and projected.detail_maps is not None:
             maps = functional.interpolate(projected.detail_maps, size=images.shape[2:])
             images = self.refine(images, maps)
@@ -351,6 +375,9 @@ class Renderer(PublishedTurns, nn.Module):
         """
         motions = torch.as_tensor(target_from_sources)
         scenes = self._encode_together(images, motions, distance)
+        if len(images) == 1:
+            parts = self.apart(scenes)
+            return torch.cat([self.view(parts, chunk[:, 0]) for chunk in motions.split(batch_size)]).clamp(0, 1)
         chunks = motions.split(batch_size)
         views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
@@ -375,16 +402,3 @@ class Renderer(PublishedTurns, nn.Module):
         config = self.config
         _, height, width = config.image_shape
         return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
-
-
-def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[float, float]], radius: float) -> Tensor:
-    """Motions (n, 4, 4) float64 from one orbit camera to others, for `Renderer.generate_novel_views`.
-
-    Args:
-        source_deg: azimuth and elevation of the picture's camera, in degrees.
-        targets_deg: azimuth and elevation of each wanted view.
-        radius: distance of all of them from the target point, in object units.
-    """
-    azimuths, elevations = zip(*targets_deg, strict=True)
-    source = orbit_camera(*source_deg, radius)
-    return torch.as_tensor(target_from_source(source, orbit_camera(azimuths, elevations, radius)))

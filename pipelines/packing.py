@@ -17,6 +17,8 @@ from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.hub import save_packed
+from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
 from enr.pipelines.training.runs import Run, find_checkpoint
@@ -31,7 +33,7 @@ SHAPE_ID = re.compile(r"([a-z]+)-\d+-\d{4}")
 FOLDER = re.compile(r"(?<!\S)/\S*/")
 """Where the shards and runs lay on one machine is nobody else's concern."""
 
-COLUMNS = {"model": "this model", **FLOOR_LABELS, "swapped_pose": "this model, wrong pose"}
+COLUMNS = {"model": "this model", **FLOOR_LABELS, WRONG_POSE: "this model, wrong pose"}
 
 CARD = Template("""---
 license: apache-2.0
@@ -119,7 +121,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> d
         report = read_json(settings.report)
         if report.get("format") != "enr-eval" or not report.get("results"):
             raise EnrError(f"{settings.report} is not the report of an evaluation; give a report.json of `enr eval`.")
-        return report
+        return with_present_names(report)
     near = [*run.folder.glob("*/report.json"), *run.folder.parents[2].glob("evals/*/*/report.json")] if run else []
     reports = [read_json(path) for path in near]
     own = [report for report in reports if Path(report.get("checkpoint") or "").resolve() == checkpoint.resolve()]
@@ -128,7 +130,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> d
             f"No evaluation of {checkpoint} was found, and its card says how good it is; measure it with "
             f"`enr eval --checkpoint {settings.run} --ssim`, or name one with --report."
         )
-    return max(own, key=lambda report: str(report["time"]))
+    return with_present_names(max(own, key=lambda report: str(report["time"])))
 
 
 def make_card(

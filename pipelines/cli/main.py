@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "Write shards in the layouts of NeRF, SRN, Apple or WebDataset.",
     "train": "Train a renderer on shards.",
     "eval": "Measure a checkpoint on scenes that it was not trained on.",
+    "report": "Write a page about runs: pictures, curves, scores, an object that turns.",
     "pack": "Write a trained model as a folder in the layout of the Hub, with its card.",
     "render": "Render other views of a picture of yours.",
     "view": "Open a page on which an object turns under the mouse.",

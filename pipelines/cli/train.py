@@ -39,6 +39,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     metavar="KEY=VALUE",
     help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or model.warp=rigid; repeatable.",
 )
+@click.option("--batch-size", metavar="N|auto", help="Scenes a step; auto: as many as fit into memory.")
 @click.option(
     "--max-minutes",
     type=float,

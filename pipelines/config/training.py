@@ -114,6 +114,7 @@ class TrainSettings:
         shards: .h5 files or folders of them.
         preset: name of a preset; None chooses one.
         assignments: what is set over the preset: a table of keys and values, or `key=value` texts.
+        batch_size: scenes a step, or `auto` for as many as fit into memory; None takes the preset's.
         max_minutes: minutes of training; when a run is resumed, further ones.
         resume: the run to go on with.
         init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
@@ -125,6 +126,7 @@ class TrainSettings:
     shards: tuple[Path, ...] = ()
     preset: str | None = None
     assignments: SkipValidation[Assignments] = ()
+    batch_size: Count | Literal["auto"] | None = None
     max_minutes: Positive | None = None
     resume: Path | None = None
     init: Path | None = None

@@ -64,6 +64,7 @@ def train(
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
@@ -77,6 +78,7 @@ def train(
         shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; none: the folder `shards`.
         preset: such as small-64; None takes what fits.
         set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
+        batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
         resume: go on with this run folder, or with the `latest`.
         init: start from the weights of a run, a checkpoint or a published `.pt`.
@@ -105,6 +107,7 @@ def train(
         shards=paths,
         preset=preset,
         assignments=dict(set or {}),
+        batch_size=batch_size,
         max_minutes=max_minutes,
         resume=run,
         init=None if init is None else one_path(init, "init"),
@@ -176,12 +179,12 @@ class Evaluation:
     @property
     def wrong_pose_psnr_db(self) -> dict[str, float]:
         """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
-        return self._by_group("swapped_pose", "psnr_db")
+        return self._by_group("wrong_pose", "psnr_db")
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
         """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
-        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property
     def table(self) -> str:

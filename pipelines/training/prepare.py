@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -47,11 +46,6 @@ must hold the object of all of them."""
 
 SAME_RADIUS = 0.01
 """Radii that differ by less than this share are one for the rigid warp, whose volume has a single distance."""
-
-READ_BYTES = 8
-"""Of a pixel as it is read: 8-bit RGBA in two buffers."""
-COLOUR_BYTES = 12
-"""Of a pixel as the model has it: three float32."""
 
 CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
@@ -263,33 +257,3 @@ def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
         "data": data,
         "train": dataclasses.asdict(config.train),
     }
-
-
-def check_batch(config: TrainConfig, view_set: ViewSet, device: torch.device) -> None:
-    """Refuse a batch whose pictures alone are larger than the free memory; what the model needs comes on top.
-
-    Raises:
-        EnrError: it cannot fit; with both sizes.
-    """
-    needed = batch_bytes(config, view_set.height_px * view_set.width_px, device)
-    memory, swap = psutil.virtual_memory().available, psutil.swap_memory().free
-    if needed > memory + swap:
-        raise EnrError(
-            f"The pictures of a batch (batch_size={config.batch_size}, targets={config.targets}) take "
-            f"{needed / 2**30:.3g} GiB, {(memory + swap) / 2**30:.3g} GiB of memory are free; "
-            "lower them, such as --set batch_size=4."
-        )
-
-
-def batch_bytes(config: TrainConfig, pixels: int, device: torch.device) -> int:
-    """Bytes of main memory that the pictures of one batch take at least: read, decoded, their targets, predictions."""
-    views = config.batch_size * config.views_per_scene
-    pictures = 0 if device.type == "cuda" else views + 2 * views * config.targets
-    return pixels * (views * READ_BYTES + pictures * COLOUR_BYTES)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, or torch on the CPU or a GPU, says by this error that there was no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

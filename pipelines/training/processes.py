@@ -151,6 +151,9 @@ def joined() -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
+ALONE = Processes()
+
+
 def is_first_process() -> bool:
     """Whether this process is the one that speaks, as far as its launcher says."""
     return os.environ.get("RANK", "0") == "0"

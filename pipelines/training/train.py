@@ -22,14 +22,8 @@ from enr.pipelines.training.initial import RECORD, Initial, inherit, said_of_sta
 from enr.pipelines.training.journal import Console
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.loop import Task, TrainingLoop, TrainResult, stop_signals
-from enr.pipelines.training.prepare import (
-    check_batch,
-    describe_data,
-    is_out_of_memory,
-    metadata_of,
-    resolve_config,
-    said_of_data,
-)
+from enr.pipelines.training.memory import check_batch, is_out_of_memory, out_of_memory, with_largest_batch
+from enr.pipelines.training.prepare import describe_data, metadata_of, resolve_config, said_of_data
 from enr.pipelines.training.processes import THE_END, Processes, joined
 from enr.pipelines.training.runs import Run
 from enr.pipelines.training.trainer import Trainer
@@ -40,6 +34,9 @@ __all__ = ["Say", "TrainSettings", "train"]
 
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
 """What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
+
+AUTO = "auto"
+"""In place of a batch size: as many scenes as fit."""
 
 Say = Callable[[str], None]
 
@@ -69,11 +66,7 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        reason = str(error).splitlines()[0] if str(error) else "no more could be allocated"
-        raise EnrError(
-            f"There is not enough memory for this training ({reason}); start it with a smaller batch, such as "
-            "--set batch_size=2, or a smaller model."
-        ) from error
+        raise out_of_memory(error) from error
 
 
 def _lead(
@@ -144,10 +137,16 @@ def _begin(settings: TrainSettings, console: Console, processes: Processes) -> T
     assignments = key_values(settings.assignments)
     if settings.max_minutes is not None:
         assignments.append(("max_minutes", settings.max_minutes))
+    if settings.batch_size not in (None, AUTO):
+        assignments.append(("batch_size", settings.batch_size))
     initial = Initial.open(settings.init) if settings.init else None
     config, words = resolve_config(view_set, settings.preset, assignments, initial)
+    lines = [words]
+    if settings.batch_size == AUTO:
+        config, words = with_largest_batch(config, view_set, processes.count)
+        lines.append(words)
     check_batch(config.train, view_set, choose_device(config.train.device))
-    for line in (words, *(said_of_start(initial, config.model, view_set) if initial else ())):
+    for line in (*lines, *(said_of_start(initial, config.model, view_set) if initial else ())):
         console.say(line)
     trainer = _build(config, view_set, _new_model(config, initial), processes)
     metadata = metadata_of(config, describe_data(view_set))
@@ -183,6 +182,8 @@ def _resume(run: Run, settings: TrainSettings, console: Console, processes: Proc
         raise EnrError(
             f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
         )
+    if settings.batch_size:
+        raise EnrError(f"--batch-size {settings.batch_size} does not go with --resume; a run keeps its batch size.")
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
     state = runs.load_state(run.last)
@@ -231,6 +232,7 @@ def _build(config: Config, view_set: ViewSet, model: Renderer, processes: Proces
     prepare_cpu(config.train.threads)
     how, device = config.train, choose_device(config.train.device)
     processes.check_device(device)
+    torch.backends.cudnn.benchmark = True  # the shapes are the same in every step, so choosing pays
     share = processes.share_of(how.batch_size)
     loader = PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources, share)
     return Trainer(model, loader, how, device, processes)

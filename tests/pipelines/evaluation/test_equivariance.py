@@ -14,7 +14,8 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.camera import orbit_camera, target_from_source
 from enr.model.config import RendererConfig
-from enr.model.renderer import Renderer, orbit_motions
+from enr.model.published import orbit_motions
+from enr.model.renderer import Renderer
 from enr.model.warp import frustum_warp
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.equivariance import (
