@@ -27,7 +27,7 @@ from enr.errors import EnrError
 from enr.words import count_of
 
 PROBE_SECONDS = 120.0
-REPEATING_EXTRAS = ("all", "dev", "cluster")
+REPEATING_EXTRAS = ("all", "dev", "cluster", "video")
 PICTURE_PX = 64
 BLENDER_PROBE = "enr.datagen.blender.devices"
 TORCH_PROBE = """

@@ -31,6 +31,7 @@ its validations fell.
 def command(out: Path, seed: int) -> None:
     """`enr demo`."""
     from enr.pipelines.demo import DemoSettings, run_demo
+    from enr.pipelines.reporting.write import ReportSettings, report_at_end
 
     result = run_demo(DemoSettings(folder=out, seed=seed, show_progress=sys.stderr.isatty()), say=click.echo)
     click.echo(f"Contact sheet: {result.contact_sheet}")
@@ -38,6 +39,7 @@ def command(out: Path, seed: int) -> None:
         click.echo(f"Sources, predictions, truths: {picture}")
     click.echo(f"GIF of the learning: {result.gif}")
     click.echo(f"JSON: {result.report.json_path}")
+    report_at_end(ReportSettings((result.report.json_path.parent,), out / "report.html"), click.echo)
     click.echo("\n".join(wrapped(line) for line in result.verdict))
     if not result.has_learned:
         sys.exit(1)

@@ -101,6 +101,7 @@ with per-scene numbers as JSON, and a picture of input views, predictions and tr
     type=click.Path(path_type=Path, file_okay=False),
     help="Write the report and the pictures to this folder [default: a new one in the run folder].",
 )
+@click.option("--no-report", is_flag=True, help="Do not write the page about it (`enr report`) at the end.")
 def command(**options: Any) -> None:
     """`enr eval`."""
     if not (options["checkpoint"] or options["predictions"]):
@@ -121,6 +122,10 @@ def command(**options: Any) -> None:
     for path in report.pictures:
         click.echo(f"Picture: {path}")
     click.echo(f"JSON: {report.json_path}")
+    if not options["no_report"]:
+        from enr.pipelines.reporting.write import ReportSettings, report_at_end
+
+        report_at_end(ReportSettings((report.json_path.parent,), quick=True), click.echo)
 
 
 def settings_of(options: dict[str, Any]) -> EvalSettings:
@@ -128,4 +133,4 @@ def settings_of(options: dict[str, Any]) -> EvalSettings:
     from enr.pipelines.evaluation.inputs import EvalSettings
 
     # --psnr says what is measured anyway; it stands for the reader of the command.
-    return EvalSettings(**{name: value for name, value in options.items() if name != "psnr"})
+    return EvalSettings(**{name: value for name, value in options.items() if name not in ("psnr", "no_report")})

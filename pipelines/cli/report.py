@@ -18,9 +18,9 @@ RUN is a run folder, or what `enr eval` wrote; without it, the latest run. The p
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="The file [default: report.html in the run's folder; of several runs enr-report.html].",
+    help="Write this file [default: report.html in the run's folder; of several runs enr-report.html].",
 )
-@click.option("--quick", is_flag=True, help="Fewer pictures, in a second or two, as `enr train` and `enr eval` do.")
+@click.option("--quick", is_flag=True, help="Render fewer pictures, within seconds, as `enr train` and `enr eval` do.")
 def command(runs: tuple[Path, ...], out: Path | None, quick: bool) -> None:
     """`enr report`."""
     from enr.pipelines.reporting.write import ReportSettings, write_report

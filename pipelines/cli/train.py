@@ -67,6 +67,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     help="Make the run's folder in this one.",
 )
 @click.option("--quiet", is_flag=True, help="Show no progress bar.")
+@click.option("--no-report", is_flag=True, help="Do not write the page about the run (`enr report`) at the end.")
 def command(**options: Any) -> None:
     """`enr train`."""
     settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
@@ -82,6 +83,10 @@ def command(**options: Any) -> None:
         sys.exit(2)  # the process that ended, or the first one, has said why
     if is_first_process():
         _say_outcome(outcome)
+        if outcome.is_finished and not options["no_report"]:
+            from enr.pipelines.reporting.write import ReportSettings, report_at_end
+
+            report_at_end(ReportSettings((outcome.run.folder,), quick=True), click.echo)
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
@@ -102,7 +107,7 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
         open_run(run)
     from enr.pipelines.config import TrainSettings
 
-    named = {name: value for name, value in options.items() if name != "quiet"}
+    named = {name: value for name, value in options.items() if name not in ("quiet", "no_report")}
     return TrainSettings(
         **{**named, "shards": shards, "resume": run},
         show_progress=not quiet and sys.stderr.isatty(),

@@ -11,16 +11,17 @@ from enr.pipelines.evaluation.distance import DEFINITION as DISTANCE_DEFINITION
 from enr.pipelines.evaluation.distance import format_distance
 from enr.pipelines.evaluation.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
 from enr.pipelines.evaluation.equivariance_report import format_equivariance
-from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, MEAN_TARGET, background_name
+from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPIED_INPUT, MEAN_OF_TARGETS, background_name
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
     MIN_CORRELATED,
     MODEL,
+    POSE_IGNORED_DB,
     PSNR,
     SSIM,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
     GroupReport,
     Report,
     SceneScores,
@@ -29,9 +30,6 @@ from enr.pipelines.evaluation.report import (
 from enr.pipelines.evaluation.unseen import format_unseen
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.words import count_of, wrapped
-
-POSE_IGNORED_DB = 0.5
-"""A model that loses less than this with another view's pose hardly uses the pose."""
 
 
 def definition(report: Report) -> str:
@@ -80,7 +78,7 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
         f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
         f"from {_source_views(scenes[0])}"
     )
-    names = _names(background, is_model)
+    names = candidate_names(background, is_model)
     table = tabulate(
         [_row(group.scores, candidate, names) for candidate in group.scores],
         headers=["", "PSNR dB", "lead", "foreground dB", "lead", *_extra_headers(group)],
@@ -89,8 +87,8 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
     )
     chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
-    said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    below = "\n".join([*said, extras, format_unseen(group.unseen), *_distances(group)])
+    said, distances = [verdict(group, background, is_model), *_worth_of_sources(group)], _distances(group)
+    below = "\n".join([*said, extras, format_unseen(group.unseen), *distances])
     text = f"{wrapped(title)}\n\n{table}\n\n{wrapped(below)}"
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
@@ -120,7 +118,7 @@ def _worth_of_sources(group: GroupReport) -> list[str]:
 
 def verdict(group: GroupReport, background: Sequence[float], is_model: bool = True) -> str:
     """What the table says, in a sentence or two."""
-    names, subject = _names(background, is_model), "The model" if is_model else "The method"
+    names, subject = candidate_names(background, is_model), "The model" if is_model else "The method"
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
@@ -134,16 +132,16 @@ def _behind(lead_db: float) -> str:
     return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
 
 
-def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
+def candidate_names(background: Sequence[float], is_model: bool) -> dict[str, str]:
     """Of the rows; without a model the pictures of another method are measured."""
     return {
         MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
+        WRONG_POSE: "wrong-pose control",
         BACKGROUND: f"all {background_name(background)}",
-        COPY_SOURCE: "copy of the input view",
+        COPIED_INPUT: "copy of the input view",
         UNTRAINED: "untrained model",
-        MEAN_TARGET: "mean-of-targets oracle",
+        MEAN_OF_TARGETS: "mean-of-targets oracle",
     }
 
 

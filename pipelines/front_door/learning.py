@@ -179,12 +179,12 @@ class Evaluation:
     @property
     def wrong_pose_psnr_db(self) -> dict[str, float]:
         """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
-        return self._by_group("swapped_pose", "psnr_db")
+        return self._by_group("wrong_pose", "psnr_db")
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
         """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
-        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property
     def table(self) -> str:
@@ -257,6 +257,27 @@ def _check_numbers(sources: object, batch_size: object, max_scenes: object, prot
             raise EnrError(f"{name} is given as {value!r}; give a whole number of at least 1.")
     if protocol not in (None, *get_args(Protocol)):
         raise EnrError(f"protocol is given as {protocol!r}; choose {' or '.join(get_args(Protocol))}.")
+
+
+@checked
+def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool = False) -> Path:
+    """One HTML page about runs, side by side, as `enr report` writes it; needs no other file and no network.
+
+    Args:
+        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; none: the latest run.
+        out: the file; None: `report.html` in the run's folder, of several runs `enr-report.html`.
+        quick: fewer pictures, in a second or two.
+
+    Returns:
+        The file.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    from enr.pipelines.reporting.write import ReportSettings, write_report
+
+    file = None if out is None else one_path(out, "out")
+    return write_report(ReportSettings(many_paths(runs, "runs"), file, quick))
 
 
 @checked

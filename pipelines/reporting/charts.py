@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 WIDTH, HEIGHT = 460, 270
-LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 10, 12, 44
 TICKS = 5
 Kind = Literal["line", "faint", "dashed", "dots", "marked"]
 
@@ -93,7 +93,10 @@ def make_chart(
     if not kept:
         return None
     xs, ys = (np.array([point[part] for line in kept for point in line.points]) for part in range(2))
-    axes = (_axis(xs, LEFT, WIDTH - RIGHT, 0.0), _axis(np.minimum(ys, top or np.inf), HEIGHT - BOTTOM, TOP, 0.05))
+    axes = (
+        _axis(np.append(xs, 0.0), LEFT, WIDTH - RIGHT, 0.0),
+        _axis(np.minimum(ys, top or np.inf), HEIGHT - BOTTOM, TOP, 0.05),
+    )
     return Chart(title, description or _described(kept, labels), labels, axes, kept)
 
 
@@ -112,7 +115,7 @@ def _round_step(step: float) -> float:
 def _described(lines: Sequence[Line], labels: tuple[str, str]) -> str:
     said = []
     for line in lines:
-        if line.name:
+        if line.kind != "dots":
             (x0, y0), (x1, y1) = line.points[0], line.points[-1]
-            said.append(f"{line.name}: {labels[1]} {y0:.2f} at {x0:.4g}, {y1:.2f} at {x1:.4g} ({labels[0]})")
+            said.append(f"{line.name or 'it'}: {labels[1]} {y0:.2f} at {x0:.4g}, {y1:.2f} at {x1:.4g} ({labels[0]})")
     return "; ".join(said) + "."

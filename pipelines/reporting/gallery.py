@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,15 +11,15 @@ import numpy as np
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model
 from enr.pipelines.data.views import Scene, ViewSet
+from enr.pipelines.evaluation.checkpoint_predictor import check_fit
 from enr.pipelines.evaluation.floors import background_name
-from enr.pipelines.evaluation.inputs import check_fit
 from enr.pipelines.evaluation.report import MODEL, PSNR
 from enr.pipelines.machine import pick_device
 from enr.pipelines.reporting.gather import Reported
-from enr.pipelines.reporting.views import (
+from enr.pipelines.reporting.studio import (
     Effort,
     Example,
-    Measured,
+    MeasuredViews,
     Shown,
     Studio,
     Turntable,
@@ -26,6 +27,7 @@ from enr.pipelines.reporting.views import (
     ranks_of,
     training_sheet,
 )
+from enr.pipelines.training.memory import is_out_of_memory
 from enr.shards import SPLITS
 
 UNRANKED_SCENES = 6
@@ -33,7 +35,7 @@ UNRANKED_SCENES = 6
 
 
 @dataclass(frozen=True)
-class Cameras:
+class CameraPlot:
     """Where pictures were taken from, in panels of 200 x 200.
 
     Attributes:
@@ -53,85 +55,97 @@ class Gallery:
 
     examples: tuple[Example, ...] = ()
     turntables: tuple[Turntable, ...] = ()
-    measured: Measured | None = None
+    measured: MeasuredViews | None = None
     sheet: Shown | None = None
-    cameras: Cameras | None = None
+    cameras: CameraPlot | None = None
     data: tuple[tuple[str, str], ...] = ()
     frame_ms: float = math.nan
     notes: tuple[str, ...] = ()
 
+    @property
+    def wanted(self) -> dict[tuple[int, str], str]:
+        """The scenes that are shown, for other runs to show, too."""
+        return {example.place: example.scene_id for example in self.examples}
 
-def paint(reported: Reported, effort: Effort) -> Gallery:
-    """The pictures of one run, as far as its weights and its shards are there."""
-    shards, checkpoint = reported.shards, reported.checkpoint
-    gone = [path for path in shards if not path.is_file()]
+
+Wanted = Mapping[tuple[int, str], str]
+"""By the result's number and the rank: the id of the scene that is shown."""
+
+
+def paint(reported: Reported, effort: Effort, wanted: Wanted | None = None) -> Gallery:
+    """The pictures of one run.
+
+    Args:
+        reported: the run and its evaluations.
+        effort: how much is rendered.
+        wanted: scenes to show, so that runs can be compared; its own best, median and worst where it lacks one.
+    """
+    shards = reported.shards
+    gone = [path for path in (*shards, *reported.trained_on) if not path.is_file()]
     if gone or not shards:
         return Gallery(notes=(f"No pictures: {gone[0] if gone else 'the shards'} is no longer there.",))
+    gallery = Gallery()
     try:
         view_set = ViewSet.open(shards)
-        gallery = Gallery(sheet=training_sheet(view_set), cameras=_cameras(view_set), data=_facts(view_set))
-        if checkpoint is None:
+        own = reported.trained_on or shards
+        trained_on = view_set if {path.resolve() for path in own} == set(view_set.paths) else ViewSet.open(own)
+        gallery = Gallery(sheet=training_sheet(trained_on), cameras=_cameras(trained_on), data=_facts(trained_on))
+        if reported.checkpoint is None:
             return gallery
-        model = load_model(checkpoint, pick_device("auto"))
+        model = load_model(reported.checkpoint, pick_device("auto"))
         check_fit(model, view_set)
+        return _rendered(gallery, Studio(model, view_set, *reported.given, effort), reported, wanted or {})
     except EnrError as error:
-        return Gallery(notes=(f"No pictures: {error}",))
-    told = reported.evaluation or {}
-    first = told.get("source_view", 0)
-    views = tuple(range(first, first + told.get("sources", 1)))
-    studio = Studio(model, view_set, views, bool(told.get("known_distance")), effort)
-    examples, turntables = _show(studio, reported)
-    measured = _measure(studio, reported)
-    return replace(gallery, examples=examples, turntables=turntables, measured=measured, frame_ms=studio.frame_ms)
+        return replace(gallery, notes=(f"No pictures of the model: {error}",))
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return replace(gallery, notes=("No pictures of the model: there is not enough memory for them.",))
 
 
-def _show(studio: Studio, reported: Reported) -> tuple[tuple[Example, ...], tuple[Turntable, ...]]:
+def _rendered(gallery: Gallery, studio: Studio, reported: Reported, wanted: Wanted) -> Gallery:
+    """With what the model paints of its scenes."""
     examples: list[Example] = []
     turntables: list[Turntable] = []
-    for scenes, scores in _scenes(studio, reported):
-        for rank, place in ranks_of(len(scenes)):
-            example = studio.example(rank, scenes[place], scores[place])
+    parts = _ranked_scenes(studio, reported)
+    for part, scored in enumerate(parts):
+        ids = [scene.scene_id for _, scene in scored]
+        for rank, own_place in ranks_of(len(scored)):
+            other = wanted.get((part, rank), "")
+            psnr_db, scene = scored[ids.index(other) if other in ids else own_place]
+            example = studio.example((part, rank), scene, psnr_db)
+            turntable = studio.turntable(rank, scene) if len(turntables) < studio.effort.turntables else None
             examples += [example] if example else []
-            if len(turntables) < studio.effort.turntables and example:
-                turntable = studio.turntable(rank, scenes[place])
-                turntables += [turntable] if turntable else []
-    return tuple(examples), tuple(turntables)
+            turntables += [turntable] if turntable else []
+    scenes = [scene for scored in parts for _, scene in scored]
+    spread = np.linspace(0, len(scenes) - 1, min(studio.effort.scenes, len(scenes))).round().astype(int)
+    measured = studio.measure([scenes[place] for place in spread])
+    return replace(
+        gallery,
+        examples=tuple(examples),
+        turntables=tuple(turntables),
+        measured=measured,
+        frame_ms=studio.frame_ms,
+    )
 
 
-def _scenes(studio: Studio, reported: Reported) -> list[tuple[list[Scene], list[float | None]]]:
-    """For each result its scenes, best first, with their PSNR; without a result some unseen ones, ranked here."""
-    view_set, parts = studio.view_set, []
-    for result in reported.results[: studio.effort.results]:
-        by_id = {scene.scene_id: scene for scene in view_set.scenes(result["split"], result["group"])}
-        scored = [
-            (entry["scores"][MODEL][PSNR], by_id[entry["scene_id"]])
-            for entry in result["per_scene"]
-            if entry["scene_id"] in by_id and entry["scores"][MODEL][PSNR] is not None
-        ]
-        scored.sort(key=lambda pair: -pair[0])
-        parts.append(([scene for _, scene in scored], [score for score, _ in scored]))
+def _ranked_scenes(studio: Studio, reported: Reported) -> list[list[tuple[float, Scene]]]:
+    """For each result PSNR and scene, best first; without a result some unseen scenes, measured here."""
+    view_set = studio.view_set
     if not reported.results:
-        scenes = next((found for split in ("test", "val", "train") if (found := view_set.scenes(split))), ())
-        ranked = []
-        for scene in scenes[:UNRANKED_SCENES]:
-            measured = studio.measure([scene])
-            if measured:
-                ranked.append((float(measured.psnr_db.mean()), scene))
-        ranked.sort(key=lambda pair: -pair[0])
-        parts.append(([scene for _, scene in ranked], [score for score, _ in ranked]))
-    return [part for part in parts if part[0]]
+        scenes = next((some for split in ("test", "val", "train") if (some := view_set.scenes(split))), ())
+        tried = [(studio.measure([scene]), scene) for scene in scenes[:UNRANKED_SCENES]]
+        found = [[(float(one.psnr_db.mean()), scene) for one, scene in tried if one is not None]]
+    else:
+        found = []
+        for result in reported.results[: studio.effort.results]:
+            by_id = {scene.scene_id: scene for scene in view_set.scenes(result["split"], result["group"])}
+            entries = [(entry["scores"][MODEL][PSNR], entry["scene_id"]) for entry in result["per_scene"]]
+            found.append([(psnr_db, by_id[name]) for psnr_db, name in entries if psnr_db is not None and name in by_id])
+    return [sorted(part, key=lambda pair: -pair[0]) for part in found if part]
 
 
-def _measure(studio: Studio, reported: Reported) -> Measured | None:
-    """PSNR view by view of scenes evenly spread over those that were evaluated."""
-    if not studio.effort.scenes:
-        return None
-    scenes = [scene for scenes, _ in _scenes(studio, reported) for scene in scenes]
-    count = min(studio.effort.scenes, len(scenes))
-    return studio.measure([scenes[place] for place in np.linspace(0, len(scenes) - 1, count).round().astype(int)])
-
-
-def _cameras(view_set: ViewSet) -> Cameras:
+def _cameras(view_set: ViewSet) -> CameraPlot:
     """Positions and directions from above and from the side, scaled to a picture of 200 x 200 around the object."""
     tracks = {split: camera_tracks(view_set, split, most) for split, most in (("train", 240), ("test", 60))}
     reach = max(float(np.abs(track[:, 0]).max(initial=0.5)) for track in tracks.values())
@@ -144,7 +158,7 @@ def _cameras(view_set: ViewSet) -> Cameras:
             ends = starts + track[:, 1][:, [across, up]] * (9, -9)
             marks += [(split, *pair) for pair in np.concatenate([starts, ends], axis=1).round(1).tolist()]
         panels.append((name, tuple(marks)))
-    return Cameras(tuple(panels), round(0.5 * scale, 1), reach)
+    return CameraPlot(tuple(panels), round(0.5 * scale, 1), reach)
 
 
 def _facts(view_set: ViewSet) -> tuple[tuple[str, str], ...]:

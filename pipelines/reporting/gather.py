@@ -11,6 +11,7 @@ from typing import Any
 
 from enr.errors import EnrError
 from enr.pipelines.evaluation.report import FORMAT
+from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.training.journal import GIF_NAME, read_metrics
 from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_checkpoint, open_run, standing
 from enr.words import count_of
@@ -46,6 +47,11 @@ class Reported:
         """Of that evaluation, one entry for each group and split."""
         return self.evaluation["results"] if self.evaluation else []
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its results should know."""
+        return self.evaluation["notes"] if self.evaluation else []
+
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """What was measured while it trained, a table a line."""
@@ -68,13 +74,21 @@ class Reported:
             return None
 
     @property
-    def shards(self) -> tuple[Path, ...]:
-        """The shards that were measured on, else those that were trained on."""
-        return tuple(Path(path) for path in self.evaluation["shards"]) if self.evaluation else self._trained_on
+    def trained_on(self) -> tuple[Path, ...]:
+        """The shards that were trained on; empty where the run is not known."""
+        return self.run.shards if self.run else ()
 
     @property
-    def _trained_on(self) -> tuple[Path, ...]:
-        return self.run.shards if self.run else ()
+    def shards(self) -> tuple[Path, ...]:
+        """The shards that were measured on, else those that were trained on."""
+        return tuple(Path(path) for path in self.evaluation["shards"]) if self.evaluation else self.trained_on
+
+    @property
+    def given(self) -> tuple[tuple[int, ...], bool]:
+        """The numbers of the input views, and whether the model was told their distance."""
+        told = self.evaluation or {}
+        first = told.get("source_view", 0)
+        return tuple(range(first, first + told.get("sources", 1))), bool(told.get("known_distance"))
 
     @property
     def gif(self) -> Path | None:
@@ -130,7 +144,7 @@ def read_evaluation(file: Path) -> Evaluation:
         raise EnrError(f"{file} cannot be read as an evaluation ({error}); give what `enr eval` wrote.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("results"):
         raise EnrError(f"{file} is not an evaluation; give what `enr eval` wrote.")
-    return content
+    return with_present_names(content)
 
 
 def _of_run(folder: Path) -> tuple[Evaluation, ...]:

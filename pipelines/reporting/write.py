@@ -17,28 +17,19 @@ from enr import __version__, files
 from enr.errors import EnrError
 from enr.pipelines.evaluation.equivariance import FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
 from enr.pipelines.evaluation.equivariance_report import ANGLE_EDGES_DEG, DISTANCE_EDGES, bin_numbers
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, background_name
-from enr.pipelines.evaluation.report import (
-    FEWER_SOURCES,
-    FOREGROUND,
-    MODEL,
-    POSE_IGNORED_DB,
-    PSNR,
-    SSIM,
-    SWAPPED_POSE,
-    UNTRAINED,
-)
+from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_names
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
 from enr.pipelines.reporting.gather import Reported, gather, setting_of
-from enr.pipelines.reporting.views import FULL, QUICK, embed_gif
+from enr.pipelines.reporting.studio import FULL, QUICK, embed_gif
 from enr.pipelines.training.runs import check_folder, latest_run
 from enr.words import count_of, minutes_in_words
 
 NAME = "report.html"
 NAME_OF_SEVERAL = "enr-report.html"
-SMOOTHED = 25
-"""A training curve is shown as the mean of so many neighbours, where it has many more."""
+SMOOTHED = 50
+"""A training curve has about so many points, each the mean of neighbours."""
 METRICS = (("PSNR dB", PSNR, 2), ("foreground dB", FOREGROUND, 2), ("SSIM", SSIM, 3))
 STILL_DEG, STILL = 1.0, 0.01
 """Motions that turn or shift less than this have no chart of their own."""
@@ -85,7 +76,9 @@ def write_report(settings: ReportSettings) -> Path:
     if file.is_dir():
         raise EnrError(f"{file} is a folder; name a file for the report, such as {file / NAME}.")
     effort = QUICK if settings.quick else FULL
-    galleries = [paint(run, effort) for run in runs]
+    galleries: list[Gallery] = []
+    for run in runs:
+        galleries.append(paint(run, effort, galleries[0].wanted if galleries else {}))
     try:
         files.write_text(file, render_page(runs, galleries))
     except OSError as error:
@@ -93,10 +86,10 @@ def write_report(settings: ReportSettings) -> Path:
     return file
 
 
-def report_at_end(path: Path, say: Callable[[str], None]) -> None:
-    """Write the report of a run or an evaluation, quickly, and name it; that there is none is said and no failure."""
+def report_at_end(settings: ReportSettings, say: Callable[[str], None]) -> None:
+    """Write a report after other work and name it; that there can be none is said, and is no failure."""
     try:
-        say(f"Report: {write_report(ReportSettings((path,), quick=True))}")
+        say(f"Report: {write_report(settings)}")
     except EnrError as error:
         say(f"No report was written: {error}")
 
@@ -113,7 +106,14 @@ def render_page(runs: Sequence[Reported], galleries: Sequence[Gallery]) -> str:
     )
     templates.filters |= {"number": number, "setting": setting_of}
     return templates.get_template("report.html").render(
-        columns=[_column(*pair) for pair in zip(runs, galleries, strict=True)],
+        columns=[
+            {
+                "number": place,
+                "is_data_new": all(gallery.data != other.data for other in galleries[:place]) or not gallery.data,
+                **_column(run, gallery),
+            }
+            for place, (run, gallery) in enumerate(zip(runs, galleries, strict=True))
+        ],
         tables=score_tables(runs),
         curves=_curves(runs),
         by_motion=_by_motion(runs, galleries),
@@ -138,12 +138,14 @@ class ScoreTable:
 
     Attributes:
         title: which, and how many scenes.
+        columns: numbers of the runs that were measured on it.
         metrics: name, key and digits of each.
         rows: for each candidate its name, whether it is the model, and the scores of each run (empty: not measured).
         top_db: the highest PSNR, for the length of the bars.
     """
 
     title: str
+    columns: tuple[int, ...]
     metrics: tuple[tuple[str, str, int], ...]
     rows: tuple[tuple[str, bool, tuple[dict[str, float | None], ...]], ...]
     top_db: float
@@ -154,36 +156,27 @@ def score_tables(runs: Sequence[Reported]) -> list[ScoreTable]:
     found = [{(result["group"], result["split"]): result for result in run.results} for run in runs]
     tables = []
     for key in dict.fromkeys(key for results in found for key in results):
-        results = [of_run.get(key) for of_run in found]
-        scores = [result["scores"] if result else {} for result in results]
-        names = _candidates(next(run for run in runs if run.results))
+        columns = tuple(place for place, of_run in enumerate(found) if key in of_run)
+        results = [found[place][key] for place in columns]
+        scores = [result["scores"] for result in results]
+        measured = runs[columns[0]].evaluation or {}
+        names = candidate_names(measured["background"], not measured.get("predictions"))
         rows = tuple(
-            (name, candidate == MODEL, tuple(one.get(candidate, {}) for one in scores))
-            for candidate, name in names.items()
-            if any(candidate in one for one in scores)
+            (
+                names.get(candidate, candidate.replace("_", " ")),
+                candidate == MODEL,
+                tuple(one.get(candidate, {}) for one in scores),
+            )
+            for candidate in dict.fromkeys(name for one in scores for name in one)
         )
-        counts = sorted({result["scenes"] for result in results if result})
+        counts = sorted({result["scenes"] for result in results})
         title = f"{key[0]}, {key[1]}: {' or '.join(f'{count:,}' for count in counts)} unseen scenes"
         if key[1] == "train":
             title = title.replace("unseen ", "")
         shown = tuple(entry for entry in METRICS if any(entry[1] in row for _, _, row_of in rows for row in row_of))
         top_db = max(row.get(PSNR) or 0 for _, _, row_of in rows for row in row_of)
-        tables.append(ScoreTable(title, shown, rows, top_db))
+        tables.append(ScoreTable(title, columns, shown, rows, top_db))
     return tables
-
-
-def _candidates(reported: Reported) -> dict[str, str]:
-    """What the rows of a table of scores are called, in their order."""
-    assert reported.evaluation is not None
-    return {
-        MODEL: "predictions" if reported.evaluation.get("predictions") else "model",
-        **{name: f"model, {count_of(count, 'input view')}" for count, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
-        UNTRAINED: "untrained model",
-        BACKGROUND: f"all {background_name(reported.evaluation['background'])}",
-        COPY_SOURCE: "copy of the input view",
-        MEAN_TARGET: "mean-of-targets oracle",
-    }
 
 
 def _column(reported: Reported, gallery: Gallery) -> dict[str, Any]:
@@ -237,20 +230,23 @@ def _curves(runs: Sequence[Reported]) -> list[Chart]:
     psnr, loss = [], []
     alone = len(runs) == 1
     for colour, run in enumerate(runs):
-        name = "" if alone else f"{run.name}: "
         train, validation = run.lines("train"), run.lines("validation")
         minutes, smooth = _smooth(train, "psnr_db")
-        psnr.append(Line(f"{name}training", minutes, smooth, colour, "faint"))
+        psnr += [Line("training", minutes, smooth, colour, "faint")] if alone else []
         checked = [line["elapsed_s"] / 60 for line in validation]
-        psnr.append(Line(f"{name}validation", checked, _values(validation, "psnr_db"), colour, "marked"))
+        psnr.append(
+            Line(run.name if not alone else "validation", checked, _values(validation, "psnr_db"), colour, "marked")
+        )
         if alone:
             psnr.append(Line("wrong-pose control", checked, _values(validation, "swapped_db"), 1, "dashed"))
             psnr.append(Line("all background", checked, _values(validation, "background_db"), 2, "dashed"))
-        loss.append(Line(f"{name}training loss", *_smooth(train, "loss"), colour))
+        loss.append(Line("" if alone else run.name, *_smooth(train, "loss"), colour))
     highest = sorted(y for line in loss for _, y in line.points)
     top = highest[int(0.98 * (len(highest) - 1))] if highest else None
     charts = (
-        make_chart("PSNR while it learned", ("minutes of training", "PSNR in dB"), psnr),
+        make_chart(
+            "PSNR while it learned" if alone else "PSNR on validation", ("minutes of training", "PSNR in dB"), psnr
+        ),
         make_chart("Training loss", ("minutes of training", "loss"), loss, top=top),
     )
     return [chart for chart in charts if chart]
@@ -263,7 +259,7 @@ def _values(lines: Sequence[dict[str, Any]], key: str) -> list[float | None]:
 def _smooth(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:
     """Minutes and values; where there are many, means of neighbours."""
     kept = [(line["elapsed_s"] / 60, line[key]) for line in lines if isinstance(line.get(key), int | float)]
-    size = max(1, len(kept) // (4 * SMOOTHED))
+    size = max(1, len(kept) // SMOOTHED)
     groups = [np.array(kept[start : start + size]).mean(axis=0) for start in range(0, len(kept), size)]
     return [float(group[0]) for group in groups], [float(group[1]) for group in groups]
 

@@ -138,7 +138,7 @@ def _on_the_square(start: Tensor) -> Tensor:
     """The same iterations: all of them are polynomials of the square, and the matrix is multiplied once."""
     a, b, c = COEFFICIENTS
     gram = start @ start.transpose(1, 2)
-    one = torch.eye(gram.shape[1]).to(gram)
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     product = one.expand_as(gram)
     for _ in range(STEPS):
         factor = torch.baddbmm(a * one + b * gram, gram, gram, alpha=c)

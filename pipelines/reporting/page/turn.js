@@ -8,7 +8,7 @@ const tables = [...document.querySelectorAll(".turn")].map(box => ({
 function show(table) {
   const column = ((Math.round(table.azimuth / 360 * table.columns) % table.columns) + table.columns) % table.columns;
   table.image.style.transform = `translate(${-100 * column / table.columns}%, ${-100 * table.row / table.elevations.length}%)`;
-  const turned = Math.round(360 * column / table.columns), text = `${turned}° around, ${Math.round(table.elevations[table.row])}° above`;
+  const turned = Math.round(360 * column / table.columns), up = Math.round(table.elevations[table.row]), text = `${turned}° around, ${Math.abs(up)}° ${up < 0 ? "below" : "above"}`;
   table.label.textContent = text; table.box.setAttribute("aria-valuenow", turned); table.box.setAttribute("aria-valuetext", text);
 }
 // The same scene of several runs turns together, so that they can be compared.

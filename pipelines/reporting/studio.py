@@ -85,12 +85,12 @@ class Example:
     """A scene with some of its novel views.
 
     Attributes:
-        rank: best, median or worst.
-        psnr_db: mean over all target views, as the evaluation says; of those shown where there is none.
+        place: number of the result that it belongs to, and its rank: best, median or worst.
+        psnr_db: mean over all target views, as the evaluation says.
         sources: what the model was given.
     """
 
-    rank: str
+    place: tuple[int, str]
     scene_id: str
     psnr_db: float
     sources: tuple[Shown, ...]
@@ -118,7 +118,7 @@ class Turntable:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredViews:
     """PSNR of single views (n,), and how far the motion to each turns (degrees) and shifts (object units)."""
 
     psnr_db: NDArray[np.float64]
@@ -221,7 +221,7 @@ class Studio:
         rgba = torch.from_numpy(self.view_set.images(views))
         return composite(rgba, self.view_set.background).mul(255).round().div(255)
 
-    def measure(self, scenes: Sequence[Scene]) -> Measured | None:
+    def measure(self, scenes: Sequence[Scene]) -> MeasuredViews | None:
         """PSNR of every target view of some scenes."""
         found: list[NDArray[np.float64]] = []
         for scene in scenes:
@@ -232,13 +232,13 @@ class Studio:
         if not found:
             return None
         psnr_db, turn_deg, shift = np.concatenate(found, axis=1)
-        return Measured(psnr_db, turn_deg, shift, len(found))
+        return MeasuredViews(psnr_db, turn_deg, shift, len(found))
 
     def _motions(self, given: Indices, targets: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         motions = self.view_set.target_from_source(given[0], targets)
         return motion_sizes(motions, self.model.config.radius)
 
-    def example(self, rank: str, scene: Scene, psnr_db: float | None) -> Example | None:
+    def example(self, place: tuple[int, str], scene: Scene, psnr_db: float) -> Example | None:
         """A scene's input and some of its novel views; None where it has none."""
         given, targets = self.views_of(scene)
         if not len(targets):
@@ -248,13 +248,12 @@ class Studio:
         scores = metrics.psnr(guesses, truths).tolist()
         what = f"scene {scene.scene_id}"
         shown = []
-        for place, (turn_deg, shift) in enumerate(zip(*self._motions(given, chosen), strict=True)):
-            view = int(self.view_set.views["view_index"][chosen[place]])
-            pictures = _triple(to_uint8(guesses[place]), to_uint8(truths[place]), f"view {view} of {what}")
-            shown.append(Target(view, scores[place], float(turn_deg), float(shift), pictures))
+        for number, (turn_deg, shift) in enumerate(zip(*self._motions(given, chosen), strict=True)):
+            view = int(self.view_set.views["view_index"][chosen[number]])
+            pictures = _triple(to_uint8(guesses[number]), to_uint8(truths[number]), f"view {view} of {what}")
+            shown.append(Target(view, scores[number], float(turn_deg), float(shift), pictures))
         sources = tuple(embed(picture, f"input view of {what}") for picture in to_uint8(self.pictures(given[:2])))
-        mean_db = float(np.mean(scores)) if psnr_db is None else psnr_db
-        return Example(rank, scene.scene_id, mean_db, sources, tuple(shown))
+        return Example(place, scene.scene_id, psnr_db, sources, tuple(shown))
 
     @torch.inference_mode()
     def turntable(self, rank: str, scene: Scene) -> Turntable | None:
