@@ -50,12 +50,11 @@ def autocast(device: torch.device, precision: Precision) -> Any:
 
 
 def prepare_cpu(threads: int) -> None:
-    """Set torch's threads (0: those that are quickest now), keep freed memory, and leave torch's compiler alone.
+    """Set torch's threads (0: those that are quickest now) and keep freed memory.
 
     By default glibc maps every large tensor anew and gives it back at once, so each step pays for its pages again.
     """
     torch.set_num_threads(threads or choose_threads())
-    _keep_compiler_away()
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
@@ -100,17 +99,6 @@ def _small_operations() -> Callable[[], None]:
 
     work()
     return work
-
-
-def _keep_compiler_away() -> None:
-    """Spare every training the second that torch (2.13.0) takes to import its compiler when an optimiser is built.
-
-    It does so only to mark the optimiser's methods as none to be compiled. Nothing here compiles them.
-    """
-    for name in ("add_param_group", "zero_grad", "state_dict", "load_state_dict"):
-        plain = getattr(getattr(torch.optim.Optimizer, name), "__wrapped__", None)
-        if plain is not None and not hasattr(plain, "__dynamo_disable"):
-            setattr(plain, "__dynamo_disable", plain)
 
 
 def describe(device: torch.device, precision: Precision) -> str:
