@@ -181,8 +181,11 @@ def test_what_it_renders_scores_as_the_evaluation_does(measured):
     gallery = write.paint(reported, write.FULL)
     (result,) = reported.results
     means = [scene["scores"]["model"]["psnr_db"] for scene in result["per_scene"]]
-    assert gallery.measured.psnr_db.mean() == pytest.approx(sum(means) / len(means), abs=1e-3)
-    assert gallery.measured.scenes == len(means)
+    assert gallery.measured["psnr_db"].mean() == pytest.approx(sum(means) / len(means), abs=1e-3)
+    everything = result["by_motion"]["all"]
+    assert everything["pairs"] == len(gallery.measured["psnr_db"])
+    for name, values in gallery.measured.items():
+        assert values.mean() == pytest.approx(everything[name], abs=1e-3)
 
 
 def test_an_object_turns_in_every_direction(page):
