@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
 from enr.model.detail import CoarseRays, composite_levels, pack, unpack
-from enr.model.layers import Pointwise, activation
+from enr.model.layers import CellConv, Pointwise, activation
 from enr.model.scene import AnyScene, PlacedScene
 from enr.model.warp import at_least_float32
 
@@ -116,7 +116,7 @@ class Composite(nn.Module):
         widths = config.num_channels_projection
         # No linear layer follows the last activation: it would commute with compositing, and is cheaper after it.
         self.cell = nn.Sequential(Pointwise(3, in_channels, widths, normalise=False), activation())
-        self.alpha = nn.Conv3d(widths[-1], 1, 1)
+        self.alpha = CellConv(widths[-1], 1)
         # The rigid cube's depth index falls with the distance, the frustum's rises.
         self.reverse = config.warp == "rigid"
         self.register_buffer("background", torch.tensor(config.background).reshape(1, 3, 1, 1), persistent=False)

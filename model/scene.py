@@ -8,6 +8,7 @@ a range of its own obeys the same laws as one whose range stands still.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -94,6 +95,17 @@ def move_points(points: Tensor, target_from_source: Tensor) -> Tensor:
     return (motion[..., :3, :3] @ points.to(torch.float64)[..., None])[..., 0] + motion[..., :3, 3]
 
 
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """Numbers (n,) on the device and of the type of another tensor, copied there once: each copy waits for a GPU."""
+    return _constant(values, like.device, like.dtype)
+
+
+@cache
+@torch.inference_mode(False)
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, device=device, dtype=dtype)
+
+
 def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
     """The frustums (b,) around objects centred at (b, 3); they begin `NEAREST` before the camera at the nearest."""
     near = (centre[..., 2] - config.half_depth).clamp_min(NEAREST)
@@ -104,14 +116,14 @@ def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
 def ray_through(pixel: Tensor, config: RendererConfig) -> Tensor:
     """(..., 3) camera coordinates, at depth 1, of what is seen at pixels (..., 2) (column, row)."""
     _, height, width = config.image_shape
-    middle = pixel.new_tensor([width / 2, height / 2])
+    middle = constant((width / 2, height / 2), pixel)
     return torch.cat([(pixel - middle) / config.focal_px, torch.ones_like(pixel[..., :1])], dim=-1)
 
 
 def pixel_of(points: Tensor, config: RendererConfig) -> Tensor:
     """(..., 2) pixels (column, row) at which camera points (..., 3) are seen; the inverse of `ray_through`."""
     _, height, width = config.image_shape
-    middle = points.new_tensor([width / 2, height / 2])
+    middle = constant((width / 2, height / 2), points)
     return points[..., :2] / points[..., 2:].clamp_min(NEAREST) * config.focal_px + middle
 
 

@@ -17,6 +17,9 @@ from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.hub import save_packed
+from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_files import with_present_names
+from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
 from enr.pipelines.training.runs import Run, find_checkpoint
 from enr.words import count_of
@@ -30,7 +33,7 @@ SHAPE_ID = re.compile(r"([a-z]+)-\d+-\d{4}")
 FOLDER = re.compile(r"(?<!\S)/\S*/")
 """Where the shards and runs lay on one machine is nobody else's concern."""
 
-COLUMNS = {"model": "this model", **FLOOR_LABELS, "swapped_pose": "this model, wrong pose"}
+COLUMNS = {"model": "this model", **FLOOR_LABELS, WRONG_POSE: "this model, wrong pose"}
 
 CARD = Template("""---
 license: apache-2.0
@@ -106,6 +109,8 @@ def pack(settings: PackSettings) -> int:
     data = metadata.get("data", {})
     shards = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
     done = read_json(run.folder.parent / DONE_NAME) if run else {}
+    if run and done:
+        done["experiment"] = read_json(run.folder.parents[2] / RECORD_NAME).get("command")
     card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
     return save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
 
@@ -116,7 +121,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> d
         report = read_json(settings.report)
         if report.get("format") != "enr-eval" or not report.get("results"):
             raise EnrError(f"{settings.report} is not the report of an evaluation; give a report.json of `enr eval`.")
-        return report
+        return with_present_names(report)
     near = [*run.folder.glob("*/report.json"), *run.folder.parents[2].glob("evals/*/*/report.json")] if run else []
     reports = [read_json(path) for path in near]
     own = [report for report in reports if Path(report.get("checkpoint") or "").resolve() == checkpoint.resolve()]
@@ -125,7 +130,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> d
             f"No evaluation of {checkpoint} was found, and its card says how good it is; measure it with "
             f"`enr eval --checkpoint {settings.run} --ssim`, or name one with --report."
         )
-    return max(own, key=lambda report: str(report["time"]))
+    return with_present_names(max(own, key=lambda report: str(report["time"])))
 
 
 def make_card(
@@ -158,7 +163,7 @@ def make_card(
 def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
     data = metadata.get("data", {})
     kinds = Counter(_kind(scene) for scene in data.get("trained_scene_ids", ()))
-    named = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()) if kind)
+    named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()) if kind)
     for group, counts in data.get("scenes", {}).items():
         yield f"- {group}: " + ", ".join(f"{count} {split}" for split, count in counts.items()) + " scenes"
     if named:
@@ -173,6 +178,8 @@ def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _training_lines(metadata: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
+    if done.get("experiment"):
+        yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
     command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
     yield f"- command: `{FOLDER.sub('', command)}`"
     if done:

@@ -23,6 +23,7 @@ COMMANDS = {
     "pack": "Write a trained model as a folder in the layout of the Hub, with its card.",
     "render": "Render other views of a picture of yours.",
     "view": "Open a page on which an object turns under the mouse.",
+    "baseline": "Train another method of the paper's comparison, and write its predictions.",
     "reproduce": "Do an experiment of the paper or of the report, from meshes to its table.",
     "demo": "Do all of it on built-in chairs, in under 6 minutes.",
     "doctor": "Say what is installed, what is missing, and render a picture.",

@@ -20,7 +20,7 @@ The scores are those of an `enr eval` of that checkpoint. OUT is a checkpoint fo
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="The report.json of its evaluation [default: the newest in the run, or of its experiment].",
+    help="Take the scores from this report.json of `enr eval` [default: the newest in the run or its experiment].",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a model that is in OUT.")
 def command(run: Path, out: Path, report: Path | None, overwrite: bool) -> None:

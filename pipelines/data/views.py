@@ -255,12 +255,12 @@ def _holds_weights(folder: Path) -> bool:
     return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
 
 
-def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
+def composite(rgba: Tensor, background: Sequence[float] | Tensor) -> Tensor:
     """Pictures over a background, on the device where they are.
 
     Args:
         rgba: (n, height, width, 4) uint8, straight alpha.
-        background: three sRGB numbers in [0, 1].
+        background: three sRGB numbers in [0, 1]; a tensor on that device spares a copy to it.
 
     Returns:
         (n, 3, height, width) float32 in [0, 1].
@@ -276,7 +276,7 @@ def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
             "(n, height, width, 4), as `ViewSet.images` gives them."
         )
     pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
+    behind = torch.as_tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
     return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
 
 

@@ -22,8 +22,8 @@ from enr.pipelines.evaluation.distance import measure_distances
 from enr.pipelines.evaluation.equivariance import PosedPictures, measure_equivariance
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.predictor import SceneMeasures
-from enr.pipelines.evaluation.report import FEWER_SOURCES, SWAPPED_POSE, UNTRAINED
-from enr.pipelines.evaluation.scene_choice import Part
+from enr.pipelines.evaluation.report import FEWER_SOURCES, UNTRAINED, WRONG_POSE
+from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.initial import earlier_groups
 from enr.pipelines.training.runs import Run, checkpoint_of, find_checkpoint, latest_run, open_run
@@ -93,7 +93,7 @@ class CheckpointPredictor:
         """
         return check_fit(self.model, view_set) + check_known_distance(self.settings, self.model)
 
-    def check_parts(self, view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+    def check_parts(self, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
         """What there is to say about it on these scenes: forgotten groups, scenes that it was trained on."""
         said = forgotten_note(self.metadata, [part.group for part in parts])
         said += _seen_note(self.metadata, view_set, parts)
@@ -122,11 +122,11 @@ class CheckpointPredictor:
         rows = {
             name: self.predict(pictures.from_first(number)) for number, name in FEWER_SOURCES.items() if number < given
         }
-        rows[SWAPPED_POSE] = self.predict_swapped(pictures, predictions)
+        rows[WRONG_POSE] = self.predict_wrong_pose(pictures, predictions)
         return rows if self.untrained is None else {**rows, UNTRAINED: self._paint(self.untrained, pictures)}
 
     @torch.inference_mode()
-    def predict_swapped(self, pictures: ScenePictures, predictions: Tensor) -> Tensor:
+    def predict_wrong_pose(self, pictures: ScenePictures, predictions: Tensor) -> Tensor:
         """What it predicts for each target (n, 3, height, width) when it is told another target's pose.
 
         A scene with a single target has no other: there it is told the (first) source's own pose.
@@ -226,7 +226,7 @@ def forgotten_note(metadata: dict[str, Any], groups: Iterable[Group]) -> list[st
     ]
 
 
-def _seen_note(metadata: dict[str, Any], view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+def _seen_note(metadata: dict[str, Any], view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
     """A word where these scenes are not unseen: another --split share held them out, or a mesh has two ids."""
     held_out = [plan.scene for part in parts if part.split != "train" for plan in part.scenes]
     seen, twice = seen_scenes(metadata, held_out), repeated_meshes(view_set.scenes("train"), held_out)
@@ -240,7 +240,7 @@ def _seen_note(metadata: dict[str, Any], view_set: ViewSet, parts: Sequence[Part
     return notes
 
 
-def left_out_note(settings: EvalSettings, origin: Origin, view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+def left_out_note(settings: EvalSettings, origin: Origin, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
     """A word where shards that are not the run's own hold scenes of splits that nobody chose or refused."""
     own = {path.resolve() for path in origin.run.shards} if origin.run else set()
     if settings.splits or own.issuperset(view_set.paths):

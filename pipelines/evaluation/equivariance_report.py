@@ -103,9 +103,13 @@ def _verdict(means: dict[str, Any]) -> str:
     share_of_error = 1 - 10 ** (-pictures / 20)  # of the root mean squared error, as the features' error is a root
     return (
         f"Moved scenes beside those of the pictures there, in the right pose and in another one: features "
-        f"{_judged(features / means[FEATURES_OTHER])} ({features:+.2f}); pictures {_judged(share_of_error)} "
-        f"({pictures:+.2f} dB)."
+        f"{_judged(features / means[FEATURES_OTHER])} ({_signed(features)}); pictures {_judged(share_of_error)} "
+        f"({_signed(pictures)} dB)."
     )
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # no minus before a zero
 
 
 def _judged(share: float) -> str:

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 BACKGROUND = "background"
-COPY_SOURCE = "copy_source"
-MEAN_TARGET = "mean_target"
-FLOORS = (BACKGROUND, COPY_SOURCE, MEAN_TARGET)
-BLIND_FLOORS = (BACKGROUND, COPY_SOURCE)
+COPIED_INPUT = "copied_input"
+MEAN_OF_TARGETS = "mean_of_targets"
+FLOORS = (BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS)
+BLIND_FLOORS = (BACKGROUND, COPIED_INPUT)
 """The floors that see no target. The mean of the targets is an oracle: no model is given them."""
 
 
@@ -33,8 +33,8 @@ def floor_predictions(
     blank = torch.tensor(background, dtype=targets.dtype, device=targets.device).view(3, 1, 1)
     return {
         BACKGROUND: blank.expand_as(targets),
-        COPY_SOURCE: source.expand_as(targets),
-        MEAN_TARGET: targets.mean(dim=0).expand_as(targets),
+        COPIED_INPUT: source.expand_as(targets),
+        MEAN_OF_TARGETS: targets.mean(dim=0).expand_as(targets),
     }
 
 

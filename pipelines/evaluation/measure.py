@@ -13,11 +13,11 @@ from tqdm import tqdm
 from enr.errors import EnrError
 from enr.pipelines import metrics
 from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, Measures, motion_sizes
-from enr.pipelines.evaluation.floors import MEAN_TARGET, floor_predictions
+from enr.pipelines.evaluation.floors import MEAN_OF_TARGETS, floor_predictions
 from enr.pipelines.evaluation.predictor import Predictor
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM, GroupReport, SceneScores, mean
 from enr.pipelines.evaluation.sample_sheet import choose_ranks, draw_samples, take_sample
-from enr.pipelines.evaluation.scene_choice import Part, ScenePlan
+from enr.pipelines.evaluation.scene_choice import PartPlan, ScenePlan
 from enr.pipelines.evaluation.scene_pictures import EvaluatedData, ScenePictures, load_scene
 from enr.pipelines.evaluation.unseen import measure_unseen
 
@@ -25,7 +25,7 @@ SOLID = 128
 """A pixel of at least this alpha, of 255, belongs to the true silhouette."""
 
 
-def measure_part(predictor: Predictor, data: EvaluatedData, part: Part) -> tuple[GroupReport, Image.Image]:
+def measure_part(predictor: Predictor, data: EvaluatedData, part: PartPlan) -> tuple[GroupReport, Image.Image]:
     """Measure the scenes of one group and split; draw the best, the median, the worst and some between."""
     start = time.perf_counter()
     bar = tqdm(part.scenes, desc=f"{part.group} {part.split}", unit="scene", disable=None)
@@ -57,7 +57,7 @@ def measure_scene(predictor: Predictor, data: EvaluatedData, plan: ScenePlan) ->
     for name, floor in floor_predictions(pictures.source, pictures.targets, pictures.background).items():
         scores[name] = _score(floor, pictures, data.settings.with_ssim)
     if len(plan.targets) == 1:  # the mean of one target is the target
-        scores[MEAN_TARGET] = dict.fromkeys(scores[MEAN_TARGET], math.nan)
+        scores[MEAN_OF_TARGETS] = dict.fromkeys(scores[MEAN_OF_TARGETS], math.nan)
     return replace(
         shapes,
         scores=scores,

@@ -19,8 +19,8 @@ from enr.errors import EnrError
 from enr.pipelines.data.views import Scene, ViewSet, composite
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.predictor import SceneMeasures
-from enr.pipelines.evaluation.report import SWAPPED_POSE
-from enr.pipelines.evaluation.scene_choice import Part
+from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.words import count_of
 
@@ -80,7 +80,7 @@ class PredictedFolder:
         """What is not known of the method."""
         return [UNKNOWN_TRAINING, *([UNKNOWN_SOURCES] if self.sources > 1 else [])]
 
-    def check_parts(self, view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+    def check_parts(self, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
         """Refuse, before any work, what would be measured in part.
 
         Raises:
@@ -115,7 +115,7 @@ class PredictedFolder:
 
     def predict_rows(self, pictures: ScenePictures, predictions: torch.Tensor) -> dict[str, torch.Tensor]:
         """The predictions of other poses; nobody predicted from fewer sources."""
-        return {SWAPPED_POSE: predictions[pictures.other]}
+        return {WRONG_POSE: predictions[pictures.other]}
 
     def measure_scenes(self, pictures: ScenePictures) -> SceneMeasures:
         """Nothing: pictures are all there is."""

@@ -14,7 +14,7 @@ from enr.model.config import RendererConfig
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.distance import DistanceErrors
 from enr.pipelines.evaluation.equivariance import Measures
-from enr.pipelines.evaluation.scene_choice import Part
+from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 
 
@@ -55,7 +55,7 @@ class Predictor(Protocol):
     def check_data(self, view_set: ViewSet) -> list[str]:
         """What there is to say about it on these shards; an `EnrError` where they do not fit."""
 
-    def check_parts(self, view_set: ViewSet, parts: Sequence[Part]) -> list[str]:
+    def check_parts(self, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
         """What there is to say about it on these scenes; an `EnrError` where it cannot predict them."""
 
     def predict(self, pictures: ScenePictures) -> Tensor:

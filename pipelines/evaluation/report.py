@@ -15,17 +15,17 @@ from enr.camera import Group
 from enr.pipelines.evaluation.distance import DistanceErrors, join_errors
 from enr.pipelines.evaluation.equivariance import Measures
 from enr.pipelines.evaluation.equivariance_report import join, summarise
-from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
+from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, mean_unseen
 from enr.shards import Split
 from enr.words import count_of
 
 MODEL = "model"
-SWAPPED_POSE = "swapped_pose"
+WRONG_POSE = "wrong_pose"
 UNTRAINED = "untrained"
 FEWER_SOURCES = {1: "one_source", 2: "two_sources", 4: "four_sources"}
 """The model given so many of the sources, measured where it is given more."""
-CANDIDATES = (MODEL, *FEWER_SOURCES.values(), SWAPPED_POSE, UNTRAINED, *FLOORS)
+CANDIDATES = (MODEL, *FEWER_SOURCES.values(), WRONG_POSE, UNTRAINED, *FLOORS)
 """Whatever predicts a target picture: the model, the model given fewer sources, the model told another view's pose, the
 same architecture with random weights (measured only where it is asked for), and the floors."""
 
@@ -33,9 +33,11 @@ PSNR = "psnr_db"
 FOREGROUND = "psnr_foreground_db"
 SSIM = "ssim"
 FORMAT = "enr-eval"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MIN_CORRELATED = 3
 """Fewer scenes have no correlation of colours."""
+POSE_IGNORED_DB = 0.5
+"""A model that loses less than this with another view's pose hardly uses the pose."""
 Scores = dict[str, dict[str, float]]
 """By candidate and metric."""
 
@@ -108,7 +110,7 @@ class GroupReport:
     def pose_gap_db(self) -> float:
         """How much PSNR the model loses with another view's pose; about 0 if it ignores the pose."""
         scores = self.scores
-        return scores[MODEL][PSNR] - scores[SWAPPED_POSE][PSNR]
+        return scores[MODEL][PSNR] - scores[WRONG_POSE][PSNR]
 
     @property
     def lead_db(self) -> float:
@@ -219,7 +221,7 @@ def _by_scene(group: GroupReport) -> dict[str, list[float]]:
     scenes = group.scenes
     return {
         "foreground PSNR": [scene.scores[MODEL].get(FOREGROUND, math.nan) for scene in scenes],
-        "the mean-of-targets oracle": [scene.scores.get(MEAN_TARGET, {}).get(PSNR, math.nan) for scene in scenes],
+        "the mean-of-targets oracle": [scene.scores.get(MEAN_OF_TARGETS, {}).get(PSNR, math.nan) for scene in scenes],
         "silhouette IoU": [scene.silhouette_iou for scene in scenes],
         "the share beyond the picture": [scene.unseen.beyond_picture for scene in scenes],
         "the share outside the volume": [scene.unseen.beyond_volume for scene in scenes],

@@ -2,8 +2,8 @@
 
 The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `protocol`, `seed`, ...), the
 `definition` of its numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`,
-`one_source` and so on where the model is given more, `swapped_pose`, `untrained` if asked for, `background`,
-`copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
+`one_source` and so on where the model is given more, `wrong_pose`, `untrained` if asked for, `background`,
+`copied_input`, `mean_of_targets`) and metric (`psnr_db`, `psnr_foreground_db`,
 `ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
 `chroma_correlation`, `unseen`, `distance` where the depth range travels, `equivariance` if asked for, `by_motion`
 (PSNR by the size of the motion), and `per_scene`, the same for every scene. A number that does not exist is null.
@@ -11,7 +11,7 @@ The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -26,12 +26,15 @@ from enr.files import replacing, write_json
 from enr.pipelines import metrics
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.equivariance_report import summarise
+from enr.pipelines.evaluation.floors import COPIED_INPUT, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.evaluation.report import FORMAT, FORMAT_VERSION, GroupReport, Report, SceneScores
+from enr.pipelines.evaluation.report import FORMAT, FORMAT_VERSION, WRONG_POSE, GroupReport, Report, SceneScores
 from enr.pipelines.evaluation.report_table import definition
 from enr.pipelines.training.runs import new_folder
 
 JSON_NAME = "report.json"
+NAMES_OF_VERSION_1 = {"swapped_pose": WRONG_POSE, "copy_source": COPIED_INPUT, "mean_target": MEAN_OF_TARGETS}
+"""What reports of the first version call some candidates."""
 
 
 def common_facts(settings: EvalSettings, view_set: ViewSet, device: object) -> dict[str, Any]:
@@ -140,3 +143,15 @@ def _scene_dict(scene: SceneScores) -> dict[str, Any]:
         "unseen": asdict(scene.unseen),
         "equivariance": scene.equivariance and summarise(scene.equivariance)["all"],
     }
+
+
+def with_present_names(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a report's JSON file, whichever version wrote it, with the present names of its candidates."""
+    return {**content, "results": [_renamed(group) for group in content.get("results", ())]}
+
+
+def _renamed(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's or a scene's entry; its scores stay in their order."""
+    scores = {NAMES_OF_VERSION_1.get(name, name): values for name, values in measured.get("scores", {}).items()}
+    each = [_renamed(scene) for scene in measured.get("per_scene", ())]
+    return {**measured, **({"scores": scores} if scores else {}), **({"per_scene": each} if each else {})}

@@ -11,16 +11,17 @@ from enr.pipelines.evaluation.distance import DEFINITION as DISTANCE_DEFINITION
 from enr.pipelines.evaluation.distance import format_distance
 from enr.pipelines.evaluation.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
 from enr.pipelines.evaluation.equivariance_report import format_equivariance
-from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, MEAN_TARGET, background_name
+from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPIED_INPUT, MEAN_OF_TARGETS, background_name
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
     MIN_CORRELATED,
     MODEL,
+    POSE_IGNORED_DB,
     PSNR,
     SSIM,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
     GroupReport,
     Report,
     SceneScores,
@@ -29,9 +30,6 @@ from enr.pipelines.evaluation.report import (
 from enr.pipelines.evaluation.unseen import format_unseen
 from enr.pipelines.metrics import SILHOUETTE_LEVEL
 from enr.words import count_of, wrapped
-
-POSE_IGNORED_DB = 0.5
-"""A model that loses less than this with another view's pose hardly uses the pose."""
 
 
 def definition(report: Report) -> str:
@@ -89,8 +87,8 @@ def _format_group(group: GroupReport, background: Sequence[float], is_model: boo
     )
     chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
     extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
-    said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    below = "\n".join([*said, extras, format_unseen(group.unseen), *_distances(group)])
+    said, distances = [verdict(group, background, is_model), *_worth_of_sources(group)], _distances(group)
+    below = "\n".join([*said, extras, format_unseen(group.unseen), *distances])
     text = f"{wrapped(title)}\n\n{table}\n\n{wrapped(below)}"
     return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
 
@@ -139,11 +137,11 @@ def candidate_names(background: Sequence[float], is_model: bool) -> dict[str, st
     return {
         MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
+        WRONG_POSE: "wrong-pose control",
         BACKGROUND: f"all {background_name(background)}",
-        COPY_SOURCE: "copy of the input view",
+        COPIED_INPUT: "copy of the input view",
         UNTRAINED: "untrained model",
-        MEAN_TARGET: "mean-of-targets oracle",
+        MEAN_OF_TARGETS: "mean-of-targets oracle",
     }
 
 

@@ -37,7 +37,7 @@ class ScenePlan:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartPlan:
     """The scenes of one group and split that are measured together."""
 
     group: Group
@@ -47,7 +47,7 @@ class Part:
 
 def plan_parts(
     settings: EvalSettings, view_set: ViewSet, learned: Sequence[Group]
-) -> tuple[tuple[Part, ...], list[str]]:
+) -> tuple[tuple[PartPlan, ...], list[str]]:
     """Every group and split with its scenes, and what there is to say about the choice.
 
     Everything that can be wrong with them is found here. Blank targets are left out, and so are scenes that have no
@@ -62,7 +62,7 @@ def plan_parts(
         by_split, said = choose_scenes(settings, view_set, group)
         chosen += [(group, split, scenes) for split, scenes in by_split.items()]
         notes += said
-    parts = tuple(Part(group, split, _plan_scenes(settings, view_set, scenes)) for group, split, scenes in chosen)
+    parts = tuple(PartPlan(group, split, _plan_scenes(settings, view_set, scenes)) for group, split, scenes in chosen)
     for part in parts:
         if not part.scenes:
             raise EnrError(

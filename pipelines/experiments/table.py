@@ -15,9 +15,9 @@ from tabulate import tabulate
 from enr.camera import GROUPS
 from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
-from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
+from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
-from enr.pipelines.evaluation.report_files import JSON_NAME
+from enr.pipelines.evaluation.report_files import JSON_NAME, with_present_names
 from enr.pipelines.experiments.experiment_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.words import count_of
 
@@ -59,8 +59,8 @@ COLUMNS = (
 )
 FLOOR_LABELS = {
     "background": "bare background",
-    "copy_source": "copy of the input view",
-    "mean_target": "scene mean (oracle: mean of the targets)",
+    "copied_input": "copy of the input view",
+    "mean_of_targets": "scene mean (oracle: mean of the targets)",
 }
 
 
@@ -140,7 +140,7 @@ def _parts(plan: Plan, name: str) -> list[tuple[str, str]]:
 
 def _report(plan: Plan, trained: Trained, name: str) -> dict[str, Any]:
     """What `enr eval` wrote; no results where it has not."""
-    return read_json(eval_folder(plan, trained, name) / REPORT_NAME) or {"results": []}
+    return with_present_names(read_json(eval_folder(plan, trained, name) / REPORT_NAME))
 
 
 def _section(plan: Plan, name: str, group: str, split: str) -> TableSection:
@@ -218,7 +218,7 @@ def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -
         **(part if candidate == MODEL else {}),
         **own,
         "lead_db": own[PSNR] - max(scores[floor][PSNR] for floor in BLIND_FLOORS),
-        "oracle_lead_db": own[PSNR] - scores[MEAN_TARGET][PSNR],
+        "oracle_lead_db": own[PSNR] - scores[MEAN_OF_TARGETS][PSNR],
         "minutes": done.get("minutes"),
         "steps": done.get("steps"),
     }

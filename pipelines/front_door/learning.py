@@ -179,12 +179,12 @@ class Evaluation:
     @property
     def wrong_pose_psnr_db(self) -> dict[str, float]:
         """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
-        return self._by_group("swapped_pose", "psnr_db")
+        return self._by_group("wrong_pose", "psnr_db")
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
         """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
-        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property
     def table(self) -> str:

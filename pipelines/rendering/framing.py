@@ -28,6 +28,8 @@ SEEN_LENGTH = 0.76
 """Longest side of an object's box in a picture, in object units at the object's distance: a mean of 0.77 over 40
 built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevation 0 to 45 degrees; 2026-11-30)."""
 SMALLEST_PX = 8
+MOST_PX = 2048
+"""What is more than the largest models need by far."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ def frame_picture(
         EnrError: it cannot be read, shows nothing, or has a background that is not plain.
     """
     path = name or str(picture)
-    rgba = read_upright(picture, path)
+    notes: list[str] = []
+    rgba = read_upright(picture, path, MOST_PX, notes)
     if min(rgba.shape[:2]) < SMALLEST_PX:
         size = f"{rgba.shape[1]}x{rgba.shape[0]}"
         raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
-    notes: list[str] = []
     _, height, width = config.image_shape
     if fov_deg is None and rgba.shape[:2] == (height, width):
         notes.append(f"{path} has the model's own size and is taken to have the model's lens.")

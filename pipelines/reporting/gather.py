@@ -11,6 +11,7 @@ from typing import Any
 
 from enr.errors import EnrError
 from enr.pipelines.evaluation.report import FORMAT
+from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.training.journal import GIF_NAME, read_metrics
 from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_checkpoint, open_run, standing
 from enr.words import count_of
@@ -146,7 +147,7 @@ def read_evaluation(file: Path) -> Evaluation:
     if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("results"):
         raise EnrError(f"{file} is not an evaluation; give what `enr eval` wrote.")
     told = content.get("checkpoint")
-    return {**content, "checkpoint": told and str(_where_it_lies(Path(told), file.absolute()))}
+    return {**with_present_names(content), "checkpoint": told and str(_where_it_lies(Path(told), file.absolute()))}
 
 
 def _where_it_lies(told: Path, file: Path) -> Path:

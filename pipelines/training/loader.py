@@ -20,15 +20,14 @@ MIN_VIEWS = 2
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A few views of each of some scenes, every one the target of others of its scene.
+class Pairs:
+    """A few views of each of some scenes, every one the target of others of its scene; by number, without pictures.
 
     A pair is a target with its sources, of which there are as many in each pair of a batch.
 
     Attributes:
         scenes: how many.
         views: (scenes * views_per_scene,) indices of views; the first view of every scene, then every second, ...
-        rgba: (as many, height, width, 4) uint8; the buffer is used again for the next batch but one.
         sources: (pairs, sources) rows of `views`; for two views a scene simply every row in its order.
         target: (pairs,) rows of `views`.
         target_from_sources: (pairs, sources, 4, 4) float64 motions from each source's camera to its target's.
@@ -36,10 +35,20 @@ class Batch:
 
     scenes: int
     views: Indices
-    rgba: Images
     sources: Indices
     target: Indices
     target_from_sources: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Batch(Pairs):
+    """Pairs with their pictures.
+
+    Attributes:
+        rgba: (len(views), height, width, 4) uint8; the buffer is used again for the next batch but one.
+    """
+
+    rgba: Images
 
 
 class PairLoader:
@@ -76,7 +85,7 @@ class PairLoader:
         self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
         self.views_per_scene, self.sources = views_per_scene, sources
         self.position = 0
-        self._members = np.concatenate([scene.view_indices for scene in scenes])
+        self._members: Indices = np.concatenate([scene.view_indices for scene in scenes])
         self._share = range(batch_size)[share]
         self._first = np.array([scene.first for scene in view_set.all_scenes])
         self._count = np.array([scene.count for scene in view_set.all_scenes])
@@ -86,18 +95,28 @@ class PairLoader:
         self._ordered = self._shared(*_ordered_pairs(batch_size, views_per_scene))
 
     @property
+    def members(self) -> Indices:
+        """The views that batches are drawn from, each once."""
+        return self._members
+
+    @property
     def pairs_per_batch(self) -> int:
         """Pictures that a whole batch asks for: of one source, one for each ordered pair of views of a scene."""
         return self.batch_size * self.views_per_scene * (self.views_per_scene - self.sources)
 
     def __next__(self) -> Batch:
         """The next batch."""
+        buffer = self._buffers[self.position % 2]
+        pairs = self.draw()
+        return Batch(**vars(pairs), rgba=self.view_set.images(pairs.views, out=buffer))
+
+    def draw(self) -> Pairs:
+        """The next batch for those who have the pictures already: nothing is read."""
         views = self.groups(self.position)[:, self._share].ravel()
-        rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
         sources, target = self._ordered if self.sources == 1 else self._shared(*self._draw_sources(self.position))
         self.position += 1
         motions = self.view_set.target_from_source(views[sources], views[target][:, None])
-        return Batch(len(self._share), views, rgba, sources, target, motions)
+        return Pairs(len(self._share), views, sources, target, motions)
 
     @property
     def shared_rows(self) -> Indices:

@@ -232,6 +232,7 @@ def _build(config: Config, view_set: ViewSet, model: Renderer, processes: Proces
     prepare_cpu(config.train.threads)
     how, device = config.train, choose_device(config.train.device)
     processes.check_device(device)
+    torch.backends.cudnn.benchmark = True  # the shapes are the same in every step, so choosing pays
     share = processes.share_of(how.batch_size)
     loader = PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources, share)
     return Trainer(model, loader, how, device, processes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from enr.errors import EnrError
     from enr.pipelines.front_door.data import OpenShards, SceneViews, Shards, generate, open_shards
     from enr.pipelines.front_door.learning import Evaluation, TrainedRun, evaluate, load_model, report, train
-    from enr.pipelines.front_door.viewing import Views, novel_views
+    from enr.pipelines.front_door.viewing import Views, generate_novel_views, novel_views
 
 __version__ = "0.1.0"
 
@@ -30,6 +30,7 @@ _HOME = {
     "Views": "enr.pipelines.front_door.viewing",
     "evaluate": "enr.pipelines.front_door.learning",
     "generate": "enr.pipelines.front_door.data",
+    "generate_novel_views": "enr.pipelines.front_door.viewing",
     "load_model": "enr.pipelines.front_door.learning",
     "novel_views": "enr.pipelines.front_door.viewing",
     "open_shards": "enr.pipelines.front_door.data",
@@ -48,6 +49,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "generate",
+    "generate_novel_views",
     "load_model",
     "novel_views",
     "open_shards",

@@ -12,7 +12,6 @@ SAME_ROLE = {
     "checks.py": "what its own folder refuses",
     "config.py": "what its own folder is told: the renderer's entries, an experiment's file",
     "settings.py": "what a run of its room is told",
-    "pictures.py": "drawing in general, and the drawing that goes with an evaluation",
     "compositing.py": "the core's blending in NumPy and its twin in torch",
     "scene.py": "Blender's word for what it renders, and the field's word for what the model encodes",
 }

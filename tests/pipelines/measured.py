@@ -63,9 +63,9 @@ class Bench:
         """The model's pictures of a scene's targets."""
         return self.predictor.predict(self.load(scene))
 
-    def swapped(self, scene: Scene, predictions: torch.Tensor) -> torch.Tensor:
+    def with_wrong_poses(self, scene: Scene, predictions: torch.Tensor) -> torch.Tensor:
         """Those with the poses of other targets."""
-        return self.predictor.predict_swapped(self.load(scene), predictions)
+        return self.predictor.predict_wrong_pose(self.load(scene), predictions)
 
     def measure(self, scene: Scene) -> SceneScores:
         """Every number of a scene."""

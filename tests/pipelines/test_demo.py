@@ -26,7 +26,7 @@ from enr.errors import EnrError
 from enr.pipelines import demo
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.evaluation.floors import FLOORS
-from enr.pipelines.evaluation.report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
+from enr.pipelines.evaluation.report import MODEL, PSNR, WRONG_POSE, GroupReport, Report, SceneScores
 
 TINY = DemoSettings(
     chairs=5,
@@ -48,7 +48,7 @@ TINY = DemoSettings(
 def group_report(model_db: float, swapped_db: float, floor_db: float) -> GroupReport:
     scores = {
         MODEL: {PSNR: model_db},
-        SWAPPED_POSE: {PSNR: swapped_db},
+        WRONG_POSE: {PSNR: swapped_db},
         **{floor: {PSNR: floor_db} for floor in FLOORS},
     }
     scene = SceneScores("chair", 0, 1, scores, 0.5, ((0.0, 0.0), (0.0, 0.0)))

@@ -11,6 +11,7 @@ from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
+from enr.errors import EnrError
 from enr.model import Renderer, save_model
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.distance import (
@@ -79,6 +80,8 @@ def test_every_view_counts_and_sources_are_triangulated(shard):
     np.testing.assert_allclose(estimated.error, (one_by_one - truth).numpy(), atol=1e-5)
     np.testing.assert_allclose(triangulated.error, (together - truth[:3]).numpy(), atol=1e-5)
     assert measure_distances(model, (images[:1], images[1:]), motions[:1], truth)[1] is None
+    with pytest.raises(EnrError, match="no number"):
+        measure_distances(model, (images[:3], images[3:]), motions, truth * torch.nan)
     standing = Renderer(tiny_config(SIZE_PX)).eval()
     assert measure_distances(standing, (images[:3], images[3:]), motions, truth) == (None, None)
 

@@ -242,6 +242,39 @@ def test_ssim_of_pictures_smaller_than_its_window_is_refused_and_leaves_nothing(
     assert files(workplace) == before
 
 
+def test_predictions_that_are_no_numbers_are_refused_and_leave_nothing(workplace, monkeypatch):
+    before, folders = files(workplace), {path for path in workplace.rglob("*") if path.is_dir()}
+    nowhere = torch.full((3, 3, SIZE_PX, SIZE_PX), torch.nan)
+    monkeypatch.setattr(Renderer, "generate_from_sources", lambda *_, **__: nowhere)
+    result = invoke("--psnr")
+    assert result.exit_code == 2 and "hold values that are no numbers" in result.output
+    assert files(workplace) == before
+    assert {path for path in workplace.rglob("*") if path.is_dir()} == folders
+
+
+def test_a_measure_that_is_no_number_is_refused_and_not_left_out_of_the_mean(workplace, monkeypatch):
+    before = files(workplace)
+    monkeypatch.setattr("enr.pipelines.metrics.ssim", lambda one, two: torch.tensor([0.5, torch.nan, 0.5]))
+    result = invoke("--ssim", "--groups", "rototrans", "--out", "out")
+    assert result.exit_code == 2 and result.output.startswith("Error: ssim of scene box-002 is no number")
+    assert files(workplace) == before
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(workplace, monkeypatch):
+    before = files(workplace)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("enr.pipelines.evaluation.report_files.write_json", full)
+    for out in ([], ["--out", "new/folder"]):
+        result = invoke("--groups", "rototrans", *out)
+        assert result.exit_code == 2 and result.output.startswith("Error: The report could not be written to ")
+        assert result.output.count("\n") == 1 and "No space left on device" in result.output
+    assert files(workplace) == before
+    assert not Path("new").exists() and not list(workplace.glob("runs/*/eval-*"))
+
+
 def test_scenes_of_other_splits_are_counted_where_the_shards_are_not_the_runs(workplace):
     write_toy(workplace / "other.h5", Toy(splits=("train", "train", "val", "test"), prefix="other"))
     said = invoke("other.h5", "--out", "a").output

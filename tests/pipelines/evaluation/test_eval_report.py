@@ -16,20 +16,20 @@ from PIL import Image
 
 from enr.errors import EnrError
 from enr.pipelines.evaluation.equivariance import ANGLE_DEG, FEATURES, SEEN
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET
+from enr.pipelines.evaluation.floors import BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
     MODEL,
     PSNR,
-    SWAPPED_POSE,
+    WRONG_POSE,
     GroupReport,
     Report,
     SceneScores,
     mean,
     unmeasured_notes,
 )
-from enr.pipelines.evaluation.report_files import write_report
+from enr.pipelines.evaluation.report_files import with_present_names, write_report
 from enr.pipelines.evaluation.report_table import format_report, verdict
 
 WHITE = (1.0, 1.0, 1.0)
@@ -39,7 +39,7 @@ SHEET = Image.new("RGB", (2, 2))
 
 def scored(psnr: float, swapped: float, scene_id: str = "a", chroma=((0.1, 0.1), (0.1, 0.1)), floor=10.0):
     """A scene's scores made by hand."""
-    values = {MODEL: psnr, SWAPPED_POSE: swapped, BACKGROUND: floor, COPY_SOURCE: floor - 1, MEAN_TARGET: floor + 5}
+    values = {MODEL: psnr, WRONG_POSE: swapped, BACKGROUND: floor, COPIED_INPUT: floor - 1, MEAN_OF_TARGETS: floor + 5}
     scores = {name: {PSNR: value, FOREGROUND: value - 5} for name, value in values.items()}
     return SceneScores(scene_id, 0, 4, scores, 0.5, chroma)
 
@@ -141,7 +141,7 @@ def test_an_earlier_report_stays_whole_where_the_new_one_cannot_be_written(tmp_p
 def test_what_is_not_measured_everywhere_is_named():
     whole = scored(20, 15)
     assert unmeasured_notes(GroupReport("rot", "val", (whole, whole), 1.0)) == [], "nor is what is measured nowhere"
-    nothing = {**whole.scores, MEAN_TARGET: {PSNR: math.nan, FOREGROUND: math.nan}}
+    nothing = {**whole.scores, MEAN_OF_TARGETS: {PSNR: math.nan, FOREGROUND: math.nan}}
     parts = replace(whole, silhouette_iou=math.nan, unmeasured={"chroma": 3}, scores=nothing)
     oracle, silhouette, chroma = unmeasured_notes(GroupReport("rot", "val", (whole, parts, whole), 1.0))
     assert oracle.startswith("rot val: the mean-of-targets oracle is measured in 2 of 3 scenes")
@@ -167,3 +167,16 @@ def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
     for words in ("per picture", "mean over scenes", "true alpha is above 0", "Wrong-pose control", "Note: a word"):
         assert words in text
     assert "all white" in format_report(hand_report(tmp_path / "a.json"))
+
+
+def test_reports_of_the_first_version_are_read_with_the_present_names(tmp_path):
+    report = write_report(hand_report(Path()), [SHEET], tmp_path, Path())
+    text = report.json_path.read_text()
+    present = json.loads(text)
+    for name, new in (("swapped_pose", WRONG_POSE), ("copy_source", COPIED_INPUT), ("mean_target", MEAN_OF_TARGETS)):
+        assert f'"{new}"' in text
+        text = text.replace(f'"{new}"', f'"{name}"')
+    former = json.loads(text)
+    assert former != present
+    assert with_present_names(former) == with_present_names(present) == present
+    assert with_present_names({}) == {"results": []}

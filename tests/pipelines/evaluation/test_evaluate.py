@@ -18,15 +18,15 @@ from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.pipelines.data.views import Scene, ViewSet
 from enr.pipelines.evaluation.checkpoint_predictor import check_fit, learned_groups, make_untrained, seen_scenes
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, derangement
+from enr.pipelines.evaluation.floors import BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS, derangement
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import (
     CANDIDATES,
     FOREGROUND,
     MODEL,
     PSNR,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
     GroupReport,
 )
 from enr.pipelines.evaluation.report_table import verdict
@@ -122,13 +122,13 @@ def test_the_scores_of_a_scene_equal_a_slow_twin(view_set, source):
     truths = [over(rgba[number], GREY) for number in others]
     masks = [rgba[number][..., 3] > 0 for number in others]
     guesses = predictions.double().numpy()
-    told = bench.swapped(scene, predictions).double().numpy()
+    told = bench.with_wrong_poses(scene, predictions).double().numpy()
     twins = {
         MODEL: list(guesses),
-        SWAPPED_POSE: list(told),
+        WRONG_POSE: list(told),
         BACKGROUND: [np.full_like(truths[0], 0.5)] * 4,
-        COPY_SOURCE: [over(rgba[source], GREY)] * 4,
-        MEAN_TARGET: [sum(truths) / 4] * 4,
+        COPIED_INPUT: [over(rgba[source], GREY)] * 4,
+        MEAN_OF_TARGETS: [sum(truths) / 4] * 4,
     }
     assert tuple(found.scores) == tuple(name for name in CANDIDATES if name in twins)
     for name, candidate in twins.items():
@@ -142,7 +142,7 @@ def test_the_scores_of_a_scene_equal_a_slow_twin(view_set, source):
 def test_the_swapped_score_is_that_of_a_model_told_another_pose(view_set):
     bench = bench_of(view_set)
     scene = view_set.scenes("test")[0]
-    pictures, fast = bench.load(scene), bench.swapped(scene, bench.predict(scene))
+    pictures, fast = bench.load(scene), bench.with_wrong_poses(scene, bench.predict(scene))
     # Find which pose each target was given, by asking the model for every one of them.
     with torch.no_grad():
         asked = [bench.model(pictures.source[None], motion[None])[0] for motion in pictures.target_from_source]
@@ -156,14 +156,14 @@ def test_a_perfect_model_meets_the_cap_and_loses_it_with_other_poses(view_set):
     scene = view_set.scenes("test")[1]
     found = bench_of(view_set, Oracle(bench.load(scene))).measure(scene)
     assert found.scores[MODEL] == {PSNR: PSNR_CAP_DB, FOREGROUND: PSNR_CAP_DB}
-    assert found.scores[SWAPPED_POSE][PSNR] < 30
+    assert found.scores[WRONG_POSE][PSNR] < 30
     assert found.chroma[0] == pytest.approx(found.chroma[1])
 
 
 def test_a_model_that_paints_the_background_is_no_better_with_the_right_pose(tmp_path):
     view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy())])
     found = bench_of(view_set, Blank()).measure(view_set.scenes("test")[0])
-    assert found.scores[MODEL] == found.scores[SWAPPED_POSE] == found.scores[BACKGROUND]
+    assert found.scores[MODEL] == found.scores[WRONG_POSE] == found.scores[BACKGROUND]
     assert found.silhouette_iou == 0
     group = GroupReport("rototrans", "test", (found,), 0.0)
     assert group.pose_gap_db == 0
@@ -177,7 +177,7 @@ def test_of_two_views_the_model_is_told_the_source_s_own_pose(tmp_path):
     pictures, predictions = bench.load(scene), bench.predict(scene)
     with torch.no_grad():
         expected = bench.model(pictures.source[None], torch.eye(4, dtype=torch.float64)[None])
-    assert torch.allclose(bench.swapped(scene, predictions), expected)
+    assert torch.allclose(bench.with_wrong_poses(scene, predictions), expected)
     assert not torch.allclose(predictions, expected)
 
 
@@ -195,7 +195,7 @@ def test_the_swapped_order_hangs_on_seed_and_scene_alone(view_set):
         bench = bench_of(view_set, seed=seed)
         targets = bench.load(scene).targets
         marks = torch.arange(float(len(targets))).reshape(-1, 1, 1, 1).expand_as(targets)
-        return bench.swapped(scene, marks)[:, 0, 0, 0].tolist()
+        return bench.with_wrong_poses(scene, marks)[:, 0, 0, 0].tolist()
 
     assert order(scenes[0], 0) == order(scenes[0], 0)
     assert len({tuple(order(scene, seed)) for scene in scenes for seed in range(4)}) > 4

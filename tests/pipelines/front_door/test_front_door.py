@@ -127,7 +127,7 @@ def test_a_run_goes_wherever_a_checkpoint_does(run, shards, tmp_path):
     assert Path(run).is_dir()
     report = enr.evaluate(run, ssim=True, out=tmp_path / "report", device="cpu")
     assert set(report.psnr_db) == {"rot"} == set(report.ssim) == set(report.wrong_pose_psnr_db)
-    assert set(report.baselines_psnr_db) == {"background", "copy_source", "mean_target"}
+    assert set(report.baselines_psnr_db) == {"background", "copied_input", "mean_of_targets"}
     assert report.json_path.is_file()
     assert f"{report.psnr_db['rot']:.2f}" in repr(report)
     assert f"{report.psnr_db['rot']:.2f}" in report.table

@@ -53,10 +53,10 @@ def test_a_share_of_the_distances_is_dropped(view_set, config):
     for share in (0.0, 0.4, 1.0):
         places = CentreTruths(loader, config, TrainConfig(distance_dropout=share))
         torch.manual_seed(0)
-        told = torch.cat([places.distances(next(loader)) for _ in range(100)])
+        told = torch.cat([places.distances(next(loader), CPU) for _ in range(100)])
         assert told.isnan().float().mean() == pytest.approx(share, abs=0.06)
     batch = next(loader)
-    known = CentreTruths(loader, config, TrainConfig(distance_dropout=0.0)).distances(batch)
+    known = CentreTruths(loader, config, TrainConfig(distance_dropout=0.0)).distances(batch, CPU)
     np.testing.assert_allclose(known.numpy(), view_set.distances(batch.views), rtol=1e-6)
 
 

@@ -176,7 +176,7 @@ def test_fewer_sources_are_measured_on_the_same_targets(view_set):
     given = {number: scores_of(view_set, scene, sources=number) for number in (1, 3, 4)}
     assert [found.targets for found in given.values()] == [5, 3, 2]
     assert "one_source" not in given[1].scores
-    assert list(given[3].scores)[:4] == ["model", "one_source", "two_sources", "swapped_pose"]
+    assert list(given[3].scores)[:4] == ["model", "one_source", "two_sources", "wrong_pose"]
     bench = bench_of(view_set, sources=4)
     pictures = bench.load(scene)
     assert {"one_source", "two_sources", "model"} <= given[4].scores.keys() and "four_sources" not in given[4].scores
@@ -195,7 +195,7 @@ def test_with_a_single_target_the_model_is_told_the_pose_of_the_first_source(vie
     cameras = torch.from_numpy(view_set.views["world_from_camera"][scene.view_indices])
     motions = torch.linalg.inv(cameras[0]) @ cameras[:5]
     expected = bench.model.generate_from_sources(pictures.sources, motions[None])
-    torch.testing.assert_close(bench.swapped(scene, bench.predict(scene)), expected)
+    torch.testing.assert_close(bench.with_wrong_poses(scene, bench.predict(scene)), expected)
 
 
 def test_more_sources_than_there_are_views_are_refused(view_set):
