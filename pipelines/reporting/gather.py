@@ -107,8 +107,8 @@ def gather(paths: Sequence[Path]) -> tuple[Reported, ...]:
     """
     found = [_gather(path) for path in paths]
     names = [one.name for one in found]
-    if len(set(names)) < len(names):  # copies of a run, or runs of one minute in several folders
-        names = [str(one.folder) for one in found]
+    if len(set(names)) < len(names):  # copies of a run, or several evaluations of one
+        names = [str(path) for path in paths]
     return tuple(replace(one, name=name) for one, name in zip(found, names, strict=True))
 
 

@@ -213,6 +213,13 @@ def test_runs_stand_side_by_side(measured, fresh, tmp_path):
     assert len(turned) == 6 and len(set(turned)) == 3  # the same objects, so that they can be compared
 
 
+def test_evaluations_of_one_run_stand_side_by_side(measured):
+    folders = sorted(measured.glob("eval-*"))
+    columns = gather(folders)
+    assert [column.name for column in columns] == [str(folder) for folder in folders]
+    assert sorted(column.evaluation["sources"] for column in columns) == [1, 2]
+
+
 def test_a_run_without_an_evaluation_says_how_to_get_one(fresh, tmp_path):
     out = tmp_path / "fresh.html"
     assert enr("report", fresh, "--out", out, "--quick").exit_code == 0
