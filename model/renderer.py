@@ -243,9 +243,8 @@ class Renderer(PublishedTurns, nn.Module):
         if not self.config.has_visibility or not isinstance(self.projection, Composite):
             return None
         parts = SceneParts.split(scene, self.config)
-        source, target = frustums(parts.centre, centre, self.frustum, self.config)
         sight = self.projection.line_of_sight(self._volume(parts), parts)
-        return frustum_warp(sight, motion.to(self._device), source, target)
+        return frustum_warp(sight, motion.to(self._device), *frustums(parts.centre, centre, self.frustum, self.config))
 
     def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
         """The distance of one object in several pictures with relative poses, triangulated.
@@ -268,9 +267,7 @@ class Renderer(PublishedTurns, nn.Module):
     def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
         check_scene(scene, self.config)
-        return self._project(SceneParts.split(scene, self.config))
-
-    def _project(self, parts: SceneParts) -> ProjectedScene:
+        parts = SceneParts.split(scene, self.config)
         projected: ProjectedScene = self.projection(self._volume(parts), parts)
         return projected
 
@@ -295,7 +292,7 @@ class Renderer(PublishedTurns, nn.Module):
         return self._paint(SceneParts.split(scene, self.config))
 
     def _paint(self, parts: SceneParts) -> Tensor:
-        projected = self._project(parts)
+        projected: ProjectedScene = self.projection(self._volume(parts), parts)
         images = self.transform_2d(projected.features)
         if projected.colour is not None:
             images = images + enlarge(projected.colour, images.shape[2:])
@@ -399,6 +396,5 @@ class Renderer(PublishedTurns, nn.Module):
     @property
     def frustum(self) -> Frustum:
         """The lens and depth range of the frustum volume."""
-        config = self.config
-        _, height, width = config.image_shape
+        config, (_, height, width) = self.config, self.config.image_shape
         return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)

@@ -31,11 +31,13 @@ REPEATING_EXTRAS = ("all", "dev", "cluster", "video")
 PICTURE_PX = 64
 BLENDER_PROBE = "enr.datagen.blender.devices"
 TORCH_PROBE = """
-import json, torch
+import json
+from enr.pipelines.machine import choose_threads, torch
 cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 mps = ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
-threads = torch.get_num_threads()
-cpu = [f"CPU ({threads} thread{'s' * (threads != 1)})"]
+most, threads = torch.get_num_threads(), choose_threads()
+which = f"{threads} of {most} threads, the quickest beside what runs now" if threads < most else f"{most} threads"
+cpu = ["CPU (1 thread)" if most == 1 else f"CPU ({which})"]
 print(json.dumps({"version": torch.__version__, "devices": cuda + mps + cpu}))
 """
 

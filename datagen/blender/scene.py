@@ -65,7 +65,8 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
             passes += backdrop.save_surroundings(scene, job)
         with clock.measure("check"):
             facts |= ViewChecks(objects, vertices).facts(job, clipped)
-            facts["unlike_mesh"] = agreement.unlike_mesh(mesh, images[..., 3], hits, job)
+            if mesh is not None:
+                facts["unlike_mesh"] = agreement.unlike_mesh(mesh, images[..., 3], hits, job)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
@@ -119,8 +120,11 @@ def _add_camera(scene: Any) -> None:
 
 def prepare_mesh(
     objects: list[Any], path: Path, job: dict[str, Any]
-) -> tuple[dict[str, Any], agreement.Placed, NDArray[np.float64]]:
-    """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world."""
+) -> tuple[dict[str, Any], agreement.Placed | None, NDArray[np.float64]]:
+    """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world.
+
+    The faces are None for a job without `checks`.
+    """
     materials = blender_materials.choose_materials(path, job["materials"])
     if materials == "original":
         blender_materials.add_opacity(objects, path)
@@ -135,7 +139,7 @@ def prepare_mesh(
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     if step_share(low, high) > COARSEST or is_flattened(low + taken_off, high + taken_off):
         raise MeshError(too_far_words(low + taken_off, high + taken_off))
-    mesh = agreement.placed(parts, scale, offset)
+    mesh = agreement.placed(parts, scale, offset) if job.get("checks", True) else None
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
     held = blender_materials.mesh_facts(objects)

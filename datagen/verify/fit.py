@@ -55,13 +55,17 @@ class Fit:
         iou: intersection over union of the silhouettes (pixels of which half is covered; 1 if both are empty).
         outline_px: mean distance of the outlines in pixels.
         offset_px: (4,) how the picture lies relative to the projection: right, down, outwards, turned.
-        excess_px: how much of that distance is of the picture where no triangle is.
+        excess_px: how much of that distance is where the picture has more than the triangles.
+        missing_px: and where it has less.
+        noise_px: what one sample a pixel adds to the distance; much where the mesh is thinner than a pixel.
     """
 
     iou: float
     outline_px: float
     offset_px: Array
     excess_px: float
+    missing_px: float
+    noise_px: float
 
 
 def fit(picture: Picture) -> Fit:
@@ -71,18 +75,26 @@ def fit(picture: Picture) -> Fit:
     iou = float((first & second).sum() / max((first | second).sum(), 1)) if (first | second).any() else 1.0
     touched = (found > 0).astype(float), (expected > 0).astype(float)
     shares = outline_px(found, expected)
-    distance = min(shares, outline_px(first.astype(float), second.astype(float)), outline_px(*touched))
-    excess = outline_px(np.maximum(found, expected), expected)
+    distance = min(shares, outline_px(*touched))
+    if 2 * _length_px(second.astype(float)) > _length_px(expected):  # not where all is thinner than half a pixel
+        distance = min(distance, outline_px(first.astype(float), second.astype(float)))
+    more, less = (outline_px(side(found, expected), expected) for side in (np.maximum, np.minimum))
+    noise = outline_px(expected + np.sqrt(expected * (1 - expected)), expected)
     if ((found > 0) & (found < 1)).any() and shares <= distance + GLASS_PX:
-        return Fit(iou, distance, _offset_px(found, expected), excess)
+        return Fit(iou, distance, _offset_px(found, expected), more, less, noise)
     # A few samples miss pixels that are hardly touched, so nothing is said of the growth.
-    return Fit(iou, distance, _offset_px(*touched) * [1, 1, np.nan, 1], excess)
+    return Fit(iou, distance, _offset_px(*touched) * [1, 1, np.nan, 1], more, less, noise)
 
 
 def outline_px(found: Array, expected: Array) -> float:
     """Area of the difference over the length of the outline; over 1 px where there is no outline."""
-    down, right = np.gradient(expected)
-    return float(np.abs(found - expected).sum() / max(np.hypot(down, right).sum(), 1.0))
+    return float(np.abs(found - expected).sum() / max(_length_px(expected), 1.0))
+
+
+def _length_px(shares: Array) -> float:
+    """Length of the outline of covered pixels (height, width)."""
+    down, right = np.gradient(shares)
+    return float(np.hypot(down, right).sum())
 
 
 def _offset_px(found: Array, expected: Array) -> Array:

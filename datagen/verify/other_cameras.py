@@ -17,11 +17,11 @@ from enr.datagen.verify.raster import fine_raster
 
 BETTER = 0.5
 """A camera explains a picture if it leaves at most this share of the distance, and no more than the limit."""
-STARTS = 3
+STARTS = 2
 SIDE_PX = 48
 """Size at which small moves are looked for."""
 BLURS_PX = (4.0, 2.0, 1.0, 0.5)
-ROUNDS = 6
+ROUNDS = 4
 STEP = 0.02
 """Of moves and turns (radians), for the derivatives: about a pixel."""
 FURTHEST = 0.6
@@ -73,6 +73,13 @@ def _others(picture: Picture, cameras: dict[str, Array]) -> Iterator[Other]:
         "its world has Y up": Z_UP_FROM_Y_UP @ camera,
         "its world has Z up where the mesh's has Y": invert_rigid(Z_UP_FROM_Y_UP) @ camera,
     }
+    for axis, words in enumerate("xyz"):
+        for angle_deg in (90, 180, 270):
+            turn = np.eye(4)
+            turn[:3, :3] = _rotation(np.radians(angle_deg) * np.eye(3)[axis])
+            stored[f"it is turned around the world's {words} axis by {angle_deg} degrees"] = turn @ camera
+            if words == "z":
+                stored[f"it is rolled by {angle_deg} degrees"] = camera @ turn
     for words, mirror in MIRRORS.items():
         stored[f"its place is mirrored, {words}"] = mirror @ camera @ np.diag([-1.0, 1, 1, 1])
     yield from (Other(words, picture.seen_from(other)) for words, other in stored.items())

@@ -40,6 +40,8 @@ OUTLINE_PX = 0.2
 """Largest distance of outlines, before what the noise of the samples adds."""
 NOISE_PX = 0.4
 """What one sample a pixel adds; it falls with the square root of their number."""
+THIN_PX, MOST_PX = 1.0, 0.6
+"""A mesh of so much noise for one sample is hardly ever as wide as a pixel; a larger limit lets wrong cameras pass."""
 OFFSET_PX = 0.1
 """Largest median of a systematic error."""
 FIRST_ORDER_PX = 1.0
@@ -216,28 +218,38 @@ def _judge_scene(part: _Sample, pictures: dict[int, Picture], fits: dict[int, Fi
     Raises:
         EnrError: its pictures differ from its triangles, and no camera explains that.
     """
-    limit_px = outline_limit_px(part.meta)
-    wrong = sorted((row for row in fits if fits[row].outline_px > limit_px), key=lambda row: -fits[row].outline_px)
+    limits = {row: outline_limit_px(part.meta, fit.noise_px) for row, fit in fits.items()}
+    if np.median([fit.noise_px for fit in fits.values()]) > THIN_PX and min(limits.values()) > MOST_PX:
+        raise EnrError("it is thinner than a pixel, of which few samples say little; render more samples or pixels")
+    wrong = sorted((row for row in fits if fits[row].outline_px > limits[row]), key=lambda row: -fits[row].outline_px)
     if not wrong:
         return
-    reasons = {row: explanation(pictures[row], _cameras(part, row), limit_px) for row in wrong[:EXPLAINED]}
-    fitting = len(fits) - len(wrong)
-    worst = fits[wrong[0]]
-    shows_more = worst.excess_px > limit_px
-    if not any(reasons.values()) and not (fitting and shows_more):
-        more = "its pictures show more than its triangles" if shows_more else "parts of it are not in its pictures"
-        raise EnrError(
-            f"{more} (outlines {worst.outline_px:.2f} px apart in view {part.views['view_index'][wrong[0]]}, IoU "
-            f"{worst.iou:.3f}), which no other camera explains; look at them (`enr inspect`)"
-        )
+    reasons = {row: explanation(pictures[row], _cameras(part, row), limits[row]) for row in wrong[:EXPLAINED]}
+    others_fit = len(wrong) < len(fits)
+    if not any(reasons.values()) and not (others_fit and _is_another(fits[wrong[0]], limits[wrong[0]])):
+        raise EnrError(_unexplained_words(int(part.views["view_index"][wrong[0]]), fits[wrong[0]]))
     for row in sorted(wrong):
-        reason = reasons.get(row) or ("other views fit" if fitting else "other views are from wrong cameras")
+        reason = reasons.get(row) or ("other views fit" if others_fit else "as those of other views are")
         yield Finding(
             part.path,
             f"view {part.views['view_index'][row]} of scene {part.views['scene_id'][row]} does not show its mesh: "
-            f"outlines {fits[row].outline_px:.2f} px apart (IoU {fits[row].iou:.3f}), at most {limit_px:.2f} px "
+            f"outlines {fits[row].outline_px:.2f} px apart (IoU {fits[row].iou:.3f}), at most {limits[row]:.2f} px "
             f"expected; its camera is wrong ({reason})",
         )
+
+
+def _is_another(fit: Fit, limit_px: float) -> bool:
+    """Whether a picture has both more and less than the triangles: not the mesh cut out, nor with something added."""
+    return min(fit.excess_px, fit.missing_px) > limit_px
+
+
+def _unexplained_words(view: int, fit: Fit) -> str:
+    shown = "more" if fit.excess_px > fit.missing_px else "less"
+    return (
+        f"its pictures show {shown} than its triangles (view {view}: outlines "
+        f"{fit.outline_px:.2f} px apart, IoU {fit.iou:.3f}), and no other camera explains that; look at them "
+        "(`enr inspect`)"
+    )
 
 
 def _cameras(part: _Sample, own: int) -> dict[str, Array]:
@@ -263,7 +275,7 @@ def _judge_offsets(path: Path, offsets: Sequence[Array]) -> Iterator[Finding]:
         )
 
 
-def outline_limit_px(meta: ShardMeta) -> float:
+def outline_limit_px(meta: ShardMeta, noise_px: float) -> float:
     """Largest distance of outlines that the noise of a shard's pictures explains, in pixels."""
     samples = meta.config.get("render", {}).get("samples", 1)
-    return OUTLINE_PX + NOISE_PX / float(np.sqrt(max(samples, 1)))
+    return OUTLINE_PX + max(NOISE_PX, noise_px) / float(np.sqrt(max(samples, 1)))

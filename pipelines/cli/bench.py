@@ -29,6 +29,13 @@ train: images/s of whole training steps. render: frames/s of one scene seen from
 @click.option("--count", type=int, help="Take only the first so many meshes, by their ids [default: all].")
 @click.option("--scaling", is_flag=True, help="Measure datagen with one worker, too.")
 @click.option(
+    "--check-pairs",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Measure datagen so many times with and without its checks of each mesh.",
+)
+@click.option(
     "--shards",
     multiple=True,
     type=click.Path(path_type=Path),

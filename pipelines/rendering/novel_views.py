@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,6 +26,8 @@ from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import SceneMaps, scene_maps
 from enr.pipelines.training.runs import find_checkpoint, latest_run
 
+SHIPPED = Path("shapes")
+"""The model that comes with enr."""
 BATCH_SIZE = 16
 """On a graphics card. On the CPU it is one: no slower, and each view has the bits that it has alone."""
 
@@ -37,7 +41,8 @@ class NovelViewSettings:
         picture: the file: a picture, or a shard.
         cameras: where the views are taken from; of a shard, the single camera of the picture itself stands for those
             of the scene's other views.
-        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best.
+        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best, or the
+            model that comes with enr.
         distance: depth of the object's centre in the picture's camera, in object units; None: the model estimates it.
         source_elevation_deg: how far the picture's camera stands above the object's horizon; shards say it themselves.
         fov_deg: horizontal field of view of the picture; None frames the object instead.
@@ -84,6 +89,32 @@ class NovelViews:
     centre_depth: Array
 
 
+def default_checkpoint() -> Path:
+    """The latest run, else the model that comes with enr.
+
+    Raises:
+        EnrError: there is neither.
+    """
+    try:
+        return latest_run()
+    except EnrError:
+        with suppress(EnrError):
+            return find_checkpoint(SHIPPED)[0]
+        raise
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread for a while: the number of threads decides the last bits, and with it what is shown."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 @torch.no_grad()
 def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     """Render a picture's object from other cameras.
@@ -91,15 +122,18 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     Raises:
         EnrError: there is no checkpoint, or it or the picture cannot be used, or the distance does not fit.
     """
-    checkpoint, _ = find_checkpoint(settings.checkpoint or latest_run())
+    checkpoint, _ = find_checkpoint(settings.checkpoint or default_checkpoint())
     model = load_model(checkpoint, pick_device(settings.device))
-    given, cameras, truth = _open_input(settings, model)
+    given, shards, number = _input_view(settings.picture, (settings.scene, settings.view), settings, model)
+    cameras, truth = settings.cameras, None
+    if shards is not None and cameras == Cameras((CameraStep(),)):
+        cameras, truth = _other_views(shards, number, settings.view)
     distance = settings.distance if settings.distance is not None else cameras.distance
     scene = lift(model, given, distance)
     notes = [*given.notes, *([] if distance is not None else _estimate_in_words(scene))]
     elevation_deg: float | Array = given.elevation_deg
     if settings.towards is not None:
-        other, _, _ = _open_input(_towards(settings), model)
+        other, _, _ = _input_view(settings.towards, (None, 0), settings, model)
         shares = np.sin(np.pi * np.arange(len(cameras)) / len(cameras)) ** 2
         scene = blend(scene, lift(model, other, distance), torch.as_tensor(shares))
         elevation_deg = given.elevation_deg + shares * (other.elevation_deg - given.elevation_deg)
@@ -111,36 +145,27 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     return NovelViews(to_uint8(given.image), images, checkpoint, tuple(notes), truth, maps, centre_depth)
 
 
-def _open_input(settings: NovelViewSettings, model: Renderer) -> tuple[InputView, Cameras, NDArray[np.uint8] | None]:
-    """The picture that the model is given, the cameras to render from, and the truth where a shard knows it."""
-    if settings.picture.suffix != ".h5" and not settings.picture.is_dir():
-        if settings.scene is not None or settings.view:
-            raise EnrError(f"--scene and --view choose from a shard, and {settings.picture} is none; leave them out.")
-        framed = frame_picture(settings.picture, model.config, settings.fov_deg)
-        elevation_deg = settings.source_elevation_deg
-        return InputView(settings.picture.name, framed.image, framed.notes, elevation_deg), settings.cameras, None
-    shards = ShardScenes([settings.picture], model.config)
-    scene = shards.find(settings.scene)
-    given = shards.input_view(scene, settings.view)
-    if settings.cameras != Cameras((CameraStep(),)):
-        return given, settings.cameras, None
-    others = np.delete(np.arange(shards.scenes[scene].count), settings.view)
+def _input_view(
+    picture: Path, choice: tuple[str | None, int], settings: NovelViewSettings, model: Renderer
+) -> tuple[InputView, ShardScenes | None, int]:
+    """The picture that the model is given; and where it is a shard's, its scenes and which of them."""
+    if picture.suffix != ".h5" and not picture.is_dir():
+        if choice != (None, 0):
+            raise EnrError(f"--scene and --view choose from a shard, and {picture} is none; leave them out.")
+        framed = frame_picture(picture, model.config, settings.fov_deg)
+        return InputView(picture.name, framed.image, framed.notes, settings.source_elevation_deg), None, 0
+    shards = ShardScenes([picture], model.config)
+    scene = shards.find(choice[0])
+    return shards.input_view(scene, choice[1]), shards, scene
+
+
+def _other_views(shards: ShardScenes, scene: int, view: int) -> tuple[Cameras, NDArray[np.uint8]]:
+    """The cameras of a scene's other views, told from one's, and their pictures."""
+    others = np.delete(np.arange(shards.scenes[scene].count), view)
     if not len(others):
-        raise EnrError(f"{given.name} has a single view, so there is no truth; say where to look from.")
-    cameras = shards.cameras(scene)
+        raise EnrError(f"{shards.scenes[scene].scene_id} has a single view, so no truth; say where to look from.")
     truth = to_uint8(shards.images(shards.scenes[scene].first + others))
-    return given, Cameras((), cameras[[settings.view, *others]]), truth
-
-
-def _towards(settings: NovelViewSettings) -> NovelViewSettings:
-    """The settings of the second picture."""
-    assert settings.towards is not None
-    return NovelViewSettings(
-        settings.towards,
-        Cameras((CameraStep(1.0),)),
-        fov_deg=settings.fov_deg,
-        source_elevation_deg=settings.source_elevation_deg,
-    )
+    return Cameras((), shards.cameras(scene)[[view, *others]]), truth
 
 
 def lift(model: Renderer, given: InputView, distance: float | None) -> AnyScene:

@@ -287,7 +287,7 @@ class Studio:
         around = orbit_camera(azimuths[None, :], np.array(rows)[:, None], model.config.radius).reshape(-1, 4, 4)
         motions = target_from_source(camera, around)
         ahead = np.array([0.0, 0.0, model.config.radius])
-        motions[:, :3, 3] = ahead - motions[:, :3, :3] @ centre_of(scene, model)
+        motions[:, :3, 3] = ahead - motions[:, :3, :3] @ centre_of(scene, model)[0]
         frames = []
         for chunk in torch.from_numpy(motions).split(BATCH_SIZE):
             with self._timed(len(chunk)):

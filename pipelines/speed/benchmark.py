@@ -39,6 +39,7 @@ class BenchSettings:
         meshes: files and folders of meshes for `datagen`; the built-in shapes if empty.
         count: at most so many of them, the first by their ids; all if None.
         scaling: whether `datagen` is measured with one worker, too.
+        check_pairs: how many times `datagen` is measured with and without its checks.
         shards: shards for `loader` and `train`; noise pictures of the same size if empty.
         views: pictures of each mesh, for `datagen`.
         resolution: width and height of the pictures in pixels.
@@ -52,6 +53,7 @@ class BenchSettings:
     meshes: tuple[Path, ...] = ()
     count: Count | None = None
     scaling: bool = False
+    check_pairs: int = 0
     shards: tuple[Path, ...] = ()
     views: Annotated[int, Field(ge=2)] = 50
     resolution: Annotated[int, Field(ge=8, le=4096)] = 64
@@ -134,6 +136,7 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
             ),
             settings.count,
             settings.scaling,
+            settings.check_pairs,
         )
 
 

@@ -20,6 +20,7 @@ from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.device import ResidentViews, fits_on, sent
 from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
+from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
 from enr.pipelines.training.muon import MuonAndAdam
@@ -241,7 +242,7 @@ def _average_of(model: Renderer, decay: float) -> AveragedModel:
 def _optimizer_of(model: Renderer, config: TrainConfig) -> torch.optim.Adam | MuonAndAdam:
     if config.muon_learning_rate:
         return MuonAndAdam(model, config.learning_rate, config.muon_learning_rate)
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    return Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
 
 def _channels_last(model: Renderer) -> Renderer:

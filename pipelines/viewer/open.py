@@ -6,10 +6,13 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from enr.errors import EnrError
 from enr.pipelines.machine import prepare_cpu
-from enr.pipelines.training.runs import CONFIG_NAME, RUNS, latest_run, standing
+from enr.pipelines.rendering.novel_views import SHIPPED, default_checkpoint
+from enr.pipelines.training.runs import CONFIG_NAME, RUNS, find_checkpoint, standing
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.shelf import Offer, Shelf
 
@@ -20,7 +23,8 @@ def open_viewer(checkpoints: Sequence[Path], offer: Offer, address: tuple[str, i
     """A server that is ready to serve.
 
     Args:
-        checkpoints: runs, checkpoint folders or published `.pt` files; none: the latest run, and those before it.
+        checkpoints: runs, checkpoint folders or published `.pt` files; none: the latest run, those before it, and
+            the model that comes with enr.
         offer: what is shown with them.
         address: host and port.
 
@@ -32,11 +36,14 @@ def open_viewer(checkpoints: Sequence[Path], offer: Offer, address: tuple[str, i
 
 
 def _runs() -> list[Path]:
-    """The latest run, and then others, newest first."""
-    latest = latest_run()
+    """The latest run, then others, newest first, and the model that comes with enr."""
+    first = default_checkpoint()
     folders = sorted((path.parent for path in RUNS.glob(f"*/{CONFIG_NAME}")), reverse=True)
-    others = [folder for folder in folders if folder != latest and standing(folder / "checkpoints" / "last").is_dir()]
-    return [latest, *others[: MOST_RUNS - 1]]
+    others = [folder for folder in folders if folder != first and standing(folder / "checkpoints" / "last").is_dir()]
+    shipped = []
+    with suppress(EnrError):
+        shipped = [path for path in (find_checkpoint(SHIPPED)[0],) if path != first]
+    return [first, *others[: MOST_RUNS - 1], *shipped]
 
 
 def show_page(url: str) -> bool:

@@ -17,6 +17,8 @@ from enr.pipelines.training.runs import Run, find_checkpoint, standing
 from enr.pipelines.viewer.stage import Stage
 
 LOOK_AGAIN_S = 1.0
+EXAMPLES = "examples"
+"""In a checkpoint's folder, pictures to show where the user names none and its run has none."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class OpenModel:
         self._stamp, self._looked = _stamp(self.path), time.monotonic()
         self.stage = Stage(load_model(self.path, self._device))
         self.stage.shards = self._shards(offer, self._run)
-        for picture in offer.pictures:
+        for picture in offer.pictures or (() if self.stage.shards else sorted((best / EXAMPLES).glob("*.png"))):
             self.stage.add_picture(picture.name, picture)
         self.version = 0
 

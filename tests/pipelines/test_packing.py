@@ -13,6 +13,7 @@ from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model import Renderer, load_model, read_metadata, save_model
+from enr.pipelines.packing import COLUMNS
 from enr.pipelines.training.runs import create_run
 
 SPLITS = ("train", "test", "test", "test")
@@ -45,7 +46,8 @@ def test_the_folder_is_a_checkpoint_and_its_card_says_what_was_measured(trained,
     card = (tmp_path / "mine" / "README.md").read_text()
     report = json.loads(next(trained.parents[2].glob("evals/*/*/report.json")).read_text())
     (part,) = report["results"]
-    for candidate in ("model", "background", "copy_source", "mean_target"):
+    assert len(COLUMNS) == 5
+    for candidate in COLUMNS:
         assert f"| {part['scores'][candidate]['psnr_db']:.2f} " in card
     worst = min(part["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
     assert f"- the worst scenes: {worst['scene_id']} (" in card

@@ -229,3 +229,15 @@ def test_shards_of_another_size_and_unknown_scenes_are_refused(checkpoint, shard
     ):
         with pytest.raises(EnrError, match=words):
             enr.novel_views(picture, checkpoint=checkpoint, **options)
+
+
+def test_views_do_not_depend_on_the_threads_of_the_caller(photograph, checkpoint):
+    before, images = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            images.append(enr.novel_views(photograph, checkpoint=checkpoint, path="orbit", frames=5).images)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*images)

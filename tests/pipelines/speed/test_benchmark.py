@@ -70,7 +70,8 @@ def datagen_result(tmp_path_factory):
     folder = tmp_path_factory.mktemp("meshes")
     write_shapes(folder, count=3, seed=0)
     return benchmark.measure(
-        "datagen", dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, samples=4, resolution=24)
+        "datagen",
+        dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, check_pairs=1, samples=4, resolution=24),
     )
 
 
@@ -88,6 +89,7 @@ def test_datagen_is_measured_beside_plainer_ways(datagen_result):
     plain = result["plain_way"]
     serving = result["images_per_second_while_serving"] / plain["images_per_second"]
     assert plain["speed_up_while_serving"] == pytest.approx(serving)
+    assert result["checks"]["cpu_cost_shares"] == [result["checks"]["cpu_cost_share"]]
     one = result["one_worker"]
     assert one["speed_up_of_all_workers"] == pytest.approx(result["images_per_second"] / one["images_per_second"])
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import shutil
 import socket
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -25,6 +27,7 @@ from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.maps import depth_pictures, opacity_pictures
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.training.runs import create_run, save_checkpoint
+from enr.pipelines.viewer.open import open_viewer
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.shelf import Offer, Shelf
 from enr.pipelines.viewer.stage import MOST_UPLOADS
@@ -267,3 +270,44 @@ def test_a_host_that_is_none_of_this_machines_is_said(checkpoint):
     result = enr("view", checkpoint, "--host", "192.0.2.1", "--no-browser")
     assert result.exit_code == 2
     assert "cannot listen on 192.0.2.1" in result.output
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch, checkpoint, picture):
+    """The model that comes with enr, with an example, and a working directory without a run."""
+    shutil.copytree(checkpoint, tmp_path / "package" / "shapes")
+    (tmp_path / "package" / "shapes" / "examples").mkdir()
+    shutil.copy(picture, tmp_path / "package" / "shapes" / "examples" / "chair.png")
+    monkeypatch.setattr("enr.model.shipped.FOLDER", tmp_path / "package")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "package" / "shapes"
+
+
+def test_without_a_run_the_model_that_comes_with_enr_is_shown(shipped, picture):
+    server = open_viewer([], Offer(), ("127.0.0.1", 0))
+    assert server.shelf.names == [str(shipped)]
+    assert [subject["name"] for subject in server.shelf.model(0).stage.listed()] == ["chair.png"]
+    server.server_close()
+    result = enr("render", picture, "--out", "view.png")
+    assert result.exit_code == 0, result.output
+    assert f"Checkpoint: {shipped}" in result.output
+
+
+def test_runs_come_before_the_model_that_comes_with_enr(shipped, shard):
+    for _ in range(2):
+        run = create_run(Path("runs"), "tiny", {"shards": [str(shard)], "model": {}, "train": {}})
+        save_checkpoint(run.last, Renderer(CONFIG), {})
+    server = open_viewer([], Offer(), ("127.0.0.1", 0))
+    assert len(server.shelf.names) == 3
+    assert server.shelf.names[-1] == str(shipped)
+    assert server.shelf.model(0).stage.listed()[0]["name"] == "test: box-004"
+    server.server_close()
+
+
+def test_with_neither_the_word_is_that_there_is_no_run(tmp_path, monkeypatch, picture):
+    monkeypatch.setattr("enr.model.shipped.FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for words in (("view", "--no-browser"), ("render", picture)):
+        result = enr(*words)
+        assert result.exit_code == 2
+        assert "No earlier run" in result.output
