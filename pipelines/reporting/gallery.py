@@ -91,7 +91,8 @@ def paint(reported: Reported, effort: Effort, wanted: Wanted | None = None) -> G
         trained_on = view_set if {path.resolve() for path in own} == set(view_set.paths) else ViewSet.open(own)
         gallery = Gallery(sheet=training_sheet(trained_on), cameras=_cameras(trained_on), data=_facts(trained_on))
         if reported.checkpoint is None:
-            return gallery
+            told = (reported.evaluation or {}).get("checkpoint")
+            return replace(gallery, notes=(f"No pictures of the model: {told} is no longer there.",) if told else ())
         model = load_model(reported.checkpoint, pick_device("auto"))
         check_fit(model, view_set)
         return _rendered(gallery, Studio(model, view_set, *reported.given, effort), reported, wanted or {})

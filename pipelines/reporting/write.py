@@ -190,6 +190,7 @@ def _column(reported: Reported, gallery: Gallery) -> dict[str, Any]:
         if reported.gif
         else None,
         "timings": _timings(reported, gallery),
+        "distances": [result["distance"] for result in reported.results if result.get("distance")],
         "equivariance": [result["equivariance"] for result in reported.results if result.get("equivariance")],
         "others": [(setting_of(one), result) for one in reported.evaluations[1:] for result in one["results"]],
         "config": yaml.safe_dump(reported.run.config, sort_keys=False) if reported.run else "",
