@@ -24,7 +24,7 @@ def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch
     for source in sources:
         poses = sample_poses(settings.poses, settings.render.seed, source.scene_id, settings.views)
         try:
-            staged = stage(source, scratch, settings.render.up_axis)
+            staged = stage(source, scratch, settings.render.up_axis, settings.pool.checks)
             if any(staged.offset) and settings.render.normalise == "none":
                 shutil.rmtree(staged.folder or "", ignore_errors=True)
                 raise EnrError(
@@ -34,7 +34,7 @@ def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch
         except EnrError as error:
             yield {**render_job(settings.render, source, poses, StagedMesh(source.place, None)), "refused": str(error)}
             continue
-        job = render_job(settings.render, source, poses, staged)
+        job = {**render_job(settings.render, source, poses, staged), "checks": settings.pool.checks}
         yield job if staged.folder is None else {**job, "staged_in": str(staged.folder)}
 
 

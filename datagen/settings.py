@@ -156,6 +156,8 @@ class PoolSettings:
         blender: an installed Blender's executable that the workers are; None for the `bpy` package.
         pins: for each worker the variable that leaves it one graphics card, such as `CUDA_VISIBLE_DEVICES=0`; empty on
             the CPU. The run fills it in (see `enr.datagen.workers.cards`).
+        checks: look through each file before Blender reads it and at some pictures afterwards (the flag `unlike_mesh`);
+            without, right meshes give the same bytes, wrong ones go unnoticed. For measuring what that costs.
     """
 
     workers: int = 1
@@ -166,6 +168,7 @@ class PoolSettings:
     blender: Path | None = None
     workers_per_device: int = 1
     pins: tuple[str, ...] = ()
+    checks: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a pool that renders nothing."""

@@ -20,7 +20,7 @@ from enr.model.warp import Frustum
 
 
 @dataclass(frozen=True)
-class Scene:
+class PlacedScene:
     """What `Renderer.inverse_render` makes of pictures where the depth range travels.
 
     Attributes:
@@ -52,41 +52,41 @@ class Scene:
     def __len__(self) -> int:
         return len(self.features)
 
-    def __getitem__(self, index: Any) -> Scene:
+    def __getitem__(self, index: Any) -> PlacedScene:
         """Some of the scenes; the index is of the leading axes alone."""
-        return Scene(self.features[index], self.centre[index], self.uncertainty[index])
+        return PlacedScene(self.features[index], self.centre[index], self.uncertainty[index])
 
-    def expand(self, *shape: int) -> Scene:
+    def expand(self, *shape: int) -> PlacedScene:
         """As a tensor's `expand`, by the features' shape; the last four sizes are theirs."""
         lead = shape[:-4]
-        return Scene(self.features.expand(*shape), self.centre.expand(*lead, 3), self.uncertainty.expand(*lead))
+        return PlacedScene(self.features.expand(*shape), self.centre.expand(*lead, 3), self.uncertainty.expand(*lead))
 
-    def flatten(self, start: int, end: int) -> Scene:
+    def flatten(self, start: int, end: int) -> PlacedScene:
         """As a tensor's `flatten`, of leading axes."""
         parts = (part.flatten(start, end) for part in (self.features, self.centre, self.uncertainty))
-        return Scene(*parts)
+        return PlacedScene(*parts)
 
-    def with_features(self, features: Tensor) -> Scene:
+    def with_features(self, features: Tensor) -> PlacedScene:
         """Other features in the same place."""
-        return Scene(features, self.centre, self.uncertainty)
+        return PlacedScene(features, self.centre, self.uncertainty)
 
     @property
     def device(self) -> torch.device:
         """Where the features are."""
         return self.features.device
 
-    def detach(self) -> Scene:
+    def detach(self) -> PlacedScene:
         """Without a gradient."""
-        return Scene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())
+        return PlacedScene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())
 
 
-AnyScene = Tensor | Scene
-"""A tensor where the depth range stands still, a `Scene` where it travels."""
+AnyScene = Tensor | PlacedScene
+"""A tensor where the depth range stands still, a `PlacedScene` where it travels."""
 
 
 def features_of(scene: AnyScene) -> Tensor:
     """The tensor of either kind of scene."""
-    return scene.features if isinstance(scene, Scene) else scene
+    return scene.features if isinstance(scene, PlacedScene) else scene
 
 
 def move_points(points: Tensor, target_from_source: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def pixel_of(points: Tensor, config: RendererConfig) -> Tensor:
     return points[..., :2] / points[..., 2:].clamp_min(NEAREST) * config.focal_px + middle
 
 
-def join_centres(scenes: Scene, target_from_sources: Tensor) -> Tensor:
+def join_centres(scenes: PlacedScene, target_from_sources: Tensor) -> Tensor:
     """One centre (b, 3) in the target's frame for several scenes (b, s, ...) of one object: the mean of theirs.
 
     Scenes that were made together (`Renderer.locate`) agree; of others the surer ones count more.

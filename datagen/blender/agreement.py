@@ -91,7 +91,7 @@ def unlike_mesh(mesh: Placed, alpha: NDArray[np.uint8], hits: Marks | None, job:
 
     def is_unlike(view: int) -> bool:
         camera = np.array(job["views"][view]["world_from_camera"])
-        picture = Picture(mesh, alpha[view], camera, view_lens(job, job["views"][view]))
+        picture = SeenMesh(mesh, alpha[view], camera, view_lens(job, job["views"][view]))
         return (hits is not None and _differ(alpha[view], hits[view])) or picture.misses() or picture.shows_more()
 
     some = np.unique(np.linspace(0, count - 1, min(count, VIEWS)).round().astype(int)).tolist()
@@ -101,7 +101,7 @@ def unlike_mesh(mesh: Placed, alpha: NDArray[np.uint8], hits: Marks | None, job:
     return [wrong.get(view, False) for view in range(count)]
 
 
-class Picture:
+class SeenMesh:
     """One picture and the points of the mesh that lie in it.
 
     Args:

@@ -99,20 +99,32 @@ def _part(item: Any, known: dict[str, Opacity], own_materials: bool) -> Part:
     mesh.loop_triangles.foreach_get("loops", loops)
     slots = np.zeros(count, dtype=np.int32)
     mesh.loop_triangles.foreach_get("material_index", slots)
-    positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
-    mesh.vertices.foreach_get("co", positions)
+    positions = _positions(mesh)
     materials = [slot.material for slot in item.material_slots] if own_materials else []
     names = [material.name if material else "" for material in materials] or [""]
     for name, material in zip(names, materials or [None], strict=True):
         known.setdefault(name, Opacity(material))
     opacities = [known[name] for name in names]
     slots = np.clip(slots, 0, len(names) - 1)
-    corners, positions = corners.reshape(-1, 3), positions.reshape(-1, 3).astype(np.float64)
+    corners = corners.reshape(-1, 3)
     kept = _have_area(positions[corners])
     if own_materials:
         kept &= np.array([seen.constant is None or seen.constant >= INVISIBLE for seen in opacities])[slots]
     world = np.array(item.matrix_world, dtype=np.float64)
     return Part(mesh, positions, corners[kept], loops.reshape(-1, 3)[kept], slots[kept], opacities, world)
+
+
+def all_vertices(objects: list[Any]) -> Floats:
+    """World positions (n, 3) of the vertices of objects, whether a face uses them or not."""
+    worlds = [np.array(item.matrix_world, dtype=np.float64) for item in objects]
+    places = [_positions(posed_mesh(item)) for item in objects]
+    return np.concatenate([at @ to[:3, :3].T + to[:3, 3] for at, to in zip(places, worlds, strict=True)])
+
+
+def _positions(mesh: Any) -> Floats:
+    positions = np.empty(3 * len(mesh.vertices), dtype=np.float32)
+    mesh.vertices.foreach_get("co", positions)
+    return positions.reshape(-1, 3).astype(np.float64)
 
 
 def posed_mesh(item: Any) -> Any:

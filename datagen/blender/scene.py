@@ -21,7 +21,7 @@ from enr.datagen.blender import passes as blender_passes
 from enr.datagen.blender.checks import ViewChecks
 from enr.datagen.blender.importing import MeshError
 from enr.datagen.blender.versions import version
-from enr.datagen.meshes.far import COARSEST, step_share, too_far_words
+from enr.datagen.meshes.far import COARSEST, is_flattened, step_share, too_far_words
 from enr.datagen.meshes.triangles import normalisation
 from enr.errors import EnrError
 
@@ -65,7 +65,8 @@ def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
             passes += backdrop.save_surroundings(scene, job)
         with clock.measure("check"):
             facts |= ViewChecks(objects, vertices).facts(job, clipped)
-            facts["unlike_mesh"] = agreement.unlike_mesh(mesh, images[..., 3], hits, job)
+            if mesh is not None:
+                facts["unlike_mesh"] = agreement.unlike_mesh(mesh, images[..., 3], hits, job)
         with clock.measure("write"):
             np.save(job["out"], images)
     finally:
@@ -119,29 +120,37 @@ def _add_camera(scene: Any) -> None:
 
 def prepare_mesh(
     objects: list[Any], path: Path, job: dict[str, Any]
-) -> tuple[dict[str, Any], agreement.Placed, NDArray[np.float64]]:
-    """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world."""
+) -> tuple[dict[str, Any], agreement.Placed | None, NDArray[np.float64]]:
+    """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world.
+
+    The faces are None for a job without `checks`.
+    """
     materials = blender_materials.choose_materials(path, job["materials"])
     if materials == "original":
         blender_materials.add_opacity(objects, path)
     sheets.clean(objects, both_sides=materials == "original")
-    parts = blender_mesh.counted_parts(objects, own_materials=materials == "original")
+    taken_off = np.array(job.get("taken_off", 0.0))
+    parts = blender_mesh.counted_parts(objects, own_materials=materials == "original", taken_off=taken_off)
     vertices = np.concatenate([part.vertices() for part in parts])
     try:
         scale, offset = normalisation(vertices, job["normalise"])
     except EnrError as error:
         raise MeshError("all points of the mesh coincide") from error
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    if step_share(low, high) > COARSEST:
-        raise MeshError(too_far_words(low, high))
-    mesh = agreement.placed(parts, scale, offset)
+    if step_share(low, high) > COARSEST or is_flattened(low + taken_off, high + taken_off):
+        raise MeshError(too_far_words(low + taken_off, high + taken_off))
+    mesh = agreement.placed(parts, scale, offset) if job.get("checks", True) else None
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
     held = blender_materials.mesh_facts(objects)
     sheets.part(objects)
     blender_materials.paint(objects, path, materials, job["palette"])
-    stored = offset - np.array(job.get("taken_off", 0.0))
-    facts = {"normalise_scale": scale, "normalise_offset": stored.tolist(), "materials": materials, "mesh": held}
+    facts = {
+        "normalise_scale": scale,
+        "normalise_offset": (offset - taken_off).tolist(),
+        "materials": materials,
+        "mesh": held,
+    }
     return facts, mesh, scale * (vertices + offset)
 
 

@@ -17,6 +17,8 @@ from enr.errors import EnrError
 
 COARSEST = 2.0**-10
 """Largest step of single precision at a mesh, as a share of its size; at 64 px it is a sixteenth of a pixel."""
+LARGE_STEP = 1e-4
+"""A step of single precision that a whole mesh may vanish in; at 1,000 units from the origin and beyond."""
 FIRST_VERTICES = 64
 OBJ_VERTEX = re.compile(rb"^[ \t]*v[ \t]+(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE)
 STL_VERTEX = re.compile(rb"^([ \t]*vertex[ \t]+)(\S+)[ \t]+(\S+)[ \t]+(\S+)", re.MULTILINE | re.IGNORECASE)
@@ -49,12 +51,38 @@ def too_far_words(low: Array, high: Array) -> str:
     )
 
 
+def why_merged(points: Array) -> str | None:
+    """Why faces of vertices (n, 3) have no area: single precision has merged these far from the origin; None if not."""
+    points = points[np.isfinite(points).all(axis=-1)]
+    if not len(points):
+        return None
+    low, high = points.min(axis=0), points.max(axis=0)
+    if step_share(low, high) > COARSEST:
+        return too_far_words(low, high)
+    step = float(np.spacing(np.float32(min(np.abs(low).max(), 1e38))))
+    if (low < high).any() or step < LARGE_STEP:
+        return None
+    middle = ", ".join(f"{value:.6g}" for value in low)
+    return (
+        f"it lies so far from the origin that all its vertices are one: single precision has steps of {step:.3g} "
+        f"around ({middle}); move it to the origin"
+    )
+
+
+def is_flattened(low: Array, high: Array) -> bool:
+    """Whether a box is flat along an axis where a step of single precision is as long as much of its size."""
+    steps = np.spacing(np.clip(np.abs(low), 0, 1e38).astype(np.float32))
+    return bool(((low == high) & (4 * steps > (high - low).max())).any())
+
+
 def offset_of(points: Array) -> Array | None:
     """The middle (3,) of points (n, 3) that single precision would move too far; None where it would not."""
     points = points[np.isfinite(points).all(axis=-1)]
     if not len(points):
         return None
     low, high = points.min(axis=0), points.max(axis=0)
+    if np.spacing(np.abs([low, high]).max()) > COARSEST * (high - low).max():
+        return None  # double precision has moved them as well
     return (low + high) / 2 if step_share(low, high) > COARSEST else None
 
 

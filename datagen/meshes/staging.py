@@ -13,8 +13,8 @@ from enr.camera import Z_UP_FROM_Y_UP
 from enr.datagen.meshes.archives import Archive, open_archive
 from enr.datagen.meshes.discovery import MeshSource
 from enr.datagen.meshes.far import offset_of
-from enr.datagen.meshes.files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.formats import UpAxis, stored_up_axis, suffix_of
+from enr.datagen.meshes.mesh_files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.rewriting import rewritten
 from enr.datagen.meshes.triangles import load_triangles
 from enr.errors import EnrError
@@ -42,13 +42,14 @@ class StagedMesh:
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto") -> StagedMesh:
+def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto", checks: bool = True) -> StagedMesh:
     """The mesh as a file that Blender can import; remove its folder when it was rendered.
 
     Args:
         source: the mesh.
         scratch: folder for what has to be unpacked or converted.
         up_axis: the user's word on which axis points up in the files.
+        checks: whether a file on the disk is looked through for what Blender would read wrongly.
 
     Raises:
         EnrError: the mesh cannot be read; nothing is left in `scratch`.
@@ -59,7 +60,7 @@ def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto") -> Staged
     changed = None
     if not source.member:
         with suppress(OSError):  # as the importer will say
-            changed = rewritten(source.path)
+            changed = rewritten(source.path) if checks else None
         if changed is None and source.suffix != CONVERTED_SUFFIX:
             return StagedMesh(source.path, stored)
     folder = Path(tempfile.mkdtemp(prefix="mesh-", dir=scratch))

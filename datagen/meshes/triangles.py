@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import Z_UP_FROM_Y_UP, Array
+from enr.datagen.meshes.far import why_merged
 from enr.datagen.meshes.formats import FORMATS, UpAxis, is_mesh, stored_up_axis, suffix_of, why_not_read
 from enr.datagen.meshes.obj_files import plain_text, read_polygons
 from enr.datagen.meshes.off import read_off
@@ -51,6 +52,9 @@ def load_triangles(path: Path, up_axis: UpAxis = "auto") -> tuple[Array, NDArray
     if not np.isfinite(vertices).all():
         raise EnrError(f"{path} has vertices that are not finite numbers; export the mesh again.")
     if not _has_area(vertices, faces):
+        merged = why_merged(vertices)
+        if merged:
+            raise EnrError(f"{path}: {merged}.")
         raise EnrError(
             f"{path} has faces without area (an undecoded compression, or a flattened mesh); export it again."
         )

@@ -10,8 +10,8 @@ normalisation, and the covered share of each pixel is compared with the stored a
   the difference best, to first order. Their medians over the views tell a systematic error far below a pixel (a
   principal point that is half a pixel off, another focal length).
 
-A glass surface makes the alpha small, not the silhouette, and a mask knows no shares, so a view is also right if the
-pixels that are half covered, or merely touched, agree.
+A view that does not fit is a wrong camera where another camera explains it, or where other views show that the mesh
+can be compared. Else the picture shows something that the triangles alone do not tell, and the mesh is not compared.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,8 +30,9 @@ from enr.datagen.meshes.formats import UpAxis
 from enr.datagen.meshes.staging import stage
 from enr.datagen.meshes.triangles import load_triangles
 from enr.datagen.verify.comparable import why_not_comparable
+from enr.datagen.verify.fit import Fit, Picture, fit
 from enr.datagen.verify.integrity import Finding
-from enr.datagen.verify.raster import fine_raster
+from enr.datagen.verify.other_cameras import explanation
 from enr.errors import EnrError
 from enr.shards import ShardMeta, Table, open_shard, read_tables
 
@@ -38,17 +40,18 @@ OUTLINE_PX = 0.2
 """Largest distance of outlines, before what the noise of the samples adds."""
 NOISE_PX = 0.4
 """What one sample a pixel adds; it falls with the square root of their number."""
+THIN_PX, MOST_PX = 1.0, 0.6
+"""A mesh of so much noise for one sample is hardly ever as wide as a pixel; a larger limit lets wrong cameras pass."""
 OFFSET_PX = 0.1
 """Largest median of a systematic error."""
-GLASS_PX = 0.3
-"""Where the shares of pixels fit worse than the touched pixels by this, the object is seen through."""
 FIRST_ORDER_PX = 1.0
 """Outlines that lie further apart are another picture, not one that was moved a little."""
 OFFSET_VIEWS = 4
 """From so many views on a median says something."""
 OPAQUE = 255
-FINE_WIDTH = 1024
-MOST_FINE, LEAST_FINE = 8, 2
+EXPLAINED = 2
+"""Views of a scene for which other cameras are tried."""
+MOST_OTHERS = 48
 UP_AXIS_OF: dict[str | None, UpAxis] = {None: "auto", "Y": "y", "Z": "z"}
 OFFSETS = ("right", "down", "outwards", "turned clockwise")
 
@@ -96,6 +99,17 @@ class _Sample:
     scenes: Table
     rows: list[int]
 
+    def by_scene(self) -> dict[str, list[int]]:
+        """The rows of each scene that has some."""
+        rows: dict[str, list[int]] = {}
+        for row in self.rows:
+            rows.setdefault(str(self.views["scene_id"][row]), []).append(row)
+        return rows
+
+
+class _AnotherMesh(Exception):
+    """The file is not the mesh that was rendered."""
+
 
 def reproject(shards: Sequence[Path], meshes: Sequence[Path], sample: int) -> Reprojection:
     """Compare a sample of stored views with the projections of their meshes.
@@ -113,8 +127,23 @@ def reproject(shards: Sequence[Path], meshes: Sequence[Path], sample: int) -> Re
     findings: list[Finding] = []
     skipped: dict[str, str] = {}
     for part in _samples(shards, sample):
-        own = list(_fit_shard(part, sources, skipped, findings))
-        findings += _judge(part, own)
+        own: list[ViewFit] = []
+        for scene_id, rows in part.by_scene().items():
+            try:
+                pictures = _pictures(part, rows, sources.get(scene_id))
+                compared = {row: fit(picture) for row, picture in pictures.items()}
+                findings += _judge_scene(part, pictures, compared)
+            except _AnotherMesh as error:
+                findings.append(Finding(part.path, str(error)))
+            except (EnrError, OSError) as error:
+                skipped[scene_id] = str(error)
+            else:
+                index = part.views["view_index"]
+                own += [
+                    ViewFit(scene_id, int(index[row]), one.iou, one.outline_px, one.offset_px)
+                    for row, one in compared.items()
+                ]
+        findings += _judge_offsets(part.path, [one.offset_px for one in own if one.outline_px <= FIRST_ORDER_PX])
         fits += own
     if not fits and not findings:
         found = sources.keys() & skipped.keys()
@@ -122,50 +151,6 @@ def reproject(shards: Sequence[Path], meshes: Sequence[Path], sample: int) -> Re
         advice = "none of the meshes can be compared" if found else "give the folder of the meshes that were rendered"
         raise EnrError(f"No view could be reprojected ({reason}); {advice}.")
     return Reprojection(tuple(fits), tuple(findings), skipped)
-
-
-def fit_view(alpha: np.ndarray, triangles: Array, world_from_camera: Array, K: Array) -> tuple[float, float, Array]:
-    """IoU, distance of the outlines in pixels and offset (4,) in pixels of a picture and projected triangles.
-
-    Args:
-        alpha: (height, width) uint8.
-        triangles: (m, 3, 3) in the world.
-        world_from_camera: (4, 4).
-        K: (3, 3) in pixels.
-    """
-    height, width = alpha.shape
-    fine = int(np.clip(FINE_WIDTH // max(width, height), LEAST_FINE, MOST_FINE))
-    expected = fine_raster(triangles, world_from_camera, K, (height, width), fine).coverage()
-    found = alpha / 255.0
-    first, second = found >= 0.5, expected >= 0.5
-    iou = float((first & second).sum() / max((first | second).sum(), 1)) if (first | second).any() else 1.0
-    shares = _outline_px(found, expected)
-    touched = (found > 0).astype(float), (expected > 0).astype(float)
-    distance = min(shares, _outline_px(first.astype(float), second.astype(float)), _outline_px(*touched))
-    if ((found > 0) & (found < 1)).any() and shares <= distance + GLASS_PX:
-        return iou, distance, _offset_px(found, expected)
-    # A few samples miss pixels that are hardly touched, so nothing is said of the growth.
-    return iou, distance, _offset_px(*touched) * [1, 1, np.nan, 1]
-
-
-def _outline_px(found: Array, expected: Array) -> float:
-    """Area of the difference over the length of the outline; over 1 px where there is no outline."""
-    down, right = np.gradient(expected)
-    return float(np.abs(found - expected).sum() / max(np.hypot(down, right).sum(), 1.0))
-
-
-def _offset_px(found: Array, expected: Array) -> Array:
-    """(4,) least-squares move right, down, outwards and turn clockwise, in pixels at the outline; NaN without one."""
-    down, right = np.gradient(expected)
-    weight = np.hypot(down, right)
-    if not weight.any():
-        return np.full(4, np.nan)
-    y, x = np.mgrid[: found.shape[0], : found.shape[1]] + 0.5
-    y, x = y - np.average(y, weights=weight), x - np.average(x, weights=weight)
-    reach = max(float(np.sqrt(np.average(x**2 + y**2, weights=weight))), 1.0)
-    outwards, turned = (right * x + down * y) / reach, (down * x - right * y) / reach
-    columns = np.stack([motion.ravel() for motion in (right, down, outwards, turned)], axis=1)
-    return np.asarray(np.linalg.lstsq(columns, (expected - found).ravel(), rcond=None)[0])
 
 
 def _samples(shards: Sequence[Path], sample: int) -> Iterator[_Sample]:
@@ -179,54 +164,36 @@ def _samples(shards: Sequence[Path], sample: int) -> Iterator[_Sample]:
         yield _Sample(path, meta, views, scenes, rows.tolist())
 
 
-def _fit_shard(
-    part: _Sample, sources: dict[str, MeshSource], skipped: dict[str, str], findings: list[Finding]
-) -> Iterator[ViewFit]:
-    """The fit of each sampled view; a scene's mesh is read once."""
-    scene_row = {scene_id: row for row, scene_id in enumerate(part.scenes["scene_id"].tolist())}
-    loaded, triangles = "", None
-    for row in part.rows:
-        scene_id = str(part.views["scene_id"][row])
-        if scene_id != loaded:
-            loaded, triangles = scene_id, _world_triangles(part, scene_row[scene_id], sources, skipped, findings)
-        if triangles is None:
-            continue
-        alpha = _silhouette(part.path, row)
-        if alpha is None:
-            skipped[scene_id] = "its pictures are opaque (something was rendered behind it) and no mask is stored"
-            continue
-        camera, K = part.views["world_from_camera"][row], part.views["K"][row]
-        yield ViewFit(scene_id, int(part.views["view_index"][row]), *fit_view(alpha, triangles, camera, K))
+def _pictures(part: _Sample, rows: Sequence[int], source: MeshSource | None) -> dict[int, Picture]:
+    """The sampled views of a scene, by row.
 
-
-def _silhouette(path: Path, row: int) -> np.ndarray | None:
-    """(height, width) uint8: a view's alpha; its mask where the picture has no hole in it; None without one."""
-    with open_shard(path) as file:
-        alpha = file["images"][row, ..., 3]
-        if (alpha < OPAQUE).any():
-            return np.asarray(alpha)
-        return file["mask"][row].astype(np.uint8) * OPAQUE if "mask" in file else None
-
-
-def _world_triangles(
-    part: _Sample, row: int, sources: dict[str, MeshSource], skipped: dict[str, str], findings: list[Finding]
-) -> Array | None:
-    """A scene's mesh in the world, (m, 3, 3); None if it cannot be compared, which is noted."""
-    scene_id = str(part.scenes["scene_id"][row])
-    source = sources.get(scene_id)
+    Raises:
+        EnrError: they cannot be compared; the reason.
+        OSError: the mesh cannot be read.
+        _AnotherMesh: the mesh has changed.
+    """
+    scene_id = str(part.views["scene_id"][rows[0]])
     if source is None:
-        skipped[scene_id] = f"no mesh of the id {scene_id} among those given"
-        return None
-    try:
-        if mesh_sha256(source) != part.scenes["mesh_sha256"][row]:
-            findings.append(Finding(part.path, f"scene {scene_id}: {source.place} is not the mesh that was rendered"))
-            return None
-        vertices, faces = _load(source, part.meta, str(part.scenes["materials"][row]))
-    except (EnrError, OSError) as error:
-        skipped[scene_id] = str(error)
-        return None
-    world = part.scenes["normalise_scale"][row] * (vertices + part.scenes["normalise_offset"][row])
-    return np.asarray(world[faces])
+        raise EnrError(f"no mesh of the id {scene_id} among those given")
+    scene = part.scenes["scene_id"].tolist().index(scene_id)
+    if mesh_sha256(source) != part.scenes["mesh_sha256"][scene]:
+        raise _AnotherMesh(f"scene {scene_id}: {source.place} is not the mesh that was rendered")
+    vertices, faces = _load(source, part.meta, str(part.scenes["materials"][scene]))
+    world = part.scenes["normalise_scale"][scene] * (vertices + part.scenes["normalise_offset"][scene])
+    cameras, K = part.views["world_from_camera"], part.views["K"]
+    with open_shard(part.path) as file:
+        alphas = {row: alpha for row in rows if (alpha := _silhouette(file, row)) is not None}
+    if not alphas:
+        raise EnrError("its pictures are opaque (something was rendered behind it) and no mask is stored")
+    return {row: Picture(alpha, world[faces], cameras[row], K[row]) for row, alpha in alphas.items()}
+
+
+def _silhouette(file: Any, row: int) -> np.ndarray | None:
+    """(height, width) uint8: a view's alpha; its mask where the picture has no hole in it; None without one."""
+    alpha = file["images"][row, ..., 3]
+    if (alpha < OPAQUE).any():
+        return np.asarray(alpha)
+    return np.asarray(file["mask"][row].astype(np.uint8) * OPAQUE) if "mask" in file else None
 
 
 def _load(source: MeshSource, meta: ShardMeta, materials: str) -> tuple[Array, np.ndarray]:
@@ -245,17 +212,55 @@ def _load(source: MeshSource, meta: ShardMeta, materials: str) -> tuple[Array, n
         return vertices + staged.offset, faces
 
 
-def _judge(part: _Sample, fits: Sequence[ViewFit]) -> Iterator[Finding]:
-    """Views that do not show their mesh, then what all views of the shard have in common."""
-    limit_px = outline_limit_px(part.meta)
-    for fit in fits:
-        if fit.outline_px > limit_px:
-            yield Finding(
-                part.path,
-                f"view {fit.view_index} of scene {fit.scene_id} does not show its mesh: outlines {fit.outline_px:.2f} "
-                f"px apart (IoU {fit.iou:.3f}), at most {limit_px:.2f} px expected; its camera or mesh is another",
-            )
-    yield from _judge_offsets(part.path, [fit.offset_px for fit in fits if fit.outline_px <= FIRST_ORDER_PX])
+def _judge_scene(part: _Sample, pictures: dict[int, Picture], fits: dict[int, Fit]) -> Iterator[Finding]:
+    """The views of a scene that do not show its mesh.
+
+    Raises:
+        EnrError: its pictures differ from its triangles, and no camera explains that.
+    """
+    limits = {row: outline_limit_px(part.meta, fit.noise_px) for row, fit in fits.items()}
+    if np.median([fit.noise_px for fit in fits.values()]) > THIN_PX and min(limits.values()) > MOST_PX:
+        raise EnrError("it is thinner than a pixel, of which few samples say little; render more samples or pixels")
+    wrong = sorted((row for row in fits if fits[row].outline_px > limits[row]), key=lambda row: -fits[row].outline_px)
+    if not wrong:
+        return
+    reasons = {row: explanation(pictures[row], _cameras(part, row), limits[row]) for row in wrong[:EXPLAINED]}
+    others_fit = len(wrong) < len(fits)
+    if not any(reasons.values()) and not (others_fit and _is_another(fits[wrong[0]], limits[wrong[0]])):
+        raise EnrError(_unexplained_words(int(part.views["view_index"][wrong[0]]), fits[wrong[0]]))
+    for row in sorted(wrong):
+        reason = reasons.get(row) or ("other views fit" if others_fit else "as those of other views are")
+        yield Finding(
+            part.path,
+            f"view {part.views['view_index'][row]} of scene {part.views['scene_id'][row]} does not show its mesh: "
+            f"outlines {fits[row].outline_px:.2f} px apart (IoU {fits[row].iou:.3f}), at most {limits[row]:.2f} px "
+            f"expected; its camera is wrong ({reason})",
+        )
+
+
+def _is_another(fit: Fit, limit_px: float) -> bool:
+    """Whether a picture has both more and less than the triangles: not the mesh cut out, nor with something added."""
+    return min(fit.excess_px, fit.missing_px) > limit_px
+
+
+def _unexplained_words(view: int, fit: Fit) -> str:
+    shown = "more" if fit.excess_px > fit.missing_px else "less"
+    return (
+        f"its pictures show {shown} than its triangles (view {view}: outlines "
+        f"{fit.outline_px:.2f} px apart, IoU {fit.iou:.3f}), and no other camera explains that; look at them "
+        "(`enr inspect`)"
+    )
+
+
+def _cameras(part: _Sample, own: int) -> dict[str, Array]:
+    """The cameras of other views, those of the same scene first, by words."""
+    scene_id, index = part.views["scene_id"], part.views["view_index"]
+    order = np.argsort(scene_id != scene_id[own], kind="stable").tolist()
+    return {
+        f"it is that of view {index[row]} of scene {scene_id[row]}": part.views["world_from_camera"][row]
+        for row in order[: MOST_OTHERS + 1]
+        if row != own
+    }
 
 
 def _judge_offsets(path: Path, offsets: Sequence[Array]) -> Iterator[Finding]:
@@ -270,7 +275,7 @@ def _judge_offsets(path: Path, offsets: Sequence[Array]) -> Iterator[Finding]:
         )
 
 
-def outline_limit_px(meta: ShardMeta) -> float:
+def outline_limit_px(meta: ShardMeta, noise_px: float) -> float:
     """Largest distance of outlines that the noise of a shard's pictures explains, in pixels."""
     samples = meta.config.get("render", {}).get("samples", 1)
-    return OUTLINE_PX + NOISE_PX / float(np.sqrt(max(samples, 1)))
+    return OUTLINE_PX + max(NOISE_PX, noise_px) / float(np.sqrt(max(samples, 1)))

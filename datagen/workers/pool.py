@@ -15,7 +15,7 @@ from typing import Any
 
 from enr.datagen.failures import BAD_MESH
 from enr.datagen.settings import PoolSettings
-from enr.datagen.workers.worker import RenderedMesh, Seat
+from enr.datagen.workers.worker import RenderedMesh, WorkerSeat
 from enr.files import lock
 
 PREFIX = "enr-datagen-"
@@ -117,7 +117,7 @@ class _Crew:
             time.sleep(0.01)
 
     def _serve(self, seat_number: int) -> None:
-        seat = Seat(seat_number, self._settings, self._scratch, self._stopping)
+        seat = WorkerSeat(seat_number, self._settings, self._scratch, self._stopping)
         try:
             while not self._stopping.is_set():
                 with self._lock:

@@ -65,7 +65,7 @@ class RenderedMesh:
     kind: str = ""
 
 
-class Seat:
+class WorkerSeat:
     """One place at which worker processes succeed each other."""
 
     def __init__(self, number: int, settings: PoolSettings, scratch: Path, stopping: Event) -> None:

@@ -20,37 +20,40 @@ train: images/s of whole training steps. render: frames/s of one scene seen from
 
 @click.command("bench", help=HELP)
 @click.argument("part", type=click.Choice(["all", *PARTS]), default="all")
-@click.option("--meshes", multiple=True, type=click.Path(path_type=Path), help="Files or folders [default: built in].")
-@click.option("--count", type=click.IntRange(1), help="Only the first so many meshes, by their ids [default: all].")
-@click.option("--scaling", is_flag=True, help="Measure datagen with one worker, too.")
-@click.option("--shards", multiple=True, type=click.Path(path_type=Path), help="For loader and train [default: noise].")
-@click.option("--views", type=click.IntRange(2), default=50, show_default=True, help="Pictures of each mesh.")
 @click.option(
-    "--resolution", type=click.IntRange(8, 4096), default=64, show_default=True, help="Picture size in pixels."
+    "--meshes",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Render the meshes in this file or folder; repeatable [default: built-in shapes].",
 )
-@click.option("--samples", type=click.IntRange(1), default=16, show_default=True, help="Paths for each pixel.")
-@click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
-@click.option("--preset", default="small-64", show_default=True, help="Model that is trained and rendered with.")
-@click.option("--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Pairs of views a batch.")
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Per figure.")
-@click.option("--json", "as_json", is_flag=True, help="JSON on one line [default: indented].")
+@click.option("--count", type=int, help="Take only the first so many meshes, by their ids [default: all].")
+@click.option("--scaling", is_flag=True, help="Measure datagen with one worker, too.")
+@click.option(
+    "--check-pairs",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Measure datagen so many times with and without its checks of each mesh.",
+)
+@click.option(
+    "--shards",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Read these shards for loader and train; repeatable [default: noise].",
+)
+@click.option("--views", type=int, default=50, show_default=True, help="Make so many pictures of each mesh.")
+@click.option("--resolution", type=int, default=64, show_default=True, help="Make pictures of so many pixels a side.")
+@click.option("--samples", type=int, default=16, show_default=True, help="Follow so many paths for each pixel.")
+@click.option("--workers", type=int, help="Run so many Blender processes [default: one for each core].")
+@click.option("--preset", default="small-64", show_default=True, help="Train and render with the model of this preset.")
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Take so many pairs of views a batch.")
+@click.option("--seconds", type=float, default=10.0, show_default=True, help="Measure each figure for so many seconds.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON on one line [default: indented].")
 def command(part: str, as_json: bool, **options: Any) -> None:
     """`enr bench`."""
     from enr.datagen.workers.pool import default_workers
     from enr.pipelines.speed.benchmark import BenchSettings, run_benchmark
 
-    settings = BenchSettings(
-        meshes=options["meshes"],
-        count=options["count"],
-        scaling=options["scaling"],
-        shards=options["shards"],
-        views=options["views"],
-        resolution_px=options["resolution"],
-        samples=options["samples"],
-        workers=options["workers"] or default_workers(),
-        preset=options["preset"],
-        batch_size=options["batch_size"],
-        seconds=options["seconds"],
-    )
+    settings = BenchSettings(**{**options, "workers": options["workers"] or default_workers()})
     results = run_benchmark(PARTS if part == "all" else (part,), settings)  # type: ignore[arg-type]
     click.echo(json.dumps(results, indent=None if as_json else 2))

@@ -27,7 +27,7 @@ of the cameras. Shards that are no longer what was written are named and left ou
     "--out",
     type=click.Path(path_type=Path),
     default=None,
-    help=f"Folder of the pictures.  [default: {FOLDER} beside the first shard]",
+    help=f"Write the pictures to this folder [default: {FOLDER} beside the first shard].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of the tables.")
 @click.option("--pictures/--no-pictures", default=True, show_default=True, help="Write contact sheets and plots.")

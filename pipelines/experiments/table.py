@@ -15,10 +15,10 @@ from tabulate import tabulate
 from enr.camera import GROUPS
 from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
-from enr.pipelines.evaluation.evaluate import JSON_NAME
-from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
+from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
-from enr.pipelines.experiments.plan import Plan, Trained, eval_folder, evaluations_of, run_root
+from enr.pipelines.evaluation.report_files import JSON_NAME, with_present_names
+from enr.pipelines.experiments.experiment_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.words import count_of
 
 REPORT_NAME = JSON_NAME
@@ -59,8 +59,8 @@ COLUMNS = (
 )
 FLOOR_LABELS = {
     "background": "bare background",
-    "copy_source": "copy of the input view",
-    "mean_target": "scene mean (oracle: mean of the targets)",
+    "copied_input": "copy of the input view",
+    "mean_of_targets": "scene mean (oracle: mean of the targets)",
 }
 
 
@@ -86,7 +86,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class TableSection:
     """A table: one evaluation, group and split."""
 
     evaluation: str
@@ -111,7 +111,7 @@ def write_table(plan: Plan) -> Path | None:
     return path
 
 
-def make_sections(plan: Plan) -> tuple[Section, ...]:
+def make_sections(plan: Plan) -> tuple[TableSection, ...]:
     """The tables of what has been evaluated, in the order of the experiment's evaluations."""
     return tuple(
         _section(plan, name, group, split)
@@ -140,10 +140,10 @@ def _parts(plan: Plan, name: str) -> list[tuple[str, str]]:
 
 def _report(plan: Plan, trained: Trained, name: str) -> dict[str, Any]:
     """What `enr eval` wrote; no results where it has not."""
-    return read_json(eval_folder(plan, trained, name) / REPORT_NAME) or {"results": []}
+    return with_present_names(read_json(eval_folder(plan, trained, name) / REPORT_NAME))
 
 
-def _section(plan: Plan, name: str, group: str, split: str) -> Section:
+def _section(plan: Plan, name: str, group: str, split: str) -> TableSection:
     rows: list[Row] = []
     scenes: set[int] = set()
     for variant in plan.experiment.variants:
@@ -154,7 +154,7 @@ def _section(plan: Plan, name: str, group: str, split: str) -> Section:
         scenes.update(part["scenes"] for part in measured.values())
         rows += _rows(plan, variant, measured)
     title, notes = plan.experiment.evaluations[name].title, _notes(plan, name, group)
-    return Section(name, title, group, split, tuple(sorted(scenes)), tuple(rows), notes)
+    return TableSection(name, title, group, split, tuple(sorted(scenes)), tuple(rows), notes)
 
 
 def _notes(plan: Plan, name: str, group: str) -> tuple[str, ...]:
@@ -218,7 +218,7 @@ def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -
         **(part if candidate == MODEL else {}),
         **own,
         "lead_db": own[PSNR] - max(scores[floor][PSNR] for floor in BLIND_FLOORS),
-        "oracle_lead_db": own[PSNR] - scores[MEAN_TARGET][PSNR],
+        "oracle_lead_db": own[PSNR] - scores[MEAN_OF_TARGETS][PSNR],
         "minutes": done.get("minutes"),
         "steps": done.get("steps"),
     }
@@ -229,7 +229,7 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def format_tables(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -> str:
+def format_tables(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> str:
     """Everything as Markdown."""
     head = f"# {plan.settings.title}, {plan.settings.scale}\n\n{plan.experiment.summary}\n\nIt follows "
     tables = [f"## {section_title(section)}\n\n{format_section(section)}" for section in sections]
@@ -237,13 +237,13 @@ def format_tables(plan: Plan, sections: Sequence[Section], facts: Mapping[str, s
     return "\n\n".join([head + plan.experiment.follows.strip(), *tables, f"## Facts\n\n{lines}"]) + "\n"
 
 
-def section_title(section: Section) -> str:
+def section_title(section: TableSection) -> str:
     """Such as `unseen scenes: rot, test (51 scenes)`."""
     counts = " or ".join(str(count) for count in section.scenes)
     return f"{section.title}: {section.group}, {section.split} ({counts} scenes)"
 
 
-def format_section(section: Section) -> str:
+def format_section(section: TableSection) -> str:
     """A table in Markdown: the variants, then the floors; what is to be said under it."""
     used = [column for column in COLUMNS if any(_is_known(row.values[column.name]) for row in section.rows)]
     lines = [[row.label, *(_cell(row, column) for column in used)] for row in section.rows]
@@ -275,7 +275,7 @@ def _finer(column: Column, mean: float) -> Column:
     return replace(column, digits=2) if column.name == "minutes" and mean < 1 else column
 
 
-def _floor_cells(section: Section, floor: str, used: Sequence[Column]) -> list[str]:
+def _floor_cells(section: TableSection, floor: str, used: Sequence[Column]) -> list[str]:
     """A floor's numbers, or their range where the variants were measured on different data."""
     cells = []
     for column in used:
@@ -347,7 +347,7 @@ def _distinct(words: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(words)) or NONE
 
 
-def as_dict(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -> dict[str, Any]:
+def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> dict[str, Any]:
     """The tables as JSON holds them (with NaN still in it)."""
     return {
         "format": FORMAT,
@@ -359,7 +359,7 @@ def as_dict(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -
     }
 
 
-def _section_dict(section: Section) -> dict[str, Any]:
+def _section_dict(section: TableSection) -> dict[str, Any]:
     return {
         "evaluation": section.evaluation,
         "title": section.title,

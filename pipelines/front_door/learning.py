@@ -64,7 +64,7 @@ def train(
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
-    batch_size: int | str | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
@@ -89,13 +89,13 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.data.views import find_shards  # before torch is loaded: a mistake is answered at once
+    # Before torch is loaded: a mistake is answered at once.
+    from enr.pipelines.config import TrainSettings
+    from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
-    if max_minutes is not None and not (isinstance(max_minutes, int | float) and 0 < max_minutes < math.inf):
-        raise EnrError(f"max_minutes is given as {max_minutes!r}; give a number of minutes above 0.")
     folder = one_path(runs, "runs")
     run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
     paths = many_paths(shards, "shards") or (() if run else (Path("shards"),))
@@ -103,9 +103,7 @@ def train(
         find_shards(paths)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training import train as training
-
-    settings = training.TrainSettings(
+    settings = TrainSettings(
         shards=paths,
         preset=preset,
         assignments=dict(set or {}),
@@ -117,7 +115,9 @@ def train(
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
-    result = training.train(settings, say=(lambda _: None) if quiet else print)
+    from enr.pipelines.training.train import train as learn
+
+    result = learn(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
 
 
@@ -179,17 +179,17 @@ class Evaluation:
     @property
     def wrong_pose_psnr_db(self) -> dict[str, float]:
         """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
-        return self._by_group("swapped_pose", "psnr_db")
+        return self._by_group("wrong_pose", "psnr_db")
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
         """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
-        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property
     def table(self) -> str:
         """What `enr eval` prints."""
-        from enr.pipelines.evaluation.report import format_report
+        from enr.pipelines.evaluation.report_table import format_report
 
         return format_report(self.report)
 
@@ -224,7 +224,6 @@ def evaluate(
     """
     from enr.pipelines.evaluation.evaluate import evaluate as measure
     from enr.pipelines.evaluation.inputs import EvalSettings
-    from enr.pipelines.evaluation.predictions import evaluate_predictions
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
     check_scalars(options, EvalOptions.__annotations__)
@@ -241,7 +240,7 @@ def evaluate(
         **values,  # type: ignore[arg-type]
     )
     _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
-    return Evaluation(evaluate_predictions(settings) if settings.predictions is not None else measure(settings))
+    return Evaluation(measure(settings))
 
 
 def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
@@ -261,11 +260,33 @@ def _check_numbers(sources: object, batch_size: object, max_scenes: object, prot
 
 
 @checked
+def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool = False) -> Path:
+    """One HTML page about runs, side by side, as `enr report` writes it; needs no other file and no network.
+
+    Args:
+        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; none: the latest run.
+        out: the file; None: `report.html` in the run's folder, of several runs `enr-report.html`.
+        quick: fewer pictures, in a second or two.
+
+    Returns:
+        The file.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    from enr.pipelines.reporting.write import ReportSettings, write_report
+
+    file = None if out is None else one_path(out, "out")
+    return write_report(ReportSettings(many_paths(runs, "runs"), file, quick))
+
+
+@checked
 def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 
     Args:
-        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
+        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
+            `shapes`, the model that comes with enr.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:

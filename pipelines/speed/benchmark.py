@@ -16,10 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
 
 from enr.camera import RADIUS, focal_px_from_lens
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Positive, checked
 from enr.pipelines.speed.noise import write_noise_shard
 
 Part = Literal["datagen", "loader", "train", "render"]
@@ -27,6 +30,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 BUILT_IN_MESHES = 40
 
 
+@checked()
 @dataclass(frozen=True)
 class BenchSettings:
     """What is measured.
@@ -35,9 +39,10 @@ class BenchSettings:
         meshes: files and folders of meshes for `datagen`; the built-in shapes if empty.
         count: at most so many of them, the first by their ids; all if None.
         scaling: whether `datagen` is measured with one worker, too.
+        check_pairs: how many times `datagen` is measured with and without its checks.
         shards: shards for `loader` and `train`; noise pictures of the same size if empty.
         views: pictures of each mesh, for `datagen`.
-        resolution_px: width and height of the pictures.
+        resolution: width and height of the pictures in pixels.
         samples: paths for each pixel, for `datagen`.
         workers: Blender processes, for `datagen`.
         preset: the model of `train` and `render`.
@@ -46,16 +51,17 @@ class BenchSettings:
     """
 
     meshes: tuple[Path, ...] = ()
-    count: int | None = None
+    count: Count | None = None
     scaling: bool = False
+    check_pairs: int = 0
     shards: tuple[Path, ...] = ()
-    views: int = 50
-    resolution_px: int = 64
-    samples: int = 16
-    workers: int = 1
+    views: Annotated[int, Field(ge=2)] = 50
+    resolution: Annotated[int, Field(ge=8, le=4096)] = 64
+    samples: Count = 16
+    workers: Count = 1
     preset: str = "small-64"
-    batch_size: int = 16
-    seconds: float = 10.0
+    batch_size: Count = 16
+    seconds: Positive = 10.0
 
 
 def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
     from enr.datagen.shapes.catalogue import write_shapes
     from enr.pipelines.speed.datagen import benchmark_datagen
 
-    size = settings.resolution_px
+    size = settings.resolution
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
         if not settings.meshes:
             write_shapes(Path(folder), count=BUILT_IN_MESHES, seed=0)
@@ -130,6 +136,7 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
             ),
             settings.count,
             settings.scaling,
+            settings.check_pairs,
         )
 
 
@@ -139,7 +146,7 @@ def measure_loader(settings: BenchSettings) -> dict[str, Any]:
     from enr.pipelines.training.loader import PairLoader
 
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
-        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution),))
         loader = PairLoader(view_set, "train", settings.batch_size, seed=0)
         for _ in range(1 + len(view_set) // settings.batch_size):  # once through the files: from then on they are warm
             next(loader)
@@ -163,7 +170,7 @@ def measure_train(settings: BenchSettings) -> dict[str, Any]:
     from enr.pipelines.training.trainer import Trainer
 
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
-        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution),))
         config, _ = resolve_config(view_set, settings.preset, [f"batch_size={settings.batch_size}"])
         prepare_cpu(config.train.threads)
         device = choose_device(config.train.device)

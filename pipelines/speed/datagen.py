@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from enr.datagen.meshes.discovery import MeshSource, find_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.pipelines.speed.loops import Loop, children_cpu_seconds, run_bare_loop, run_plain_way
-from enr.pipelines.speed.pictures import compare_pictures
+from enr.pipelines.speed.picture_difference import compare_pictures
 from enr.pipelines.speed.split import Probe, probe_render
 
 BLENDER_CALL = "render"
@@ -52,13 +53,16 @@ class Measured:
         return self.summary.images * self.workers / sum(self.summary.timings.values())
 
 
-def benchmark_datagen(settings: GenerateSettings, count: int | None = None, scaling: bool = False) -> dict[str, Any]:
+def benchmark_datagen(
+    settings: GenerateSettings, count: int | None = None, scaling: bool = False, check_pairs: int = 0
+) -> dict[str, Any]:
     """Render the same views by `enr datagen`'s own code, by a bare loop and in the plain way, one after the other.
 
     Args:
         settings: what to render; its `out` is not used.
         count: the first so many meshes in the order of their ids; all if None.
         scaling: measure one worker beside all of them, too.
+        check_pairs: how many times to measure the run with and without its checks, in turn.
 
     Returns:
         rates, shares, differences and memory, ready for JSON; see docs/speed.md.
@@ -72,6 +76,7 @@ def benchmark_datagen(settings: GenerateSettings, count: int | None = None, scal
         scratch = Path(folder)
         bare = run_bare_loop(settings, sources, scratch)
         measured = _measure(settings, sources, scratch / "shards")
+        checks = _cost_of_checks(settings, sources, scratch, check_pairs)
         alone = _measure(_with_workers(settings, 1), sources, scratch / "alone") if scaling else None
         plain = run_plain_way(settings, few, scratch)
         probe = probe_render(settings, few, scratch)
@@ -85,11 +90,26 @@ def benchmark_datagen(settings: GenerateSettings, count: int | None = None, scal
         "bare_loop": _loop_facts(bare, measured),
         "plain_way": {**plain_facts, "pictures": pictures},
     }
+    results |= {"checks": checks} if checks else {}
     return {**results, "one_worker": _scaling(alone, measured)} if alone else results
 
 
 def _with_workers(settings: GenerateSettings, workers: int) -> GenerateSettings:
     return dataclasses.replace(settings, pool=dataclasses.replace(settings.pool, workers=workers))
+
+
+def _cost_of_checks(
+    settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path, pairs: int
+) -> dict[str, Any]:
+    """What the checks cost, as shares of the processor time without them; the order changes from pair to pair."""
+    costs: list[float] = []
+    for pair in range(pairs):
+        cpu_seconds: dict[bool, float] = {}
+        for checks in (True, False) if pair % 2 else (False, True):
+            told = dataclasses.replace(settings, pool=dataclasses.replace(settings.pool, checks=checks))
+            cpu_seconds[checks] = _measure(told, sources, scratch / f"checks-{pair}-{checks}").cpu_seconds
+        costs.append(cpu_seconds[True] / cpu_seconds[False] - 1)
+    return {"pairs": pairs, "cpu_cost_share": statistics.median(costs), "cpu_cost_shares": costs} if costs else {}
 
 
 def _measure(settings: GenerateSettings, sources: Sequence[MeshSource], out: Path) -> Measured:

@@ -28,7 +28,7 @@ MOST_VIEWS = 24
 """More views of a scene than that are not read: the point hardly changes."""
 
 
-class Places:
+class CentreTruths:
     """What a training step is told of where its objects are."""
 
     def __init__(self, loader: PairLoader, config: RendererConfig, train: TrainConfig) -> None:

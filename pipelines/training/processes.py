@@ -1,7 +1,7 @@
 """Several processes that train one model together, as `torchrun` starts them: each takes a share of every batch.
 
 The first process leads: it alone reads settings, measures, speaks and writes. The others are sent what they need to
-begin and a learning rate for each step; gradients are summed over all of them, so all have the same weights.
+begin and a learning rate for each step; gradients are summed over all of them, so that all have the same weights.
 """
 
 from __future__ import annotations

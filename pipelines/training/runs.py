@@ -26,11 +26,12 @@ import yaml
 
 from enr.errors import EnrError
 from enr.files import replacing, sync
+from enr.model.shipped import shipped_model
+from enr.pipelines.config.training import RUNS
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
 
-RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
 CREATED = "created_utc"
 """The entry of `config.yaml` that says when the run was made; folders may be copied and renamed."""
@@ -183,11 +184,15 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     """The checkpoint that a path names, and the run that it lies in, if any.
 
     Args:
-        path: a run folder (its best checkpoint), a checkpoint folder or file, or a published `.pt`.
+        path: a run folder (its best checkpoint), a checkpoint folder or file, a published `.pt`, or the name of a model
+            that comes with enr.
 
     Raises:
         EnrError: there is nothing, or a run without a checkpoint.
     """
+    shipped = shipped_model(path)
+    if shipped:
+        return shipped, None
     if not path.exists():
         raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
     if (path / CONFIG_NAME).is_file():

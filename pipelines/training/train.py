@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from enr import __version__
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.renderer import Renderer
-from enr.pipelines.config import Assignments, Config, Preset, find_key, key_values, override, validated_train
+from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
@@ -31,6 +30,8 @@ from enr.pipelines.training.trainer import Trainer
 from enr.pipelines.training.validation import Scores, Validation
 from enr.words import count_of, minutes_in_words
 
+__all__ = ["Say", "TrainSettings", "train"]
+
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads")
 """What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
 
@@ -38,35 +39,6 @@ AUTO = "auto"
 """In place of a batch size: as many scenes as fit."""
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """What `enr train` is asked for.
-
-    Attributes:
-        shards: .h5 files or folders of them.
-        preset: name of a preset; None chooses one.
-        assignments: what is set over the preset: a table of keys and values, or `key=value` texts.
-        batch_size: scenes a step, or `auto` for as many as fit into memory; None takes the preset's.
-        max_minutes: minutes of training; when a run is resumed, further ones.
-        resume: the run to go on with.
-        init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
-        runs: the folder of all runs.
-        name: last part of the run folder's name; None takes the preset's.
-        show_progress: whether to draw a progress bar.
-    """
-
-    shards: tuple[Path, ...] = ()
-    preset: str | None = None
-    assignments: Assignments = ()
-    batch_size: int | str | None = None
-    max_minutes: float | None = None
-    resume: Path | None = None
-    init: Path | None = None
-    runs: Path = runs.RUNS
-    name: str | None = None
-    show_progress: bool = True
 
 
 def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool] | None = None) -> TrainResult:

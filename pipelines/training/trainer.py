@@ -20,7 +20,8 @@ from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.device import ResidentViews, fits_on, sent
 from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
-from enr.pipelines.training.centres import Places
+from enr.pipelines.training.adam import Adam
+from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
 from enr.pipelines.training.muon import MuonAndAdam
 from enr.pipelines.training.processes import ALONE, Processes
@@ -91,7 +92,7 @@ class Trainer:
             self._resident = ResidentViews(loader.view_set, loader.members, device)
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._lpips = self._open_lpips()
-        self._places = Places(loader, model.config, config) if model.config.has_travelling_range else None
+        self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
 
     @property
@@ -201,7 +202,7 @@ class Trainer:
             losses["cycle"] = self._cycle(images, batch, motion, predicted)
         return predicted, losses
 
-    def _distance_loss(self, places: Places, sighting: Sighting, batch: Pairs) -> Tensor:
+    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Pairs) -> Tensor:
         """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
         loss, known = places.loss(sighting, batch)
         if self.processes.count == 1:
@@ -241,7 +242,7 @@ def _average_of(model: Renderer, decay: float) -> AveragedModel:
 def _optimizer_of(model: Renderer, config: TrainConfig) -> torch.optim.Adam | MuonAndAdam:
     if config.muon_learning_rate:
         return MuonAndAdam(model, config.learning_rate, config.muon_learning_rate)
-    return torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
+    return Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
 
 def _channels_last(model: Renderer) -> Renderer:

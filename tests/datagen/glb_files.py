@@ -35,7 +35,8 @@ def write_glb(
 
     Args:
         path: the file.
-        meshes: arrays of attributes and `indices`, each with the material of its own number if there is one.
+        meshes: arrays of attributes and `indices`, and a `mode` that is not triangles, each with the material of its
+            own number if there is one.
         nodes: as glTF has them.
         animation: (node, path, times (n,), values (n, k)), if there is one.
         png: a picture, texture 0.
@@ -63,8 +64,9 @@ def write_glb(
     content = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": list(range(len(nodes)))}]} | content
     content |= {"nodes": nodes, "meshes": []}
     for number, mesh in enumerate(meshes):
-        primitive = {"attributes": {name: accessor(values) for name, values in mesh.items() if name != "indices"}}
-        primitive["indices"] = accessor(mesh["indices"])
+        attributes = {name: values for name, values in mesh.items() if name not in ("indices", "mode")}
+        primitive = {"attributes": {name: accessor(values) for name, values in attributes.items()}}
+        primitive |= {"indices": accessor(mesh["indices"]), "mode": mesh.get("mode", 4)}
         if number < len(content.get("materials", [])):
             primitive["material"] = number
         content["meshes"].append({"primitives": [primitive]})

@@ -1,3 +1,5 @@
+"""Shards are read as they were written, as one set of views, and every pair is drawn as often as any other."""
+
 from __future__ import annotations
 
 import itertools

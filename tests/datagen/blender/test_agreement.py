@@ -6,12 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+import trimesh
 from tests.datagen import blender_meshes as bm
 from tests.datagen.glb_files import box, colour, write_glb
 
 from enr.datagen.appearance.look import Look
 from enr.datagen.flags import view_flags
-from enr.datagen.settings import PoseSettings
+from enr.datagen.generate import generate
+from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
+from enr.datagen.shapes.catalogue import write_shapes
 from enr.shards import FLAGS
 
 BROKEN = """
@@ -73,6 +76,20 @@ def test_it_has_a_flag(job):
     facts = outcome.facts | {"unlike_mesh": [False, True, False, False, True]}
     assert (view_flags(outcome.images, facts) >> bit & 1).tolist() == [0, 1, 0, 0, 1]
     assert not (view_flags(outcome.images, outcome.facts) >> bit & 1).any()
+
+
+def test_looking_changes_no_byte(tmp_path):
+    """Of any data set, whatever passes are made, and whatever file is looked through."""
+    write_shapes(tmp_path / "meshes", count=3, seed=3)
+    trimesh.creation.icosphere(subdivisions=1).export(tmp_path / "meshes/ball.ply", encoding="ascii")
+    render = RenderSettings(24, 24, samples=2, look=Look(passes=("depth", "normals", "mask")))
+    made = {}
+    for checks in (True, False):
+        out = tmp_path / f"out-{checks}"
+        pool = PoolSettings(checks=checks)
+        settings = GenerateSettings(meshes=(tmp_path / "meshes",), views=3, render=render, out=out, pool=pool)
+        made[checks] = [path.read_bytes() for path in generate(settings).shards]
+    assert made[True] == made[False]
 
 
 @pytest.mark.parametrize("kind", ["wires", "needles", "leaves"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,6 +124,20 @@ FORMS: dict[str, Write] = {
     "h.gltf": gltf(below_a_turned_node),
     "i.gltf": gltf(by_matrices),
 }
+PLY_POINT = """ply
+format ascii 1.0
+element vertex 3
+property float x
+property float y
+property float z
+element face 1
+property list uchar int vertex_indices
+end_header
+5 5 5
+5 5 5
+5 5 5
+3 0 1 2
+"""
 ABOVE = PoseSettings("rot", elevation_deg=(20, 50))
 SMALL = RenderSettings(width_px=48, height_px=48, samples=4)
 
@@ -165,6 +180,31 @@ def test_what_single_precision_has_bent_already_is_refused(tmp_path):
     assert set(summary.failures) == {"a", "b", "c"}
     for reason in summary.failures.values():
         assert "far from the origin" in reason and "single precision has steps of 0.5" in reason
+
+
+@pytest.mark.parametrize("suffix", ["stl", "ply", "glb", "obj", "off"])
+def test_what_single_precision_merges_is_called_that(tmp_path, suffix):
+    """To a line, to a point, to a sheet, and at steps that doubles have, too."""
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    steps = {"line": 0.5, "point": 256, "sheet": 8, "doubles": 6.9e10}
+    places = {"line": (5e6, 4e6, 0), "point": (3e9, 1e9, 2e9), "sheet": (1e8, 0, 0), "doubles": (1e18, 0, 0)}
+    for name, place in places.items():
+        size = 0.05 if name == "line" else 1.0
+        moved = (size * BLOCKS.vertices + np.array(place)).astype(np.float32).astype(float)
+        trimesh.Trimesh(moved, BLOCKS.faces, process=False).export(meshes / f"{name}.{suffix}")
+    summary = generate(GenerateSettings(meshes=(meshes,), views=1, poses=ABOVE, render=SMALL, out=tmp_path / "out"))
+    assert set(summary.failures) == set(places)
+    for name, reason in summary.failures.items():
+        step = re.search(r"far from the origin.*single precision.*steps of ([\d.e+]+)", reason)
+        assert step and float(step[1]) == pytest.approx(steps[name], rel=0.01), reason
+
+
+def test_what_has_no_area_near_the_origin_is_called_that(tmp_path):
+    (tmp_path / "line.obj").write_text("v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n")
+    (tmp_path / "point.ply").write_text(PLY_POINT)
+    summary = generate(GenerateSettings(meshes=(tmp_path,), views=1, render=SMALL, out=tmp_path / "out"))
+    assert set(summary.failures.values()) == {"the faces of the mesh have no area"}
 
 
 def test_a_mesh_that_is_to_stay_where_it_is_is_refused(tmp_path):

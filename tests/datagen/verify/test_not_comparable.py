@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 from tests.datagen import blender_meshes as bm
+from tests.datagen.glb_files import box, write_glb
 
+from enr.camera import roll_camera
 from enr.datagen.generate import generate
 from enr.datagen.meshes.polygons import triangulate, triangulate_all
 from enr.datagen.settings import GenerateSettings, PoseSettings, RenderSettings
@@ -85,6 +88,30 @@ def test_a_cut_out_mesh_is_not_compared_and_no_camera_is_accused(tmp_path):
     (tmp_path / "meshes/b.obj").unlink()
     with pytest.raises(EnrError, match=r"map_d.*none of the meshes can be compared"):
         reproject([shard], [tmp_path / "meshes"], 100)
+
+
+def test_what_no_list_names_is_told_from_a_wrong_camera(tmp_path):
+    """A fan of triangles, which another reader of the file leaves out; wires thinner than a pixel; a plain mesh."""
+    meshes, rng = tmp_path / "meshes", np.random.default_rng(1)
+    meshes.mkdir()
+    angles = np.linspace(0, 5, 9)
+    rim = np.stack([np.cos(angles), np.sin(angles), 0.3 * np.cos(3 * angles)], axis=1)
+    fan = {"POSITION": np.vstack([np.zeros(3), rim]).astype("<f4"), "indices": np.arange(10, dtype="<u4")}
+    write_glb(meshes / "fan.glb", [fan | {"mode": 6}, box((0.4, 0.4, 0.4))], [{"mesh": 0}, {"mesh": 1}])
+    ends = rng.normal(size=(40, 2, 3))
+    wires = [trimesh.creation.cylinder(0.004, segment=segment, sections=6) for segment in ends]
+    trimesh.util.concatenate(wires).export(meshes / "wires.ply")
+    bm.write_obj(meshes / "blocks.obj", bm.corner_blocks().vertices, bm.corner_blocks().faces)
+    shard = render(tmp_path)
+    found = reproject([shard], [meshes], 100)
+    assert found.findings == () and set(found.skipped) == {"fan", "wires"} and len(found.fits) == 6
+    assert "no other camera explains" in found.skipped["fan"] and "thinner than a pixel" in found.skipped["wires"]
+    content = read_shard(shard)
+    content.views["world_from_camera"][:] = content.views["world_from_camera"] @ roll_camera(np.eye(4), 20.0)
+    write_shard(tmp_path / "wrong.h5", content)
+    wrong = reproject([tmp_path / "wrong.h5"], [meshes], 100)
+    assert set(wrong.skipped) == {"fan", "wires"}
+    assert sum("scene blocks does not show its mesh" in str(one) for one in wrong.findings) == 6
 
 
 def gltf(path: Path, **changes) -> Path:

@@ -9,16 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.command_line import enr
 
-from enr.camera import focal_px_from_lens, intrinsics, orbit_camera
+from enr.camera import (
+    OPENCV_FROM_BLENDER,
+    Z_UP_FROM_Y_UP,
+    focal_px_from_lens,
+    intrinsics,
+    invert_rigid,
+    orbit_camera,
+    roll_camera,
+)
 from enr.datagen.meshes.discovery import find_meshes, mesh_sha256
 from enr.datagen.meshes.triangles import load_triangles, normalisation
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.verify.raster import NEAR, clip_near, fine_raster
-from enr.pipelines.cli.main import main
 from enr.shards import Shard, ShardMeta, write_shard
 
 VIEWS = 4
@@ -87,7 +94,7 @@ def place(vertices, faces):
 
 def verify(tmp_path, shard, meshes, **views):
     write_shard(tmp_path / "toy.h5", dataclasses.replace(shard, views={**shard.views, **views}))
-    return CliRunner().invoke(main, ["verify", "--reproject", str(meshes), str(tmp_path / "toy.h5")])
+    return enr("verify", "--reproject", str(meshes), str(tmp_path / "toy.h5"))
 
 
 @pytest.mark.parametrize("size_px", [32, 64, 128])
@@ -124,6 +131,51 @@ def test_cameras_of_two_views_that_were_swapped_are_found(tmp_path, meshes):
     lines = [line for line in result.output.splitlines() if "does not show its mesh" in line]
     scene_id = shard.scenes["scene_id"][0]
     assert len(lines) == 2 and all(f"view {view} of scene {scene_id}" in "".join(lines) for view in (1, 2))
+
+
+def turned(degrees: float) -> np.ndarray:
+    """A turn (4, 4) around z."""
+    return roll_camera(np.eye(4), degrees)
+
+
+MISTAKES = {
+    "the axes of OpenGL": lambda cameras: cameras @ OPENCV_FROM_BLENDER,
+    "the inverse": invert_rigid,
+    "its world has Y up": lambda cameras: invert_rigid(Z_UP_FROM_Y_UP) @ cameras,
+    "rolled by 270 degrees": lambda cameras: roll_camera(cameras, 90.0),
+    "around the world's z axis by 270": lambda cameras: turned(90) @ cameras,
+    "it is that of view ": lambda cameras: cameras[[1, 2, 3, 0, 5, 6, 7, 4]],
+    "from a camera turned by ": lambda cameras: turned(15) @ cameras,
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_what_is_wrong_with_the_cameras_is_said(tmp_path, meshes, words):
+    shard = pictures(meshes, 64)
+    result = verify(tmp_path, shard, meshes, world_from_camera=MISTAKES[words](shard.views["world_from_camera"]))
+    assert result.exit_code == 1 and words in result.output
+    assert result.output.count("its camera is wrong") >= 7
+
+
+def test_pictures_of_something_else_accuse_no_camera(tmp_path, meshes):
+    """A ring around the first mesh, as a renderer's displacement or a fur would add it, in all of its views."""
+    shard = pictures(meshes, 64)
+    y, x = np.mgrid[:64, :64] - 31.5
+    images = shard.images.copy()
+    images[:VIEWS, np.hypot(x, y) > 28] = 255
+    result = verify(tmp_path, dataclasses.replace(shard, images=images), meshes)
+    assert result.exit_code == 0, result.output
+    assert f"not compared: {shard.scenes['scene_id'][0]}: its pictures show more than its triangles" in result.output
+    assert "4 views reprojected" in result.output
+
+
+def test_a_picture_of_something_else_is_found_where_other_views_show_the_mesh(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    images = shard.images.copy()
+    images[1] = 0
+    images[1, 40:60, 2:22] = 255
+    result = verify(tmp_path, dataclasses.replace(shard, images=images), meshes)
+    assert result.exit_code == 1 and "1 finding" in result.output and "(other views fit)" in result.output
 
 
 def test_a_mirrored_azimuth_is_found(tmp_path, meshes):

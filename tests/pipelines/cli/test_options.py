@@ -16,7 +16,7 @@ pytest.importorskip("pydantic", reason="needs enr[datagen] or enr[train]")
 
 from enr.errors import EnrError
 from enr.pipelines.cli.main import COMMANDS, main
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, Section, elevations
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig, Section, elevations
 
 VIEWS: list[tuple[str, type[Section]]] = [("datagen", DatagenConfig), ("convert", ConvertConfig)]
 

@@ -20,11 +20,6 @@ CPU = torch.device("cpu")
 OOM = torch.OutOfMemoryError
 
 
-@pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy())
-
-
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), OOM("CUDA")]
 )

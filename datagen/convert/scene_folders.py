@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from enr.datagen.convert.cameras import Cameras, HeldOutDirections, LayoutName, to_cameras
+from enr.datagen.convert.cameras import HeldOutDirections, LayoutName, OrbitCameras, to_cameras
 from enr.errors import EnrError
 from enr.shards import Split
 
@@ -58,7 +58,7 @@ class SceneFolder:
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
     absent: tuple[str, ...]
-    cameras: Cameras
+    cameras: OrbitCameras
     patches: tuple[HeldOutDirections, ...]
 
 

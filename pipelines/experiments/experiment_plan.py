@@ -8,18 +8,29 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import SkipValidation
+
 from enr.datagen.convert.conversion import ConvertSettings
-from enr.datagen.convert.layout import PARAMS, find_params
+from enr.datagen.convert.scene_folders import PARAMS, find_params
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
-from enr.pipelines.config import Assignments, Config, find_key, key_values, override, read_preset, resolve
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig
+from enr.pipelines.config import (
+    Assignments,
+    Config,
+    TrainSettings,
+    find_key,
+    key_values,
+    override,
+    read_preset,
+    resolve,
+)
+from enr.pipelines.config.checking import Count, Positive, checked
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SUFFIXES, Experiment, Scale, naming, read_experiment
 from enr.pipelines.experiments.step import Step, assignment, words
 from enr.pipelines.generation.settings import convert_settings, generate_settings
-from enr.pipelines.training.train import TrainSettings
 from enr.words import count_of
 
 SHAPES_SEED = 0
@@ -29,6 +40,7 @@ SIZE_SAMPLE_CAMERA = {"radius": 2.0, "near": 1.0, "far": 3.0}
 AnyStep = Step[GenerateSettings | ConvertSettings | TrainSettings | EvalSettings]
 
 
+@checked()
 @dataclass(frozen=True)
 class ReproduceSettings:
     """What `enr reproduce` is asked for.
@@ -52,13 +64,13 @@ class ReproduceSettings:
     scale: Scale = "tiny"
     meshes: tuple[Path, ...] = ()
     out: Path | None = None
-    max_meshes: int | None = None
+    max_meshes: Count | None = None
     posed: Path | None = None
     background: Path | None = None
-    minutes: float | None = None
-    seeds: int | None = None
-    assignments: Assignments = ()
-    workers: int | None = None
+    minutes: Positive | None = None
+    seeds: Count | None = None
+    assignments: SkipValidation[Assignments] = ()
+    workers: Count | None = None
     show_progress: bool = True
 
     @property
@@ -174,8 +186,7 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
     if not settings.meshes:
         shapes = experiment.shapes
         count = count_of(_shapes(experiment, settings), "built-in shape")
-        stand = f" in place of {shapes.stand_for}" if shapes.stand_for else ""
-        notes.append(f"no MESHES are given: {count} ({', '.join(shapes.kinds)}){stand}.")
+        notes.append(f"no MESHES are given: {count} ({', '.join(shapes.kinds)}).")
     for name, evaluation in experiment.evaluations.items():
         if _needs_posed(experiment, evaluation.sets) and settings.posed is None:
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")

@@ -1,3 +1,5 @@
+"""The picture of an evaluation shows the best, the median and the worst scene, under the right heads."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enr.pipelines.evaluation.pictures import (
+from enr.pipelines.evaluation.sample_sheet import (
     MAX_SCENES,
     MAX_TARGETS,
     choose_ranks,
@@ -48,7 +50,7 @@ def test_columns_are_headed_by_the_views_numbers_where_all_scenes_share_them():
 @pytest.mark.parametrize("sources", [1, 2])
 def test_sources_stand_beside_the_truths_and_nothing_below_them(monkeypatch, sources):
     drawn = {}
-    monkeypatch.setattr("enr.pipelines.evaluation.pictures.image_grid", lambda *grid: drawn.update(grid=grid))
+    monkeypatch.setattr("enr.pipelines.evaluation.sample_sheet.image_grid", lambda *grid: drawn.update(grid=grid))
     draw_samples([sample_of("procedural-2026-chair-00017", range(3), sources)])
     rows, labels, heads, _ = drawn["grid"]
     assert len(rows[0]) == len(rows[1]) == len(heads) == sources + 3

@@ -7,7 +7,6 @@ makes the settings of `enr.datagen` from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -23,13 +22,11 @@ from enr.datagen.convert.conversion import SplitChoice
 from enr.datagen.meshes.formats import UpAxis
 from enr.datagen.settings import Compression, Materials, Normalise, Policy
 from enr.errors import EnrError
-from enr.pipelines.config.checking import Table, nearest, refusal
+from enr.pipelines.config.checking import Count, Positive, Seed, Table, nearest, of_option, option, refusal
 from enr.shards import NormalsSpace
 
 MAX_SIZE_PX = 8192
 BadFlag = Literal["blank", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh"]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 Range = tuple[float, float]
 Box = tuple[float, float, float, float, float, float]
 
@@ -107,8 +104,7 @@ class Section(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            place, between, words = refusal(error, type(self), "").partition(" ")
-            raise EnrError(f"{option(place)}{between}{words}") from error
+            raise EnrError(of_option(refusal(error, type(self), ""))) from error
         self._given = values
 
     @classmethod
@@ -180,7 +176,7 @@ class DatagenConfig(Section):
     mask: bool = False
     engine: Engine = "cycles"
     device: Device = "cpu"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seed: Seed = 0
 
     on_bad: Policy = "keep"
     bad: Annotated[tuple[BadFlag, ...], BeforeValidator(listed)] = ()
@@ -224,13 +220,3 @@ class ConvertConfig(Section):
     resolution: Size | None = None
     compression: Compression = "none"
     overwrite: bool = False
-
-
-def option(name: str) -> str:
-    """An entry's name as an option: `max_meshes` is `--max-meshes`."""
-    return f"--{name.replace('_', '-')}"
-
-
-def options(names: Sequence[str], between: str = ", ") -> str:
-    """Several of them."""
-    return between.join(map(option, names))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from enr.errors import EnrError
 from enr.files import write_json
-from enr.pipelines.experiments.plan import AnyStep, Plan
+from enr.pipelines.experiments.experiment_plan import AnyStep, Plan
 
 RECORD_NAME = "command.json"
 WORKERS = "--workers"
