@@ -7,7 +7,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -22,6 +21,10 @@ _KEEP_BYTES = 2**31 - 1
 PROBE_ROUNDS, PROBE_LAYERS, PROBE_SECONDS = 5, 12, 0.5
 WORTH_IT = 1.05
 """Fewer threads than cores are taken only where they are quicker by so much."""
+
+
+_chosen: set[int] = set()
+"""The number of threads, once it has been chosen in this process."""
 
 
 def choose_device(wanted: Device) -> torch.device:
@@ -62,7 +65,6 @@ def prepare_cpu(threads: int) -> None:
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
-@lru_cache(maxsize=1)
 def choose_threads() -> int:
     """How many threads compute quickest beside what else runs now, from a timing of a fraction of a second.
 
@@ -70,7 +72,7 @@ def choose_threads() -> int:
     a single thread. Chosen once in a process; `OMP_NUM_THREADS` is obeyed, and beside a GPU it does not matter.
     """
     most = torch.get_num_threads()
-    if most == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
+    if most in {1, *_chosen} or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
         return most
     seconds = dict.fromkeys(sorted({most, *(2**power for power in range(most.bit_length()) if 2**power < most)}), 0.0)
     work = _small_operations()
@@ -85,7 +87,8 @@ def choose_threads() -> int:
             seconds[count] += time.perf_counter() - started
     torch.set_num_threads(most)
     best = min(seconds, key=lambda count: seconds[count])
-    return most if seconds[most] <= WORTH_IT * seconds[best] else best
+    _chosen.add(most if seconds[most] <= WORTH_IT * seconds[best] else best)
+    return max(_chosen)
 
 
 def _small_operations() -> Callable[[], None]:

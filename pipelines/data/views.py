@@ -94,7 +94,7 @@ class ViewSet:
 
     @classmethod
     def open(cls, paths: Sequence[Path]) -> ViewSet:
-        """Open shards, check that they agree, memory-map their pictures.
+        """Open shards and check that they agree; pictures are read when they are asked for.
 
         Args:
             paths: .h5 files, or folders of them.
@@ -188,8 +188,13 @@ class ViewSet:
         pictures = np.empty(shape, dtype=np.uint8) if out is None else out
         shards, rows = self.views["shard"][wanted].tolist(), self._row[wanted].tolist()
         for slot, (shard, row) in enumerate(zip(shards, rows, strict=True)):
-            pictures[slot] = self.sources[shard][row]
+            self.sources[shard].read(row, pictures[slot])
         return pictures
+
+    def expect(self, views: Indices) -> None:
+        """Have the system fetch pictures (n,) that will be asked for soon."""
+        for shard, row in zip(self.views["shard"][views].tolist(), self._row[views].tolist(), strict=True):
+            self.sources[shard].expect(row)
 
     def distances(self, indices: ArrayLike) -> NDArray[np.float64]:
         """(n,) depth of the object's centre, the world's origin, in the cameras of views (n,), in object units."""

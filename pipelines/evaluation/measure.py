@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from enr.errors import EnrError
 from enr.pipelines import metrics
+from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, Measures, motion_sizes
 from enr.pipelines.evaluation.floors import MEAN_OF_TARGETS, floor_predictions
 from enr.pipelines.evaluation.predictor import Predictor
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM, GroupReport, SceneScores, mean
@@ -64,6 +65,7 @@ def measure_scene(predictor: Predictor, data: EvaluatedData, plan: ScenePlan) ->
         equivariance=own.equivariance,
         estimated=own.estimated,
         triangulated=own.triangulated,
+        by_motion=_by_motion(pictures, predictions),
     )
 
 
@@ -77,6 +79,13 @@ def _score(candidate: torch.Tensor, pictures: ScenePictures, with_ssim: bool) ->
     foreground = metrics.psnr(candidate, pictures.targets, pictures.alpha > 0)
     values = {PSNR: values.pop(PSNR), FOREGROUND: foreground, **values}
     return {name: mean(numbers.tolist()) for name, numbers in values.items()}
+
+
+def _by_motion(pictures: ScenePictures, predictions: torch.Tensor) -> Measures:
+    """PSNR (n,) of each target, and the size of the motion to it: that of a point as far ahead as the object is."""
+    turn_deg, shift = motion_sizes(pictures.target_from_source, float(pictures.distances[0]))
+    psnr_db = metrics.psnr(predictions, pictures.targets).double().cpu().numpy()
+    return {PSNR: psnr_db, ANGLE_DEG: turn_deg, DISTANCE: shift}
 
 
 def _measure_shapes(pictures: ScenePictures, predictions: torch.Tensor) -> SceneScores:

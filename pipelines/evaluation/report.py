@@ -59,6 +59,7 @@ class SceneScores:
         estimated: errors of the distance, estimated from each view alone.
         triangulated: errors of the distance, triangulated from the sources.
         unmeasured: by the name of a measure, how many targets have nothing to measure and are not in its mean.
+        by_motion: PSNR of each target, and how far the motion to it turns and shifts.
     """
 
     scene_id: str
@@ -73,6 +74,7 @@ class SceneScores:
     estimated: DistanceErrors | None = None
     triangulated: DistanceErrors | None = None
     unmeasured: Mapping[str, int] = field(default_factory=dict)
+    by_motion: Measures | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,12 @@ class GroupReport:
     def equivariance(self) -> dict[str, Any] | None:
         """Its means over all pairs of views, where it was measured (`summarise` in `equivariance_report`)."""
         measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
+        return summarise(join(measured)) if measured else None
+
+    @property
+    def by_motion(self) -> dict[str, Any] | None:
+        """Mean PSNR over all targets by how far the motion to each turns and shifts (`summarise`)."""
+        measured = [scene.by_motion for scene in self.scenes if scene.by_motion is not None]
         return summarise(join(measured)) if measured else None
 
     @property

@@ -5,8 +5,8 @@ The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `
 `one_source` and so on where the model is given more, `wrong_pose`, `untrained` if asked for, `background`,
 `copied_input`, `mean_of_targets`) and metric (`psnr_db`, `psnr_foreground_db`,
 `ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
-`chroma_correlation`, `unseen`, `distance` where the depth range travels, `equivariance` if asked for, and `per_scene`,
-the same for every scene. A number that does not exist is null.
+`chroma_correlation`, `unseen`, `distance` where the depth range travels, `equivariance` if asked for, `by_motion`
+(PSNR by the size of the motion), and `per_scene`, the same for every scene. A number that does not exist is null.
 """
 
 from __future__ import annotations
@@ -123,6 +123,7 @@ def _group_dict(group: GroupReport) -> dict[str, Any]:
         "unseen": asdict(group.unseen),
         "distance": group.distance or None,
         "equivariance": group.equivariance,
+        "by_motion": group.by_motion,
         "seconds": round(group.seconds, 2),
         "picture": group.picture.name if group.picture else None,
         "per_scene": per_scene,

@@ -12,6 +12,7 @@ from enr.errors import EnrError
 from enr.model.checkpoint import load_model
 from enr.pipelines.data.views import Scene, ViewSet
 from enr.pipelines.evaluation.checkpoint_predictor import check_fit
+from enr.pipelines.evaluation.equivariance import Measures
 from enr.pipelines.evaluation.floors import background_name
 from enr.pipelines.evaluation.report import MODEL, PSNR
 from enr.pipelines.machine import pick_device
@@ -19,7 +20,6 @@ from enr.pipelines.reporting.gather import Reported
 from enr.pipelines.reporting.studio import (
     Effort,
     Example,
-    MeasuredViews,
     Shown,
     Studio,
     Turntable,
@@ -55,7 +55,7 @@ class Gallery:
 
     examples: tuple[Example, ...] = ()
     turntables: tuple[Turntable, ...] = ()
-    measured: MeasuredViews | None = None
+    measured: Measures | None = None
     sheet: Shown | None = None
     cameras: CameraPlot | None = None
     data: tuple[tuple[str, str], ...] = ()
@@ -91,7 +91,8 @@ def paint(reported: Reported, effort: Effort, wanted: Wanted | None = None) -> G
         trained_on = view_set if {path.resolve() for path in own} == set(view_set.paths) else ViewSet.open(own)
         gallery = Gallery(sheet=training_sheet(trained_on), cameras=_cameras(trained_on), data=_facts(trained_on))
         if reported.checkpoint is None:
-            return gallery
+            told = (reported.evaluation or {}).get("checkpoint")
+            return replace(gallery, notes=(f"No pictures of the model: {told} is no longer there.",) if told else ())
         model = load_model(reported.checkpoint, pick_device("auto"))
         check_fit(model, view_set)
         return _rendered(gallery, Studio(model, view_set, *reported.given, effort), reported, wanted or {})
@@ -135,7 +136,7 @@ def _ranked_scenes(studio: Studio, reported: Reported) -> list[list[tuple[float,
     if not reported.results:
         scenes = next((some for split in ("test", "val", "train") if (some := view_set.scenes(split))), ())
         tried = [(studio.measure([scene]), scene) for scene in scenes[:UNRANKED_SCENES]]
-        found = [[(float(one.psnr_db.mean()), scene) for one, scene in tried if one is not None]]
+        found = [[(float(one[PSNR].mean()), scene) for one, scene in tried if one is not None]]
     else:
         found = []
         for result in reported.results[: studio.effort.results]:

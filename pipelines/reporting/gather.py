@@ -63,11 +63,10 @@ class Reported:
 
     @property
     def checkpoint(self) -> Path | None:
-        """Where the weights lie that the evaluation measured, else the run's; None where there are none any more."""
+        """Where the weights lie that were evaluated, where none were the run's; None where they are no longer there."""
         if self.evaluation is not None:
-            told = self.evaluation.get("checkpoint")
-            if told is None or standing(Path(told)).exists():
-                return None if told is None else standing(Path(told))
+            told = self.evaluation["checkpoint"]
+            return Path(told) if told and Path(told).exists() else None
         try:
             return checkpoint_of(self.run) if self.run else None
         except EnrError:
@@ -108,8 +107,8 @@ def gather(paths: Sequence[Path]) -> tuple[Reported, ...]:
     """
     found = [_gather(path) for path in paths]
     names = [one.name for one in found]
-    if len(set(names)) < len(names):  # copies of a run, or runs of one minute in several folders
-        names = [str(one.folder) for one in found]
+    if len(set(names)) < len(names):  # copies of a run, or several evaluations of one
+        names = [str(path) for path in paths]
     return tuple(replace(one, name=name) for one, name in zip(found, names, strict=True))
 
 
@@ -123,9 +122,12 @@ def _gather(path: Path) -> Reported:
             f"{path} is neither a run nor an evaluation; give folders made by `enr train` (with {CONFIG_NAME}) or "
             f"`enr eval` (with {JSON_NAME})."
         )
-    evaluation = read_evaluation(file)
-    checkpoint = Path(evaluation.get("checkpoint") or "")
-    made_by = find_checkpoint(checkpoint)[1] if evaluation.get("checkpoint") and checkpoint.exists() else None
+    evaluation, made_by = read_evaluation(file), None
+    checkpoint, holder = Path(evaluation.get("checkpoint") or ""), file.absolute().parent.parent
+    if evaluation.get("checkpoint") and checkpoint.exists():
+        made_by = find_checkpoint(checkpoint)[1]
+    elif (holder / CONFIG_NAME).is_file():
+        made_by = open_run(holder)
     if made_by is None:
         return Reported(file.absolute().parent.name, file.parent, None, (evaluation,))
     others = tuple(other for other in _of_run(made_by.folder) if setting_of(other) != setting_of(evaluation))
@@ -144,7 +146,15 @@ def read_evaluation(file: Path) -> Evaluation:
         raise EnrError(f"{file} cannot be read as an evaluation ({error}); give what `enr eval` wrote.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("results"):
         raise EnrError(f"{file} is not an evaluation; give what `enr eval` wrote.")
-    return with_present_names(content)
+    told = content.get("checkpoint")
+    return {**with_present_names(content), "checkpoint": told and str(_where_it_lies(Path(told), file.absolute()))}
+
+
+def _where_it_lies(told: Path, file: Path) -> Path:
+    """A checkpoint as an evaluation names it, which was run elsewhere or whose folder was moved since."""
+    beside = file.parent.parent / "checkpoints" / told.name
+    places = (told, *(parent / told for parent in file.parents), beside)
+    return next((standing(place) for place in places if standing(place).exists()), told)
 
 
 def _of_run(folder: Path) -> tuple[Evaluation, ...]:

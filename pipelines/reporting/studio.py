@@ -20,7 +20,9 @@ from enr.camera import Array, orbit_angles, orbit_camera, target_from_source
 from enr.model import Renderer
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
-from enr.pipelines.evaluation.equivariance import motion_sizes
+from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, Measures, motion_sizes
+from enr.pipelines.evaluation.equivariance_report import join
+from enr.pipelines.evaluation.report import PSNR
 from enr.pipelines.pictures import Picture, contact_sheet, to_uint8
 from enr.pipelines.rendering.novel_views import centre_of
 
@@ -117,16 +119,6 @@ class Turntable:
     source: Shown
 
 
-@dataclass(frozen=True)
-class MeasuredViews:
-    """PSNR of single views (n,), and how far the motion to each turns (degrees) and shifts (object units)."""
-
-    psnr_db: NDArray[np.float64]
-    turn_deg: NDArray[np.float64]
-    shift: NDArray[np.float64]
-    scenes: int
-
-
 def embed(picture: Picture | Image.Image, alt: str) -> Shown:
     """A picture as a data URI: lossless where its pixels can be seen, else small."""
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(picture))
@@ -221,22 +213,21 @@ class Studio:
         rgba = torch.from_numpy(self.view_set.images(views))
         return composite(rgba, self.view_set.background).mul(255).round().div(255)
 
-    def measure(self, scenes: Sequence[Scene]) -> MeasuredViews | None:
-        """PSNR of every target view of some scenes."""
-        found: list[NDArray[np.float64]] = []
+    def measure(self, scenes: Sequence[Scene]) -> Measures | None:
+        """PSNR of every target view of some scenes, and the size of the motion to it, as evaluations hold them."""
+        found: list[Measures] = []
         for scene in scenes:
             given, targets = self.views_of(scene)
             if len(targets):
                 guesses, truths = self.predict(given, targets)
-                found.append(np.stack([metrics.psnr(guesses, truths).double().numpy(), *self._motions(given, targets)]))
-        if not found:
-            return None
-        psnr_db, turn_deg, shift = np.concatenate(found, axis=1)
-        return MeasuredViews(psnr_db, turn_deg, shift, len(found))
+                turn_deg, shift = self._motions(given, targets)
+                psnr_db = metrics.psnr(guesses, truths).double().numpy()
+                found.append({PSNR: psnr_db, ANGLE_DEG: turn_deg, DISTANCE: shift})
+        return join(found) if found else None
 
     def _motions(self, given: Indices, targets: Indices) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         motions = self.view_set.target_from_source(given[0], targets)
-        return motion_sizes(motions, self.model.config.radius)
+        return motion_sizes(motions, float(self.view_set.distances(given[:1])[0]))
 
     def example(self, place: tuple[int, str], scene: Scene, psnr_db: float) -> Example | None:
         """A scene's input and some of its novel views; None where it has none."""

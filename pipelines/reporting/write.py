@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from enr import __version__, files
 from enr.errors import EnrError
-from enr.pipelines.evaluation.equivariance import FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
-from enr.pipelines.evaluation.equivariance_report import ANGLE_EDGES_DEG, DISTANCE_EDGES, bin_numbers
+from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
+from enr.pipelines.evaluation.equivariance_report import summarise
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_names
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
@@ -190,6 +190,7 @@ def _column(reported: Reported, gallery: Gallery) -> dict[str, Any]:
         if reported.gif
         else None,
         "timings": _timings(reported, gallery),
+        "distances": [result["distance"] for result in reported.results if result.get("distance")],
         "equivariance": [result["equivariance"] for result in reported.results if result.get("equivariance")],
         "others": [(setting_of(one), result) for one in reported.evaluations[1:] for result in one["results"]],
         "config": yaml.safe_dump(reported.run.config, sort_keys=False) if reported.run else "",
@@ -265,22 +266,25 @@ def _smooth(lines: Sequence[dict[str, Any]], key: str) -> tuple[list[float], lis
 
 
 def _by_motion(runs: Sequence[Reported], galleries: Sequence[Gallery]) -> list[Chart]:
-    """PSNR by how far the camera turned, and by how far the object was shifted."""
+    """PSNR by how far the camera turned, and by how far the object was shifted: means of all views, some as dots."""
     charts = []
-    for title, label, name, edges, least in (
-        ("PSNR by the angle of the motion", "turn in degrees", "turn_deg", ANGLE_EDGES_DEG, STILL_DEG),
-        ("PSNR by the distance of the motion", "shift in object units", "shift", DISTANCE_EDGES, STILL),
+    for title, label, name, bins, least in (
+        ("PSNR by the angle of the motion", "turn in degrees", ANGLE_DEG, "by_angle_deg", STILL_DEG),
+        ("PSNR by the distance of the motion", "shift in object units", DISTANCE, "by_distance", STILL),
     ):
         lines = []
         for colour, (run, gallery) in enumerate(zip(runs, galleries, strict=True)):
-            measured = gallery.measured
-            if measured is None or np.ptp(getattr(measured, name)) < least:
-                continue
-            x, bins = getattr(measured, name), bin_numbers(getattr(measured, name), edges)
-            chosen = [bins == bin for bin in np.unique(bins)]
-            lines.append(Line("", x.tolist(), measured.psnr_db.tolist(), colour, "dots"))
-            centres, means = ([float(values[one].mean()) for one in chosen] for values in (x, measured.psnr_db))
-            lines.append(Line("mean" if len(runs) == 1 else run.name, centres, means, colour, "marked"))
+            views = gallery.measured
+            measured = [(result["group"], result["by_motion"]) for result in run.results if result.get("by_motion")]
+            if not measured and views is not None:
+                measured = [("", summarise(views))]
+            if views is not None and np.ptp(views[name]) > least:
+                lines.append(Line("", views[name].tolist(), views[PSNR].tolist(), colour, "dots"))
+            for group, part in measured:
+                means = [one for one in part[bins] if one["pairs"]]
+                if len(means) > 1 and means[-1][name] - means[0][name] > least:
+                    called = " ".join(["mean" if len(runs) == 1 else run.name, *([group] if len(measured) > 1 else [])])
+                    lines.append(Line(called, _values(means, name), _values(means, PSNR), colour, "marked"))
         chart = make_chart(title, (label, "PSNR in dB"), lines)
         charts += [chart] if chart else []
     return charts

@@ -18,6 +18,9 @@ from enr.words import count_of
 MIN_VIEWS = 2
 """A source and a target."""
 
+AHEAD = 8
+"""So many batches before they are needed, the system is told to fetch their pictures."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -92,6 +95,7 @@ class PairLoader:
         shape = (views_per_scene * len(self._share), view_set.height_px, view_set.width_px, 4)
         self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
         self._pass: tuple[int, Indices] = (-1, self._members)
+        self._drawn: dict[int, Indices] = {}
         self._ordered = self._shared(*_ordered_pairs(batch_size, views_per_scene))
 
     @property
@@ -107,16 +111,28 @@ class PairLoader:
     def __next__(self) -> Batch:
         """The next batch."""
         buffer = self._buffers[self.position % 2]
+        self._look_ahead()
         pairs = self.draw()
         return Batch(**vars(pairs), rgba=self.view_set.images(pairs.views, out=buffer))
 
     def draw(self) -> Pairs:
         """The next batch for those who have the pictures already: nothing is read."""
-        views = self.groups(self.position)[:, self._share].ravel()
+        drawn = self._drawn.pop(self.position, None)
+        views = self._own_views(self.position) if drawn is None else drawn
         sources, target = self._ordered if self.sources == 1 else self._shared(*self._draw_sources(self.position))
         self.position += 1
         motions = self.view_set.target_from_source(views[sources], views[target][:, None])
         return Pairs(len(self._share), views, sources, target, motions)
+
+    def _own_views(self, position: int) -> Indices:
+        return self.groups(position)[:, self._share].ravel()
+
+    def _look_ahead(self) -> None:
+        """Draw the following batches, each once, and have their pictures fetched while the steps go on."""
+        for position in range(self.position + 1, self.position + 1 + AHEAD):
+            if position not in self._drawn:
+                self._drawn[position] = self._own_views(position)
+                self.view_set.expect(self._drawn[position])
 
     @property
     def shared_rows(self) -> Indices:
@@ -174,7 +190,7 @@ class PairLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken."""
         self.seed, self.position = int(state["seed"]), int(state["position"])
-        self._pass = (-1, self._members)
+        self._pass, self._drawn = (-1, self._members), {}
 
     def _order(self, number: int) -> Indices:
         """The views in the random order of pass `number` over the data."""

@@ -132,6 +132,14 @@ def test_it_leaves_what_it_names(tiny):
     assert any("copy of the input view" in line for line in said)
 
 
+def test_it_ends_with_the_page_about_it(tiny, monkeypatch):
+    settings, result, _ = tiny
+    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: result)
+    page = settings.folder / "report.html"
+    assert f"Report: {page}" in enr("demo", "--out", settings.folder).output
+    assert "Turn it" in page.read_text(encoding="utf-8")
+
+
 def test_it_measures_chairs_that_were_not_trained_on(tiny):
     _, result, _ = tiny
     (group,) = result.report.groups

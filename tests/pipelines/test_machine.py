@@ -14,7 +14,7 @@ from enr.pipelines import machine
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, float]], None]:
     """Sets how long, in seconds, the probe takes by the number of threads, on a clock of its own."""
-    machine.choose_threads.cache_clear()
+    monkeypatch.setattr(machine, "_chosen", set())
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     now = {"threads": 4, "s": 0.0}
@@ -44,6 +44,9 @@ def test_the_quickest_number_of_threads_is_taken(clock, seconds, expected):
     clock(seconds)
     assert machine.choose_threads() == expected
     assert torch.get_num_threads() == 4
+    torch.set_num_threads(expected)
+    clock(dict.fromkeys(seconds, 1.0))
+    assert machine.choose_threads() == expected, "chosen once in a process"
 
 
 def test_a_number_that_the_user_chose_is_obeyed(clock, monkeypatch):
@@ -52,8 +55,8 @@ def test_a_number_that_the_user_chose_is_obeyed(clock, monkeypatch):
     assert machine.choose_threads() == 4
 
 
-def test_choosing_threads_draws_no_random_number():
-    machine.choose_threads.cache_clear()
+def test_choosing_threads_draws_no_random_number(monkeypatch):
+    monkeypatch.setattr(machine, "_chosen", set())
     before = torch.get_rng_state()
     machine.choose_threads()
     assert torch.equal(torch.get_rng_state(), before)

@@ -181,8 +181,11 @@ def test_what_it_renders_scores_as_the_evaluation_does(measured):
     gallery = write.paint(reported, write.FULL)
     (result,) = reported.results
     means = [scene["scores"]["model"]["psnr_db"] for scene in result["per_scene"]]
-    assert gallery.measured.psnr_db.mean() == pytest.approx(sum(means) / len(means), abs=1e-3)
-    assert gallery.measured.scenes == len(means)
+    assert gallery.measured["psnr_db"].mean() == pytest.approx(sum(means) / len(means), abs=1e-3)
+    everything = result["by_motion"]["all"]
+    assert everything["pairs"] == len(gallery.measured["psnr_db"])
+    for name, values in gallery.measured.items():
+        assert values.mean() == pytest.approx(everything[name], abs=1e-3)
 
 
 def test_an_object_turns_in_every_direction(page):
@@ -210,6 +213,13 @@ def test_runs_stand_side_by_side(measured, fresh, tmp_path):
     assert len(turned) == 6 and len(set(turned)) == 3  # the same objects, so that they can be compared
 
 
+def test_evaluations_of_one_run_stand_side_by_side(measured):
+    folders = sorted(measured.glob("eval-*"))
+    columns = gather(folders)
+    assert [column.name for column in columns] == [str(folder) for folder in folders]
+    assert sorted(column.evaluation["sources"] for column in columns) == [1, 2]
+
+
 def test_a_run_without_an_evaluation_says_how_to_get_one(fresh, tmp_path):
     out = tmp_path / "fresh.html"
     assert enr("report", fresh, "--out", out, "--quick").exit_code == 0
@@ -227,6 +237,19 @@ def test_without_shards_the_rest_is_shown(measured, tmp_path):
     page = Page((moved / "report.html").read_text(encoding="utf-8"))
     assert "gone.h5 is no longer there" in page.text
     assert page.row("model") and "Turn it" not in page.text
+
+
+def test_an_evaluation_finds_its_checkpoint_when_all_has_moved(measured, tmp_path):
+    """The JSON file names it as it was typed, relative to a folder that is another one now."""
+    moved = tmp_path / "elsewhere" / "runs" / "moved"
+    shutil.copytree(measured, moved)
+    for file in moved.glob("eval-*/report.json"):
+        content = json.loads(file.read_text())
+        file.write_text(json.dumps({**content, "checkpoint": "runs/gone/checkpoints/best"}))
+        (reported,) = gather([file.parent])
+        assert (reported.checkpoint, reported.run.folder) == (moved / "checkpoints" / "best", moved)
+        file.write_text(json.dumps({**content, "checkpoint": "runs/moved/checkpoints/last"}))
+        assert gather([file.parent])[0].checkpoint == moved / "checkpoints" / "last"
 
 
 def test_an_evaluation_of_a_bare_checkpoint_has_a_page(place, measured, tmp_path, monkeypatch):
