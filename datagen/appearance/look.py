@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
+from enr.datagen.messages import Job
 from enr.errors import EnrError
 from enr.shards import NormalsSpace
 
@@ -87,7 +88,7 @@ class Look:
             return LIGHTINGS[self.lighting]
         return dataclasses.replace(HDRI_LIGHTING, hdri=self.hdri.path)
 
-    def job(self) -> dict[str, Any]:
+    def job(self) -> Job:
         """What a render job says of it (see `enr.datagen.jobs.render_job`)."""
         return {
             "lighting": dataclasses.asdict(self.light),
