@@ -221,6 +221,18 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
+def metadata_of(config: Config, view_set: ViewSet) -> dict[str, Any]:
+    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+    data = describe_data(view_set)
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }
+
+
 def describe_data(view_set: ViewSet) -> dict[str, Any]:
     """What a model was trained on, as JSON values for its checkpoint."""
     shards = [
@@ -246,14 +258,3 @@ def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
     ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]
-
-
-def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says about its making, whatever its step."""
-    return {
-        "enr_version": __version__,
-        "preset": config.preset,
-        "group": data["groups"],
-        "data": data,
-        "train": dataclasses.asdict(config.train),
-    }
