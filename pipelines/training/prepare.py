@@ -151,14 +151,14 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         raise EnrError(
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
-    radius = _radius(view_set)
-    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
+    radius, object_radius = _radius(view_set), _object_radius(view_set)
+    near, far = near_far(view_set.views["world_from_camera"], radius, object_radius)
     return {
         "focal_px": float(lens[0, 0]),
         "radius": radius,
         "near": near,
         "far": far,
-        "half_depth": _object_radius(view_set) + MARGIN,
+        "half_depth": object_radius + MARGIN,
         "background": list(view_set.background),
     }
 

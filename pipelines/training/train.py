@@ -183,13 +183,13 @@ def _resume(run: Run, settings: TrainSettings, console: Console, processes: Proc
     trainer = _build(config, view_set, load_model(run.last), processes)
     _restore(trainer, state, run)
     views = Validation.choose(view_set, config.train, trainer.device)
+    metadata, before = metadata_of(config, view_set), read_metadata(run.last)
+    if before.get(RECORD):
+        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
     console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, state)}.")
-    metadata, before = metadata_of(config, view_set), read_metadata(run.last)
-    if before.get(RECORD):
-        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
     return Task(run, config.train, trainer, views, metadata, state)
 
 
@@ -268,6 +268,7 @@ def _same_data(run: Run, view_set: ViewSet) -> ViewSet:
 
 
 def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, console: Console) -> None:
+    said = [*said_of_data(view_set, config), *views.notes]
     train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     count = sum(scene.count for scene in train_scenes)
@@ -280,5 +281,5 @@ def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, conso
     seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(count, 'view')}, {groups})"
     console.say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
     console.say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
-    for line in (*said_of_data(view_set, config), *views.notes):
+    for line in said:
         console.say(line)

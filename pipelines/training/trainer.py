@@ -91,12 +91,12 @@ class Trainer:
         if fits_on(loader.view_set, loader.members, device):
             self._resident = ResidentViews(loader.view_set, loader.members, device)
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
+        self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
+        self._optimizer = _optimizer_of(self.model, config)
         self._lpips: Lpips | None = None
         if config.lpips_weights is not None:
             self._lpips = load_lpips(Path(config.lpips_weights)).to(device)
             self._lpips.check_size(*model.config.image_shape[1:])
-        self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
-        self._optimizer = _optimizer_of(self.model, config)
 
     @property
     def best_estimate(self) -> Renderer:
