@@ -196,8 +196,12 @@ def _render_each(
     """Views (n, height, width, 3) of one scene or of n, each moved by its motion."""
     size = 1 if next(model.parameters()).device.type == "cpu" else BATCH_SIZE
     images, maps = [], []
+    parts = model.apart(scene) if len(scene) == 1 else None
     for start in range(0, len(motions), size):
         chunk = motions[start : start + size]
+        if parts is not None and not with_maps:
+            images.append(model.view(parts, chunk).clamp(0, 1).cpu())
+            continue
         some = scene[start : start + size] if len(scene) > 1 else scene.expand(len(chunk), *scene.shape[1:])
         moved = model.transform(some, chunk)
         images.append(model.render(moved).clamp(0, 1).cpu())

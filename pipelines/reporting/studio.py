@@ -279,11 +279,10 @@ class Studio:
         motions = target_from_source(camera, around)
         ahead = np.array([0.0, 0.0, model.config.radius])
         motions[:, :3, 3] = ahead - motions[:, :3, :3] @ centre_of(scene, model)[0]
-        frames = []
+        frames, parts = [], model.apart(scene)
         for chunk in torch.from_numpy(motions).split(BATCH_SIZE):
             with self._timed(len(chunk)):
-                moved = model.transform(scene.expand(len(chunk), *scene.shape[1:]), chunk)
-                frames.append(model.render(moved).clamp(0, 1).cpu())
+                frames.append(model.view(parts, chunk).clamp(0, 1).cpu())
         return to_uint8(torch.cat(frames))
 
     def _columns(self, rows: int) -> int:

@@ -113,10 +113,10 @@ class Stage:
             given, scene = self._given(key), self._scene(key, look.distance)
             centre = centre_of(scene, self.model)
             motions = motions_around([look.step], centre, given.elevation_deg)
-            moved = self.model.transform(scene, torch.as_tensor(motions))
+            motion = torch.as_tensor(motions)
             if look.shown == "picture":
-                return to_uint8(self.model.render(moved).clamp(0, 1).cpu())[0]
-            maps = scene_maps(self.model, moved)
+                return to_uint8(self.model.view(scene, motion).clamp(0, 1).cpu())[0]
+            maps = scene_maps(self.model, self.model.transform(scene, motion))
         if look.shown == "opacity":
             return opacity_pictures(maps.opacity)[0]
         return depth_pictures(maps.depth, (motions[:, 2, :3] * centre).sum(-1) + motions[:, 2, 3])[0]
