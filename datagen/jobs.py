@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def render_job(settings: RenderSettings, source: MeshSource, poses: Poses, stage
     seeds = [noise_seed(settings.seed, scene_id, index) for index in range(len(poses))]
     return {
         "scene_id": scene_id,
-        "mesh": str(staged.path.resolve()),
+        "mesh": os.path.realpath(staged.path),
         "up_axis": staged.up_axis,
         "taken_off": list(staged.offset),
         "width_px": settings.width_px,
