@@ -18,6 +18,7 @@ from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.hub import save_packed
 from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
@@ -115,7 +116,7 @@ def pack(settings: PackSettings) -> int:
     return save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
 
 
-def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> dict[str, Any]:
+def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
     """The evaluation that is asked for, or the newest of the checkpoint in its run or its experiment."""
     if settings.report is not None:
         report = read_json(settings.report)
