@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import click
 from enr.words import count_of
 
 if TYPE_CHECKING:
-    from enr.datagen.verify.inspection import GroupSummary, ShardsSummary
+    from enr.datagen.verify.inspection import GroupSummary, Inspected, ShardsSummary
 
 FAILURES_SHOWN = 20
 FOLDER = "inspect"
@@ -50,7 +51,7 @@ def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures:
     sys.exit(1 if damaged else 0)
 
 
-def _draw(shards: Any, out: Path) -> list[Path]:
+def _draw(shards: Sequence[Inspected], out: Path) -> list[Path]:
     """Sheets and plots of each group."""
     from enr.datagen.verify.camera_plot import save_camera_plot
     from enr.datagen.verify.inspection_pictures import save_sheets

@@ -160,11 +160,11 @@ def measure_loader(settings: BenchSettings) -> dict[str, object]:
 
 
 def measure_train(settings: BenchSettings) -> dict[str, object]:
-    """Pictures a second in whole training steps (load, predict, back-propagate, update), as `enr train` makes them."""
+    """See `enr.pipelines.speed.steps.measure_steps`."""
     from enr.model import Renderer
-    from enr.model.counting import count_parameters
     from enr.pipelines.data.views import ViewSet
-    from enr.pipelines.machine import choose_device, describe, prepare_cpu
+    from enr.pipelines.machine import choose_device, prepare_cpu
+    from enr.pipelines.speed.steps import How, measure_steps
     from enr.pipelines.training.loader import PairLoader
     from enr.pipelines.training.prepare import resolve_config
     from enr.pipelines.training.trainer import Trainer
@@ -176,66 +176,22 @@ def measure_train(settings: BenchSettings) -> dict[str, object]:
         device = choose_device(config.train.device)
         loader = PairLoader(view_set, "train", settings.batch_size, config.train.seed)
         trainer = Trainer(Renderer(config.model), loader, config.train, device)
-        steps, seconds = repeat_for(
-            settings.seconds, lambda: float(trainer.train_step(config.train.learning_rate).loss)
-        )
-    return {
-        "images_per_second": 2 * settings.batch_size * steps / seconds,
-        "seconds_per_step": seconds / steps,
-        "batch_size": settings.batch_size,
-        "image_shape": list(config.model.image_shape),
-        "preset": config.preset,
-        "parameters": count_parameters(config.model),
-        "device": describe(device, config.train.precision),
-        **_device_memory(device),
-    }
-
-
-def _device_memory(device: Any) -> dict[str, float]:
-    """Peak memory on a GPU, beside that of the process."""
-    import torch
-
-    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
+        how = How.on(device, config.train.precision, settings.seconds)
+        measured = measure_steps(trainer, config.train.learning_rate, how)
+    return {**measured, "batch_size": settings.batch_size, "preset": config.preset}
 
 
 def measure_render(settings: BenchSettings) -> dict[str, object]:
-    """Frames a second that a model renders of one scene, moved for every frame; one by one and in batches."""
-    import torch
-
+    """See `enr.pipelines.speed.steps.measure_frames`; one by one and in batches."""
     from enr.model import Renderer
-    from enr.model.counting import count_macs, count_parameters
-    from enr.pipelines.machine import autocast, choose_device, choose_precision, describe, prepare_cpu
+    from enr.pipelines.machine import choose_device, choose_precision, prepare_cpu
+    from enr.pipelines.speed.steps import How, measure_frames
 
     prepare_cpu(0)
     device = choose_device("auto")
-    precision = choose_precision("auto", device)
-    config = renderer_config(settings.preset)
-    model = Renderer(config).to(device).eval()
-    with torch.inference_mode(), autocast(device, precision):
-        scene = model.inverse_render(torch.rand(1, *config.image_shape, device=device))
-        rates = {
-            str(batch): _frames_per_second(model, scene, batch, settings.seconds / 2)
-            for batch in (1, settings.batch_size)
-        }
-    return {
-        "frames_per_second": max(rates.values()),
-        "frames_per_second_by_batch": rates,
-        "image_shape": list(config.image_shape),
-        "preset": settings.preset,
-        "parameters": count_parameters(config),
-        "macs_encode_and_render": count_macs(config),
-        "device": describe(device, precision),
-        **_device_memory(device),
-    }
-
-
-def _frames_per_second(model: Any, scene: Any, batch: int, seconds: float) -> float:
-    import torch
-
-    motion = torch.eye(4, dtype=torch.float64).repeat(batch, 1, 1)
-    scenes = scene.expand(batch, -1, -1, -1, -1)
-    times, taken = repeat_for(seconds, lambda: model.render(model.transform(scenes, motion)).float().cpu())
-    return batch * times / taken
+    model = Renderer(renderer_config(settings.preset)).to(device).eval()
+    how = How.on(device, choose_precision("auto", device), settings.seconds)
+    return {**measure_frames(model, (1, settings.batch_size), how), "preset": settings.preset}
 
 
 def renderer_config(preset: str) -> Any:
