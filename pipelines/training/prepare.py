@@ -150,14 +150,14 @@ def camera_of(view_set: ViewSet) -> dict[str, object]:
         raise EnrError(
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
-    radius = _radius(view_set)
-    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
+    radius, object_radius = _radius(view_set), _object_radius(view_set)
+    near, far = near_far(view_set.views["world_from_camera"], radius, object_radius)
     return {
         "focal_px": float(lens[0, 0]),
         "radius": radius,
         "near": near,
         "far": far,
-        "half_depth": _object_radius(view_set) + MARGIN,
+        "half_depth": object_radius + MARGIN,
         "background": list(view_set.background),
     }
 
@@ -220,6 +220,18 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
+def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
+    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+    data = describe_data(view_set)
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }
+
+
 def describe_data(view_set: ViewSet) -> dict[str, object]:
     """What a model was trained on, as JSON values for its checkpoint."""
     shards = [
@@ -245,14 +257,3 @@ def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
     ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]
-
-
-def metadata_of(config: Config, data: dict[str, object]) -> dict[str, object]:
-    """What a checkpoint says about its making, whatever its step."""
-    return {
-        "enr_version": __version__,
-        "preset": config.preset,
-        "group": data["groups"],
-        "data": data,
-        "train": dataclasses.asdict(config.train),
-    }
