@@ -21,6 +21,7 @@ from enr.model.counting import count_macs, count_parameters
 from enr.model.hub import EXAMPLES, save_packed
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
@@ -121,7 +122,7 @@ def pack(settings: PackSettings) -> int:
     return size
 
 
-def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> dict[str, Any]:
+def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
     """The evaluation that is asked for, or the newest of the checkpoint in its run or its experiment."""
     if settings.report is not None:
         report = read_json(settings.report)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
 from enr.datagen.messages import Job
@@ -99,7 +99,7 @@ class Look:
             "device": self.device,
         }
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """What a shard's config says of it: files by their content, since it does not matter where they lie."""
         config = dataclasses.asdict(self)
         for name in ("hdri", "backdrop"):

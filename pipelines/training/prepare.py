@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +135,7 @@ def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Pres
     return adapted, f"{start}, which says no settings; the training goes by those of the preset {preset.name}."
 
 
-def camera_of(view_set: ViewSet) -> dict[str, Any]:
+def camera_of(view_set: ViewSet) -> dict[str, object]:
     """Entries of `RendererConfig` that the data decides: lens, distance, depth range, background.
 
     Raises:
@@ -221,7 +220,7 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
-def metadata_of(config: Config, view_set: ViewSet) -> dict[str, Any]:
+def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
     """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
     data = describe_data(view_set)
     return {
@@ -233,7 +232,7 @@ def metadata_of(config: Config, view_set: ViewSet) -> dict[str, Any]:
     }
 
 
-def describe_data(view_set: ViewSet) -> dict[str, Any]:
+def describe_data(view_set: ViewSet) -> dict[str, object]:
     """What a model was trained on, as JSON values for its checkpoint."""
     shards = [
         {
@@ -254,7 +253,7 @@ def describe_data(view_set: ViewSet) -> dict[str, Any]:
     }
 
 
-def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
+def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
     ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]
