@@ -115,8 +115,8 @@ class CellConv(nn.Conv3d):
 
     def forward(self, volume: Tensor) -> Tensor:
         """(b, in_channels, d, h, w) to (b, out_channels, d, h, w)."""
-        is_mixed = torch.is_autocast_enabled(volume.device.type)
-        if volume.device.type != "cpu" or is_mixed or self.bias is None:
+        # Only asked about the CPU: torch knows no autocast on the device `meta`, on which parameters are counted.
+        if volume.device.type != "cpu" or torch.is_autocast_enabled("cpu") or self.bias is None:
             return super().forward(volume)
         weight = self.weight.flatten(1).expand(len(volume), -1, -1)
         return torch.baddbmm(self.bias[:, None], weight, volume.flatten(2)).unflatten(2, volume.shape[2:])

@@ -111,6 +111,8 @@ def _part(item: Any, known: dict[str, Opacity], own_materials: bool) -> Part:
     if own_materials:
         kept &= np.array([seen.constant is None or seen.constant >= INVISIBLE for seen in opacities])[slots]
     world = np.array(item.matrix_world, dtype=np.float64)
+    if np.linalg.matrix_rank(world[:3, :3]) < 3:  # a scale of 0: the object, or its faces on edge, are not there
+        kept &= _have_area((positions @ world[:3, :3].T)[corners])
     return Part(mesh, positions, corners[kept], loops.reshape(-1, 3)[kept], slots[kept], opacities, world)
 
 

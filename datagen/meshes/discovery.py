@@ -149,6 +149,8 @@ def _sources(given: Path) -> Iterator[MeshSource]:
         return
     if not given.exists():
         raise EnrError(f"{given} does not exist; give folders or files of meshes.")
+    if _is_endless(given):
+        raise EnrError(f"{given} is no file but a pipe or a device; give a file.")
     if suffix_of(given) == ARCHIVE_SUFFIX:
         yield from _in_archive(given)
     elif is_mesh(given):
@@ -209,7 +211,13 @@ def _walk_folder(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        paths = (Path(place, name) for name in sorted(files) if not name.startswith("."))
+        yield from (path for path in paths if not _is_endless(path))
+
+
+def _is_endless(path: Path) -> bool:
+    """Whether reading a path would wait for somebody who writes: a pipe, a socket, a device; a dead link is none."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _unique_ids(files: Sequence[Path]) -> list[str]:

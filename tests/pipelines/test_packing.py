@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,10 @@ def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
         assert said.exit_code == 2 and words in said.output and said.output.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
+
+
+def test_a_run_may_lie_in_the_working_folder(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    said = enr("pack", "mine", "packed")
+    assert said.exit_code == 2 and "No evaluation of" in said.output
