@@ -1,6 +1,7 @@
 """Inside Blender: faces that lie exactly on one another, as where an object stands twice in a file. bpy and NumPy only.
 
-Both of them would shade each other, which shows as black; one stays. Faces that let light through all stay.
+Both of them would shade each other, which shows as black; one stays. Those that nothing is seen of go, since what lies
+on them would vanish with them; others that let light through all stay.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from enr.datagen.blender.opacity import Opacity
 from enr.datagen.blender.sheets import SAME_PLACE, SHIFT
 
-OPAQUE = 1 - 0.5 / 255
+INVISIBLE = 0.5 / 255
+OPAQUE = 1 - INVISIBLE
 HASH = np.array([73856093, 19349663, 83492791])
 
 Integers = NDArray[np.int64]
@@ -35,6 +37,7 @@ class _Faces:
         total: (faces,) numbers of corners.
         centres: (faces, 3) means of the corners.
         is_opaque: (faces,) whether nothing is seen through them.
+        is_invisible: (faces,) whether nothing is seen of them.
         is_side: (vertices,) whether they belong to one side of a sheet that has two (`enr.datagen.blender.sheets`).
     """
 
@@ -45,11 +48,12 @@ class _Faces:
     total: Integers
     centres: Floats
     is_opaque: NDArray[np.bool_]
+    is_invisible: NDArray[np.bool_]
     is_side: NDArray[np.bool_]
 
 
 def drop_copies(objects: list[Any], own_materials: bool) -> None:
-    """Remove the faces that lie on an earlier one, of whichever object; what a skeleton or a shape key bends stays.
+    """Remove faces that lie on an earlier one, of whichever object, or are invisible; what a skeleton bends stays.
 
     Args:
         objects: mesh objects, cleaned by `enr.datagen.blender.sheets`.
@@ -71,8 +75,10 @@ def drop_copies(objects: list[Any], own_materials: bool) -> None:
     tried = (times[group.ravel()] > 1) & np.concatenate([faces.is_opaque for faces in known])
     ends = np.cumsum([len(faces.total) for faces in known])
     numbers = [np.flatnonzero(part) for part in np.split(tried, ends[:-1])]
+    all_invisible = all(faces.is_invisible.all() for faces in known)  # which is said elsewhere
     for faces, copies in zip(known, _copies(known, numbers, unit), strict=True):
-        _remove(faces.item, copies)
+        invisible = np.flatnonzero(faces.is_invisible & (not all_invisible))
+        _remove(faces.item, np.union1d(copies, invisible))
 
 
 def _faces_of(item: Any, own_materials: bool) -> _Faces:
@@ -94,13 +100,13 @@ def _faces_of(item: Any, own_materials: bool) -> _Faces:
         shift = np.empty(3 * len(places), dtype=np.float32)
         mesh.attributes[SHIFT].data.foreach_get("vector", shift)
         is_side = shift.reshape(-1, 3).any(axis=1)
-    is_opaque = np.ones(count, dtype=bool)
+    opacity = np.ones(count)
     if own_materials and item.material_slots:
         seen = [Opacity(slot.material).constant for slot in item.material_slots]
-        opaque = np.array([constant is not None and constant >= OPAQUE for constant in seen])
-        is_opaque = opaque[np.clip(slots, 0, len(seen) - 1)]
+        known = np.array([0.5 if constant is None else constant for constant in seen])
+        opacity = known[np.clip(slots, 0, len(seen) - 1)]
     corners, first, many = (numbers.astype(np.int64) for numbers in (vertices, start, total))
-    return _Faces(item, places, corners, first, many, centres, is_opaque, is_side)
+    return _Faces(item, places, corners, first, many, centres, opacity >= OPAQUE, opacity < INVISIBLE, is_side)
 
 
 def _copies(known: list[_Faces], numbers: list[Integers], unit: float) -> list[Integers]:

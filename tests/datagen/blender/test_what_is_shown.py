@@ -113,6 +113,16 @@ def test_a_node_that_is_not_there_counts_for_nothing(tmp_path, more):
     assert agreement(outcome) > 0.9
 
 
+def test_an_invisible_object_takes_nothing_with_it(tmp_path):
+    unseen = colour(0.1, 0.2, 0.9, 0.0, alphaMode="BLEND")
+    once = write_glb(tmp_path / "m.glb", [box()], [{"mesh": 0}], materials=[RED])
+    (tmp_path / "b").mkdir()
+    nodes = [{"mesh": 0}, {"mesh": 1}]
+    expected, outcome = rendered(once, write_glb(tmp_path / "b/m.glb", [box()] * 2, nodes, materials=[unseen, RED]))
+    np.testing.assert_allclose(outcome.images[..., 3], expected.images[..., 3], atol=64)
+    assert agreement(outcome) > 0.9
+
+
 @pytest.mark.parametrize("kind", ["the same mesh", "another mesh", "moved by rounding", "a part of another object"])
 def test_an_object_that_stands_twice_in_a_file_does_not_shade_itself(tmp_path, kind):
     more = [box(), box((0.2, 0.2, 1.0), (0.3, 0.1, 0.4))] if kind == "a part of another object" else [box()]
