@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,10 @@ def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained,
     first = views.views["scene_id"].tolist().index(ordered[1]["scene_id"])
     assert example.name == "mug.png"
     assert np.array_equal(np.asarray(Image.open(example)), views.images[first])
+
+
+def test_a_run_may_lie_in_the_working_folder(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    said = enr("pack", "mine", "packed")
+    assert said.exit_code == 2 and "No evaluation of" in said.output
