@@ -102,8 +102,8 @@ class DemoResult:
         """What there is to say of the model, in sentences; the last one says whether it learned."""
         held_out = _held_out(self.report)
         few = (
-            f"Of the {count_of(held_out, 'object')} held out for validation, fewer than {FEWEST_SCENES}, no checkpoint "
-            "can be chosen by: the last one was measured."
+            f"With {count_of(held_out, 'object')} held out for validation there are too few to choose a checkpoint by "
+            f"(it takes {FEWEST_SCENES}): the last one was measured."
         )
         return (*([few] if held_out < FEWEST_SCENES else []), self._learned_in_words())
 
