@@ -17,7 +17,7 @@ SHA256 = {
 """Of the weights after 30 steps, as this version has them on an x86-64 CPU with AVX-512 and torch 2.13."""
 
 BEFORE = {"pairs": (2329.154769246677, 15.648214), "several": (2333.7493793042813, 15.675182)}
-"""The sum of the weights' magnitudes and the validation's PSNR of the version before warps and compositing were computed
+"""The sum of the weights' magnitudes and the validation's PSNR of the version whose warps and compositing were computed
 in another order, which moved the last bits; other CPUs do so, too, so these are compared as floating-point numbers."""
 
 SETTINGS = {"pairs": (), "several": ("targets=2", "sources=2", "ema=0.9", "loss.cycle=0.1", "loss.scene=0.1")}
