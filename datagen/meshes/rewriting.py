@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ STL_NOT_FINITE = re.compile(rb"^[ \t]*vertex[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|
 NOT_FINITE = "has vertices that are not finite numbers; export the mesh again."
 START_BYTES = 2**14
 GLB_HEADER, CHUNK_HEADER = struct.Struct("<4sII"), struct.Struct("<I4s")
+SHEAR = 1e-3
+"""Largest cosine of the angle between two axes of a matrix that rounding explains."""
 GLB_START_BYTES = GLB_HEADER.size + CHUNK_HEADER.size
 
 
@@ -154,7 +157,9 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
         with path.open("rb") as handle:
             head = handle.read(GLB_START_BYTES) if is_binary else b""
             length = CHUNK_HEADER.unpack_from(head, GLB_HEADER.size)[0] if is_binary else -1
-            near = near_gltf(json.loads(handle.read(length)))
+            read = json.loads(handle.read(length))
+            _check_nodes(path, read.get("nodes") or ())
+            near = near_gltf(read)
             if near is None:
                 return None
             rest = handle.read()
@@ -168,6 +173,25 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
     text += b" " * (-len(text) % 4)
     size = GLB_START_BYTES + len(text) + len(rest)
     return Rewritten(GLB_HEADER.pack(b"glTF", 2, size) + CHUNK_HEADER.pack(len(text), b"JSON") + text + rest, offset)
+
+
+def _check_nodes(path: Path, nodes: Sequence[dict[str, Any]]) -> None:
+    """Refuse nodes that glTF does not allow, and that Blender places as it likes.
+
+    Raises:
+        EnrError: a rotation is four zeros, or a matrix is sheared.
+        ValueError, AttributeError, TypeError: these are no nodes.
+    """
+    for number, node in enumerate(nodes):
+        if not any(node.get("rotation", (1,))):
+            raise EnrError(f"{path}: node {number} has a rotation of four zeros, which is none; export the mesh again.")
+        axes = np.array(node.get("matrix", np.eye(4)), dtype=np.float64).reshape(4, 4)[:3, :3]
+        lengths = np.linalg.norm(axes, axis=1)
+        if (np.abs(np.triu(axes @ axes.T, 1)) > SHEAR * np.outer(lengths, lengths)).any():
+            raise EnrError(
+                f"{path}: node {number} has a matrix with shear, which glTF does not allow and Blender drops; "
+                "apply it to the vertices."
+            )
 
 
 def _name_from_anywhere(document: dict[str, Any], folder: Path) -> None:

@@ -17,7 +17,7 @@ from enr.errors import EnrError
 from enr.shards import read_shard
 
 RIGHT_REASONS = (
-    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|"
+    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|names vertex|"
     "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'"
 )
 """What is wrong with the files of the collection that cannot be rendered, by the words that say so."""
