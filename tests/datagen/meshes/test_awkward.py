@@ -18,7 +18,8 @@ from enr.shards import read_shard
 
 RIGHT_REASONS = (
     "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|"
-    "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'"
+    "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'|"
+    r"not written as a number \(3\.1\+e2\)"
 )
 """What is wrong with the files of the collection that cannot be rendered, by the words that say so."""
 SMALL = RenderSettings(width_px=32, height_px=32, focal_px=44.0, samples=2)
@@ -86,6 +87,7 @@ def test_the_awkward_collection(tmp_path):
     whole_formats = (".fbx", ".blend", ".gltf", ".glb", ".zip")
     assert {source.scene_id for source in sources if source.suffix in whole_formats} - made == {"empty_nodes"}
     assert len(made) >= 143
+    assert "visible" in failures.pop("fuze.obj")  # its one material says `Tr 1`
     unexplained = {name: reason for name, reason in failures.items() if not re.search(RIGHT_REASONS, reason)}
     assert unexplained == {}
     found = {source.path for source in sources}
