@@ -163,10 +163,13 @@ def _sources(given: Path) -> Iterator[MeshSource]:
 
 def _in_archive(path: Path) -> Iterator[MeshSource]:
     archive = open_archive(path)
-    for member in archive.members():
-        if is_mesh(PurePosixPath(member)):
-            archive.check(member)
-            yield MeshSource("", path, member)
+    meshes = [member for member in archive.members() if is_mesh(PurePosixPath(member))]
+    nested = next((name for name in archive.members() if suffix_of(PurePosixPath(name)) == ARCHIVE_SUFFIX), None)
+    if nested and not meshes:
+        raise EnrError(f"{path} holds no mesh but another archive ({nested}); unpack it.")
+    for member in meshes:
+        archive.check(member)
+        yield MeshSource("", path, member)
 
 
 def _in_archive_of_folder(path: Path) -> list[MeshSource]:

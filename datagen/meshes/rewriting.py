@@ -99,13 +99,21 @@ def _rewritten_stl(path: Path) -> Rewritten | None:
     if text_start.startswith(b"solid") and b"facet" in text_start:
         content = path.read_bytes()
         text = plain_text(content)
+        if b"facet" not in text:  # Blender reads small letters alone
+            text = text.lower()
+        if text.count(b"facet") != 2 * text.count(b"endfacet"):
+            raise EnrError(f"{path} is cut off within a triangle; download or export it again.")
         near = near_stl(text)
         return Rewritten(*near) if near else None if text is content else Rewritten(text)
-    if len(start) < STL_HEAD_BYTES:
+    if len(start) < STL_HEAD_BYTES or b"\0" not in start:  # some other text
         return None
     triangles = int.from_bytes(start[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
     whole = STL_HEAD_BYTES + STL_TRIANGLE_BYTES * triangles
-    return Rewritten(path.read_bytes()[:whole]) if triangles and path.stat().st_size > whole else None
+    size = path.stat().st_size
+    if size < whole:
+        held = (size - STL_HEAD_BYTES) // STL_TRIANGLE_BYTES
+        raise EnrError(f"{path} is cut off: it announces {triangles:,} triangles and holds {held:,}; export it again.")
+    return Rewritten(path.read_bytes()[:whole]) if triangles and size > whole else None
 
 
 def _rewritten_ply(path: Path) -> Rewritten | None:
