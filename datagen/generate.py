@@ -17,7 +17,7 @@ from enr.datagen.metadata.manifest import Records, RunRecord
 from enr.datagen.metadata.record import record_run
 from enr.datagen.plan import PlannedShard, plan_shards
 from enr.datagen.run.claims import claim
-from enr.datagen.run.render import RunLog, render
+from enr.datagen.run.render_meshes import RunLog, render
 from enr.datagen.run.work import find_work
 from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.cards import with_cards

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from enr.model.checkpoint import load_model, read_metadata, save_model
     from enr.model.config import RendererConfig
     from enr.model.renderer import Renderer
-    from enr.model.scene import Scene
+    from enr.model.scene import PlacedScene
 
 _HOME = {
     "Renderer": "enr.model.renderer",
     "RendererConfig": "enr.model.config",
-    "Scene": "enr.model.scene",
+    "PlacedScene": "enr.model.scene",
     "load_model": "enr.model.checkpoint",
     "read_metadata": "enr.model.checkpoint",
     "save_model": "enr.model.checkpoint",
 }
 
-__all__ = ["Renderer", "RendererConfig", "Scene", "load_model", "read_metadata", "save_model"]
+__all__ = ["PlacedScene", "Renderer", "RendererConfig", "load_model", "read_metadata", "save_model"]
 
 
 def __getattr__(name: str) -> Any:

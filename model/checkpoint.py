@@ -20,6 +20,9 @@ from enr.model.renderer import Renderer
 
 WEIGHTS_NAME = "model.safetensors"
 CONFIG_NAME = "model.json"
+HUB_CONFIG_NAME = "config.json"
+"""The same in the layout of the Hub (`enr.model.hub`)."""
+
 FORMAT = "enr-model"
 FORMAT_VERSION = 1
 
@@ -42,28 +45,39 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
             back. Lens, near, far and background stand in the config.
 
     Raises:
+        EnrError: weights are NaN or infinite; nothing is written then.
         OSError: the disk is full or the like; a file that was there is as it was.
     """
     folder = Path(folder)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    described = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "config": model.config.to_dict(),
-        "metadata": dict(metadata),
-    }
+    broken = _not_finite(weights)
+    if broken:
+        raise EnrError(
+            f"The model's weights hold NaN or infinity (first: {broken[0]}), so that all its pictures would; nothing "
+            f"was written to {folder}: train anew with a smaller learning_rate."
+        )
     with replacing(folder / WEIGHTS_NAME) as partial:
         partial.write_bytes(save(weights))  # `save_file` heeds no umask, and its error on a full disk is no OSError
     with replacing(folder / CONFIG_NAME) as partial:
-        partial.write_text(json.dumps(described, indent=2) + "\n")
+        partial.write_text(json.dumps(describe(model.config, metadata), indent=2) + "\n")
+
+
+def describe(config: RendererConfig, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside the weights, as JSON values."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "config": config.to_dict(),
+        "metadata": dict(metadata),
+    }
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
     """A renderer in eval mode.
 
     Args:
-        path: a folder written by `save_model`, one of its two files, or a `.pt` file of the published implementation
-            (read with `weights_only`: no code in it is run).
+        path: a folder written by `save_model` or by `enr.model.hub.save_packed`, its weights or its config, or a `.pt`
+            file of the published implementation (read with `weights_only`: no code in it is run).
         device: where the weights go.
 
     Raises:
@@ -120,8 +134,9 @@ def published_config(values: Mapping[str, Any]) -> RendererConfig:
 
 def _folder_of(path: Path) -> Path:
     folder = path if path.is_dir() else path.parent
-    if path.is_dir() or path.name in (WEIGHTS_NAME, CONFIG_NAME):
-        absent = [name for name in (WEIGHTS_NAME, CONFIG_NAME) if not (folder / name).is_file()]
+    if path.is_dir() or path.name in (WEIGHTS_NAME, CONFIG_NAME, HUB_CONFIG_NAME):
+        config = HUB_CONFIG_NAME if (folder / HUB_CONFIG_NAME).is_file() else CONFIG_NAME
+        absent = [name for name in (WEIGHTS_NAME, config) if not (folder / name).is_file()]
         if not absent:
             return folder
         raise EnrError(
@@ -132,7 +147,8 @@ def _folder_of(path: Path) -> Path:
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG_NAME
+    own = folder / CONFIG_NAME
+    path = own if own.is_file() else folder / HUB_CONFIG_NAME
     try:
         described = json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -194,10 +210,15 @@ def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) ->
     wrong += [name for name in weights if name not in expected]
     if wrong:
         raise EnrError(f"The weights in {where} do not fit their config (first: {wrong[0]}); the file is damaged.")
-    broken = [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    broken = _not_finite(weights)
     if broken:
         raise EnrError(
             f"The weights in {where} hold NaN or infinity (first: {broken[0]}), so that all pictures would; take "
             "another checkpoint, or train anew with a smaller learning_rate."
         )
     model.load_state_dict(dict(weights))
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that hold NaN or infinity."""
+    return [name for name, tensor in weights.items() if tensor.is_floating_point() and not tensor.isfinite().all()]

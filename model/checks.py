@@ -8,7 +8,7 @@ from torch import Tensor
 from enr.camera import check_rigid
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
 
 SLACK = 1e-3
 """Pictures that were resampled may leave [0, 1] by a rounding error."""
@@ -54,8 +54,8 @@ def _check_values(images: Tensor) -> None:
 
 def check_scene(scene: AnyScene, config: RendererConfig) -> None:
     """Refuse a scene of another shape, or without a place where the renderer needs one."""
-    if isinstance(scene, Scene) != config.has_travelling_range:
-        kinds = ("a tensor", "a Scene: a tensor and the place of its object")
+    if isinstance(scene, PlacedScene) != config.has_travelling_range:
+        kinds = ("a tensor", "a PlacedScene: a tensor and the place of its object")
         raise EnrError(
             f"A scene of this renderer is {kinds[config.has_travelling_range]}, not {type(scene).__name__}; take one "
             "that its own inverse_render made."

@@ -31,5 +31,18 @@ def transmittance(alpha: Tensor, reverse: bool = False) -> Tensor:
     """
     if reverse:
         return transmittance(alpha.flip(2)).flip(2)
-    clear = torch.cumprod(1 - alpha, dim=2)
-    return torch.cat([torch.ones_like(clear[:, :, :1]), clear[:, :, :-1]], dim=2)
+    return light(1 - alpha)[0]
+
+
+def light(clear: Tensor) -> tuple[Tensor, Tensor]:
+    """How much light passes all cells in front of each cell, and how much passes them all.
+
+    Args:
+        clear: (b, 1, d, h, w) share of the light that each cell lets through, the nearest first.
+
+    Returns:
+        (b, 1, d, h, w), 1 in the nearest cells; and (b, 1, h, w).
+    """
+    passed = torch.cumprod(clear, dim=2)
+    before, last = passed.split((passed.shape[2] - 1, 1), dim=2)
+    return torch.cat([torch.ones_like(last), before], dim=2), last[:, :, 0]

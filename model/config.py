@@ -181,7 +181,7 @@ class RendererConfig:
 
     @property
     def has_travelling_range(self) -> bool:
-        """Whether a scene is a tensor with the place of its object (`enr.model.scene.Scene`), not a tensor alone."""
+        """Whether a scene is a tensor with its object's place (`enr.model.scene.PlacedScene`), not a tensor alone."""
         return self.depth_range == "travelling"
 
     @property

@@ -12,12 +12,13 @@ the coarse volume's cells (`pack`), so that a scene stays one tensor.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.model.compositing import transmittance
+from enr.model.compositing import light
 from enr.model.config import COLOUR_CHANNELS, RendererConfig
 from enr.model.layers import ResidualBlock, activation
 
@@ -56,7 +57,7 @@ class LiftDetail(nn.Module):
         """The level: opacity, colour and features times opacity."""
         height, width = self._config.detail_shape
         picture = functional.adaptive_avg_pool2d(images, (height, width))
-        near = functional.interpolate(self.from_map(coarse), size=(height, width), mode="bilinear", align_corners=False)
+        near = enlarge(self.from_map(coarse), (height, width))
         hidden = self.mix(torch.cat([self.from_picture(picture), near], dim=1))
         alpha = torch.sigmoid(self.alpha(hidden))[:, None]
         parts = [picture] if self.features is None else [picture, self.features(hidden)]
@@ -89,22 +90,38 @@ def composite_levels(coarse: CoarseRays, detail: Tensor, background: Tensor) -> 
         The picture (b, 3, fine h, fine w), and maps (b, 2 + features, fine h, fine w): both levels' opacity on the ray,
         the detail's own and its composited features.
     """
-    coarse_fine = _enlarge(torch.cat([coarse.alpha, coarse.alpha * coarse.colour], dim=1), detail)
+    levels = torch.cat([coarse.alpha, coarse.alpha * coarse.colour], dim=1)
+    fine = enlarge(levels.flatten(1, 2), detail.shape[3:]).unflatten(1, levels.shape[1:3])
+    coarse_alpha, coarse_colour = fine.split((1, COLOUR_CHANNELS), dim=1)
     left = 1 - detail[:, :1].clamp(0, 1)
-    alpha = 1 - left * (1 - coarse_fine[:, :1])
-    in_front = transmittance(alpha)
+    in_front, remaining = light(left * (1 - coarse_alpha))
     carried = (in_front * detail).sum(2)
-    behind = (in_front * left * coarse_fine[:, 1:]).sum(2)
-    remaining = 1 - (in_front * alpha).sum(2)
-    picture = carried[:, 1 : 1 + COLOUR_CHANNELS] + behind + remaining * background
-    maps = [1 - remaining, carried[:, :1], carried[:, 1 + COLOUR_CHANNELS :]]
-    return picture, torch.cat(maps, dim=1)
+    behind = (in_front * left * coarse_colour).sum(2)
+    opacity, colour, features = carried.split((1, COLOUR_CHANNELS, carried.shape[1] - 1 - COLOUR_CHANNELS), dim=1)
+    return colour + behind + remaining * background, torch.cat([1 - remaining, opacity, features], dim=1)
 
 
-def _enlarge(coarse: Tensor, fine: Tensor) -> Tensor:
-    """(b, c, d, h, w) in the finer level's height and width; bilinear in two dimensions is quicker than in three."""
-    maps = functional.interpolate(coarse.flatten(1, 2), size=fine.shape[3:], mode="bilinear", align_corners=False)
-    return maps.unflatten(1, coarse.shape[1:3])
+def enlarge(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Maps (b, c, h, w) in another height and width, bilinear between the middles of the pixels.
+
+    On a CPU as two products, unless the channels come last: torch's own (2.13.0) copies the others to and fro and takes
+    five times as long.
+    """
+    if tuple(maps.shape[2:]) == tuple(size):
+        return maps
+    if maps.device.type != "cpu" or not maps.is_contiguous():
+        return functional.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+    with torch.autocast("cpu", enabled=False):
+        rows, columns = (_interpolation(*counts).to(maps.dtype) for counts in zip(maps.shape[2:], size, strict=True))
+        return rows @ (maps @ columns.T)
+
+
+@lru_cache(maxsize=16)
+def _interpolation(count: int, wanted: int) -> Tensor:
+    """(wanted, count) float64 weights of linear interpolation between the middles of `count` cells."""
+    with torch.inference_mode(False):
+        eye = torch.eye(count, dtype=torch.float64)[None]
+        return functional.interpolate(eye, size=wanted, mode="linear", align_corners=False)[0].T.contiguous()
 
 
 class Refine(nn.Module):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
-from pytorch_msssim import ssim
+from pytorch_msssim import SSIM, ssim
 from torch import Tensor
 from torch.nn import functional
 
@@ -85,5 +86,14 @@ def scene_loss(moved: AnyScene, scene: AnyScene, config: RendererConfig) -> Tens
 
 
 def _one_minus_ssim(predicted: Tensor, target: Tensor) -> Tensor:
-    similarity: Tensor = ssim(predicted, target, data_range=1.0, size_average=True)
+    window = _ssim_window(predicted.device)
+    similarity: Tensor = ssim(predicted, target, data_range=1.0, size_average=True, win=window)
     return torch.ones_like(similarity) - similarity
+
+
+@cache
+@torch.inference_mode(False)
+def _ssim_window(device: torch.device) -> Tensor:
+    """The library's own window of three channels, copied to the device once: each copy waits for a GPU."""
+    window: Tensor = SSIM(data_range=1.0).win
+    return window.to(device)

@@ -27,7 +27,7 @@ def place(
         config: of the renderer.
 
     Returns:
-        (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.Scene`.
+        (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.PlacedScene`.
     """
     sighting = sighting.detach()
     depth, unsure = sighting.distance, sighting.uncertainty

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
 from enr.model.detail import CoarseRays, composite_levels, pack, unpack
-from enr.model.layers import Pointwise, activation
-from enr.model.scene import AnyScene, Scene
+from enr.model.layers import CellConv, Pointwise, activation
+from enr.model.scene import AnyScene, PlacedScene
 from enr.model.warp import at_least_float32
 
 START_ALPHA = 0.1
@@ -29,7 +29,7 @@ class SceneParts:
         colour: (b, 3, d, h, w) the source's colours, each on its own ray, times the visibility; or None.
         visibility: (b, 1, d, h, w) share of each cell that the source's frustum has seen; or None (rigid warp).
         centre: (b, 3) and
-        uncertainty: (b,), as those of `Scene`; or None (the depth range stands still).
+        uncertainty: (b,), as those of `PlacedScene`; or None (the depth range stands still).
     """
 
     features: Tensor
@@ -42,7 +42,7 @@ class SceneParts:
     @classmethod
     def split(cls, scene: AnyScene, config: RendererConfig) -> SceneParts:
         """The parts of a scene made by a renderer of that config, with or without its detail level."""
-        if isinstance(scene, Scene):
+        if isinstance(scene, PlacedScene):
             return replace(cls.split(scene.features, config), centre=scene.centre, uncertainty=scene.uncertainty)
         learned = config.feature_channels
         carried = (COLOUR_CHANNELS * config.carry_colour, VISIBILITY_CHANNELS * config.has_visibility)
@@ -60,7 +60,7 @@ class SceneParts:
         joined = self.join(config)
         if self.centre is None or self.uncertainty is None:
             return joined
-        return Scene(joined, self.centre, self.uncertainty)
+        return PlacedScene(joined, self.centre, self.uncertainty)
 
     def join(self, config: RendererConfig) -> Tensor:
         """The scene's tensor, (b, *config.scene_shape), without a place."""
@@ -116,7 +116,7 @@ class Composite(nn.Module):
         widths = config.num_channels_projection
         # No linear layer follows the last activation: it would commute with compositing, and is cheaper after it.
         self.cell = nn.Sequential(Pointwise(3, in_channels, widths, normalise=False), activation())
-        self.alpha = nn.Conv3d(widths[-1], 1, 1)
+        self.alpha = CellConv(widths[-1], 1, kernel_size=1)
         # The rigid cube's depth index falls with the distance, the frustum's rises.
         self.reverse = config.warp == "rigid"
         self.register_buffer("background", torch.tensor(config.background).reshape(1, 3, 1, 1), persistent=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from numpy.typing import ArrayLike
@@ -74,3 +75,16 @@ class PublishedTurns:
         source = orbit_camera(azimuth_source_deg, elevation_source_deg, self.config.radius)
         target = orbit_camera(azimuth_target_deg, elevation_target_deg, self.config.radius)
         return self.transform(scene, torch.as_tensor(target_from_source(source, target)))
+
+
+def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[float, float]], radius: float) -> Tensor:
+    """Motions (n, 4, 4) float64 from one orbit camera to others, for `Renderer.generate_novel_views`.
+
+    Args:
+        source_deg: azimuth and elevation of the picture's camera, in degrees.
+        targets_deg: azimuth and elevation of each wanted view.
+        radius: distance of all of them from the target point, in object units.
+    """
+    azimuths, elevations = zip(*targets_deg, strict=True)
+    source = orbit_camera(*source_deg, radius)
+    return torch.as_tensor(target_from_source(source, orbit_camera(azimuths, elevations, radius)))

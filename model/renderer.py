@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
-from enr.model.detail import LiftDetail, Refine
+from enr.model.detail import LiftDetail, Refine, enlarge
 from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
-from enr.model.scene import AnyScene, Scene, join_centres, move_points
+from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
 from enr.model.warp import Cube, Frustum, frustum_warp, rigid_warp, spherical_mask
 
@@ -33,7 +33,7 @@ class Renderer(PublishedTurns, nn.Module):
 
     A scene is one tensor (b, *config.scene_shape): learned channels, then the packed detail level (if `detail_stride`),
     the source's colours (3, if `carry_colour`), and visibility (1, if the warp is `frustum`). Where the depth range
-    travels with the object it is a `Scene`: that tensor and the object's place.
+    travels with the object it is a `PlacedScene`: that tensor and the object's place.
     All pictures are (b, 3, height, width) in [0, 1].
 
     Args:
@@ -155,12 +155,16 @@ class Renderer(PublishedTurns, nn.Module):
         return self._move(SceneParts.split(scene, self.config), target_from_source).scene(self.config)
 
     def _move(self, parts: SceneParts, target_from_source: Tensor, centre: Tensor | None = None) -> SceneParts:
-        """Moved parts, around the centres (b, 3) in the target's frame; None: their own, moved."""
-        motion = checked_motion(target_from_source, len(parts.features), self._device, skip_on_gpu=self.training)
+        """Moved parts (of one scene by any motions), around the target frame's centres (b, 3); None: their own."""
+        count = len(parts.features) if len(parts.features) > 1 else len(target_from_source)
+        motion = checked_motion(target_from_source, count, self._device, skip_on_gpu=self.training)
         if self.config.warp == "frustum":
             return self._move_levels(parts, motion, centre)
         scene = parts.join(self.config)
-        moved = self.conditioning(scene, motion) if self.conditioning else rigid_warp(scene, motion, self.cube)
+        if self.conditioning:
+            moved = self.conditioning(scene.expand(count, -1, -1, -1, -1), motion)
+        else:
+            moved = rigid_warp(scene, motion, self.cube)
         return SceneParts.split(moved, self.config)
 
     def _move_levels(self, parts: SceneParts, motion: Tensor, centre: Tensor | None) -> SceneParts:
@@ -171,7 +175,33 @@ class Renderer(PublishedTurns, nn.Module):
         coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, source, target)
         moved = SceneParts.split(coarse, self.config)
         detail = None if parts.detail is None else frustum_warp(parts.detail, motion, source, target)
-        return replace(moved, detail=detail, centre=centre, uncertainty=parts.uncertainty)
+        uncertainty = None if parts.uncertainty is None else parts.uncertainty.expand(len(motion))
+        return replace(moved, detail=detail, centre=centre, uncertainty=uncertainty)
+
+    def apart(self, scene: AnyScene) -> SceneParts:
+        """A scene (b, *config.scene_shape) as `view` takes it for many frames: taken apart once.
+
+        Raises:
+            EnrError: the shape does not fit.
+        """
+        check_scene(scene, self.config)
+        return SceneParts.split(scene, self.config)
+
+    def view(self, scene: AnyScene | SceneParts, target_from_source: Tensor) -> Tensor:
+        """Pictures of scenes from cameras that moved: `transform` and `render`, but quicker.
+
+        Args:
+            scene: (b, *config.scene_shape), or what `apart` made of it; one scene goes with any number of motions.
+            target_from_source: (n, 4, 4), see `transform`; n is b, or any number where b is 1.
+
+        Returns:
+            (n, 3, height, width), see `render`.
+
+        Raises:
+            EnrError: see `transform`.
+        """
+        parts = scene if isinstance(scene, SceneParts) else self.apart(scene)
+        return self._paint(self._move(parts, torch.as_tensor(target_from_source)))
 
     def fuse(self, scenes: AnyScene, target_from_sources: Tensor) -> AnyScene:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
@@ -196,30 +226,25 @@ class Renderer(PublishedTurns, nn.Module):
         shape = scenes.shape[:2]
         sources, motions = scenes.flatten(0, 1), motion.flatten(0, 1)
         check_scene(sources, self.config)
-        centre = join_centres(scenes, motion) if isinstance(scenes, Scene) else None
+        centre = join_centres(scenes, motion) if isinstance(scenes, PlacedScene) else None
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
-        joined, sight = (
-            moved.join(self.config).unflatten(0, shape),
-            None if sight is None else sight.unflatten(0, shape),
-        )
-        if self.fusion is not None:
-            fused = self.fusion(joined, sight)
-        else:
-            fused = fuse_scenes(joined, self.config.has_visibility, sight)
-        if centre is None or not isinstance(scenes, Scene):
+        joined = moved.join(self.config).unflatten(0, shape)
+        sight = None if sight is None else sight.unflatten(0, shape)
+        together = self.fusion or partial(fuse_scenes, has_visibility=self.config.has_visibility)
+        fused = together(joined, sight=sight)
+        if centre is None or not isinstance(scenes, PlacedScene):
             return fused
-        return Scene(fused, centre, scenes.uncertainty.amin(1))
+        return PlacedScene(fused, centre, scenes.uncertainty.amin(1))
 
     def _moved_sight(self, scene: AnyScene, motion: Tensor, centre: Tensor | None = None) -> Tensor | None:
         """What each source's camera has a line of sight to (n, 1, d, h, w), in the target's frame; None if unknown."""
         if not self.config.has_visibility or not isinstance(self.projection, Composite):
             return None
         parts = SceneParts.split(scene, self.config)
-        source, target = frustums(parts.centre, centre, self.frustum, self.config)
         sight = self.projection.line_of_sight(self._volume(parts), parts)
-        return frustum_warp(sight, motion.to(self._device), source, target)
+        return frustum_warp(sight, motion.to(self._device), *frustums(parts.centre, centre, self.frustum, self.config))
 
     def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
         """The distance of one object in several pictures with relative poses, triangulated.
@@ -229,7 +254,7 @@ class Renderer(PublishedTurns, nn.Module):
             target_from_sources: (s, 4, 4) motions from each picture's camera to one common frame.
 
         Returns:
-            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, as of `Scene`.
+            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, see `PlacedScene`.
 
         Raises:
             EnrError: the pictures contradict the poses.
@@ -242,9 +267,7 @@ class Renderer(PublishedTurns, nn.Module):
     def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
         check_scene(scene, self.config)
-        return self._project(SceneParts.split(scene, self.config))
-
-    def _project(self, parts: SceneParts) -> ProjectedScene:
+        parts = SceneParts.split(scene, self.config)
         projected: ProjectedScene = self.projection(self._volume(parts), parts)
         return projected
 
@@ -269,12 +292,10 @@ class Renderer(PublishedTurns, nn.Module):
         return self._paint(SceneParts.split(scene, self.config))
 
     def _paint(self, parts: SceneParts) -> Tensor:
-        projected = self._project(parts)
+        projected: ProjectedScene = self.projection(self._volume(parts), parts)
         images = self.transform_2d(projected.features)
         if projected.colour is not None:
-            images = images + functional.interpolate(
-                projected.colour, size=images.shape[2:], mode="bilinear", align_corners=False
-            )
+            images = images + enlarge(projected.colour, images.shape[2:])
         if self.refine is not None and projected.detail_maps is not None:
             maps = functional.interpolate(projected.detail_maps, size=images.shape[2:])
             images = self.refine(images, maps)
@@ -351,6 +372,9 @@ class Renderer(PublishedTurns, nn.Module):
         """
         motions = torch.as_tensor(target_from_sources)
         scenes = self._encode_together(images, motions, distance)
+        if len(images) == 1:
+            parts = self.apart(scenes)
+            return torch.cat([self.view(parts, chunk[:, 0]) for chunk in motions.split(batch_size)]).clamp(0, 1)
         chunks = motions.split(batch_size)
         views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
@@ -372,19 +396,5 @@ class Renderer(PublishedTurns, nn.Module):
     @property
     def frustum(self) -> Frustum:
         """The lens and depth range of the frustum volume."""
-        config = self.config
-        _, height, width = config.image_shape
+        config, (_, height, width) = self.config, self.config.image_shape
         return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
-
-
-def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[float, float]], radius: float) -> Tensor:
-    """Motions (n, 4, 4) float64 from one orbit camera to others, for `Renderer.generate_novel_views`.
-
-    Args:
-        source_deg: azimuth and elevation of the picture's camera, in degrees.
-        targets_deg: azimuth and elevation of each wanted view.
-        radius: distance of all of them from the target point, in object units.
-    """
-    azimuths, elevations = zip(*targets_deg, strict=True)
-    source = orbit_camera(*source_deg, radius)
-    return torch.as_tensor(target_from_source(source, orbit_camera(azimuths, elevations, radius)))

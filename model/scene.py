@@ -8,6 +8,7 @@ a range of its own obeys the same laws as one whose range stands still.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from enr.model.warp import Frustum
 
 
 @dataclass(frozen=True)
-class Scene:
+class PlacedScene:
     """What `Renderer.inverse_render` makes of pictures where the depth range travels.
 
     Attributes:
@@ -51,47 +52,58 @@ class Scene:
     def __len__(self) -> int:
         return len(self.features)
 
-    def __getitem__(self, index: Any) -> Scene:
+    def __getitem__(self, index: Any) -> PlacedScene:
         """Some of the scenes; the index is of the leading axes alone."""
-        return Scene(self.features[index], self.centre[index], self.uncertainty[index])
+        return PlacedScene(self.features[index], self.centre[index], self.uncertainty[index])
 
-    def expand(self, *shape: int) -> Scene:
+    def expand(self, *shape: int) -> PlacedScene:
         """As a tensor's `expand`, by the features' shape; the last four sizes are theirs."""
         lead = shape[:-4]
-        return Scene(self.features.expand(*shape), self.centre.expand(*lead, 3), self.uncertainty.expand(*lead))
+        return PlacedScene(self.features.expand(*shape), self.centre.expand(*lead, 3), self.uncertainty.expand(*lead))
 
-    def flatten(self, start: int, end: int) -> Scene:
+    def flatten(self, start: int, end: int) -> PlacedScene:
         """As a tensor's `flatten`, of leading axes."""
         parts = (part.flatten(start, end) for part in (self.features, self.centre, self.uncertainty))
-        return Scene(*parts)
+        return PlacedScene(*parts)
 
-    def with_features(self, features: Tensor) -> Scene:
+    def with_features(self, features: Tensor) -> PlacedScene:
         """Other features in the same place."""
-        return Scene(features, self.centre, self.uncertainty)
+        return PlacedScene(features, self.centre, self.uncertainty)
 
     @property
     def device(self) -> torch.device:
         """Where the features are."""
         return self.features.device
 
-    def detach(self) -> Scene:
+    def detach(self) -> PlacedScene:
         """Without a gradient."""
-        return Scene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())
+        return PlacedScene(self.features.detach(), self.centre.detach(), self.uncertainty.detach())
 
 
-AnyScene = Tensor | Scene
-"""A tensor where the depth range stands still, a `Scene` where it travels."""
+AnyScene = Tensor | PlacedScene
+"""A tensor where the depth range stands still, a `PlacedScene` where it travels."""
 
 
 def features_of(scene: AnyScene) -> Tensor:
     """The tensor of either kind of scene."""
-    return scene.features if isinstance(scene, Scene) else scene
+    return scene.features if isinstance(scene, PlacedScene) else scene
 
 
 def move_points(points: Tensor, target_from_source: Tensor) -> Tensor:
     """Points (..., 3) of source cameras in the target cameras' coordinates, by motions (..., 4, 4); float64."""
     motion = target_from_source.to(points.device, torch.float64)
     return (motion[..., :3, :3] @ points.to(torch.float64)[..., None])[..., 0] + motion[..., :3, 3]
+
+
+def constant(values: tuple[float, ...], like: Tensor) -> Tensor:
+    """Numbers (n,) on the device and of the type of another tensor, copied there once: each copy waits for a GPU."""
+    return _constant(values, like.device, like.dtype)
+
+
+@cache
+@torch.inference_mode(False)
+def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
@@ -104,18 +116,18 @@ def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
 def ray_through(pixel: Tensor, config: RendererConfig) -> Tensor:
     """(..., 3) camera coordinates, at depth 1, of what is seen at pixels (..., 2) (column, row)."""
     _, height, width = config.image_shape
-    middle = pixel.new_tensor([width / 2, height / 2])
+    middle = constant((width / 2, height / 2), pixel)
     return torch.cat([(pixel - middle) / config.focal_px, torch.ones_like(pixel[..., :1])], dim=-1)
 
 
 def pixel_of(points: Tensor, config: RendererConfig) -> Tensor:
     """(..., 2) pixels (column, row) at which camera points (..., 3) are seen; the inverse of `ray_through`."""
     _, height, width = config.image_shape
-    middle = points.new_tensor([width / 2, height / 2])
+    middle = constant((width / 2, height / 2), points)
     return points[..., :2] / points[..., 2:].clamp_min(NEAREST) * config.focal_px + middle
 
 
-def join_centres(scenes: Scene, target_from_sources: Tensor) -> Tensor:
+def join_centres(scenes: PlacedScene, target_from_sources: Tensor) -> Tensor:
     """One centre (b, 3) in the target's frame for several scenes (b, s, ...) of one object: the mean of theirs.
 
     Scenes that were made together (`Renderer.locate`) agree; of others the surer ones count more.

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from enr.model.config import RendererConfig
 from enr.model.layers import activation
-from enr.model.scene import pixel_of
+from enr.model.scene import constant, pixel_of
 
 DIFFERENCE = 0.02
 """By so much a pixel of an object differs from the background, in the channel where it differs most."""
@@ -165,7 +165,7 @@ class Sight(nn.Module):
 
     def _numbers(self, boxes: Boxes) -> Tensor:
         _, height, width = self._config.image_shape
-        sizes = boxes.size.new_tensor([width, height])
+        sizes = constant((width, height), boxes.size)
         share = boxes.size / sizes
         return torch.cat([2 * boxes.middle / sizes - 1, share, share.amax(1, True).clamp_min(0.02).log(), boxes.cut], 1)
 
@@ -197,13 +197,29 @@ def sighting_loss(sighting: Sighting, centre: Tensor, config: RendererConfig) ->
         config: of the renderer.
     """
     known = sighting.boxes.is_there & torch.isfinite(centre).all(1)
+    if not known.is_cpu:
+        return masked_sighting_loss(sighting, centre, config)
     if not known.any():
         return sighting.quantiles.sum() * 0
     truth = centre[known].to(sighting.quantiles)
-    levels = truth.new_tensor(QUANTILES)
-    error = (truth[:, 2:] - sighting.quantiles[known]) / span_of(config)
-    pinball = torch.maximum(levels * error, (levels - 1) * error).sum(1).mean()
-    beside = functional.smooth_l1_loss(
-        sighting.pixel[known], pixel_of(truth, config), beta=config.image_shape[2] / 20
-    ) / (config.image_shape[2] / 10)
-    return pinball + beside
+    pinball = _pinball(truth, sighting.quantiles[known], config).mean()
+    width = config.image_shape[2]
+    beside = functional.smooth_l1_loss(sighting.pixel[known], pixel_of(truth, config), beta=width / 20)
+    return pinball + beside / (width / 10)
+
+
+def masked_sighting_loss(sighting: Sighting, centre: Tensor, config: RendererConfig) -> Tensor:
+    """The same, without asking how many pictures count, for that would wait for a GPU."""
+    known = sighting.boxes.is_there & torch.isfinite(centre).all(1)
+    truth = torch.where(known[:, None], centre, 1.0).to(sighting.quantiles)
+    width = config.image_shape[2]
+    beside = functional.smooth_l1_loss(sighting.pixel, pixel_of(truth, config), beta=width / 20, reduction="none")
+    loss = _pinball(truth, sighting.quantiles, config) + beside.mean(1) / (width / 10)
+    return torch.where(known, loss, 0).sum() / known.sum().clamp_min(1)
+
+
+def _pinball(truth: Tensor, quantiles: Tensor, config: RendererConfig) -> Tensor:
+    """(n,) of quantiles (n, 5) whose truth is the depth of points (n, 3)."""
+    levels = constant(QUANTILES, truth)
+    error = (truth[:, 2:] - quantiles) / span_of(config)
+    return torch.maximum(levels * error, (levels - 1) * error).sum(1)

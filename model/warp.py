@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from torch.nn import functional
 from enr.camera import VOLUME_FROM_CAMERA, intrinsics
 from enr.model.config import DepthSpacing
 
+Lens = tuple[float, int, int]
 OUTSIDE = 3.0
 """A normalised coordinate that no trilinear cell of the volume reaches (those end before 2)."""
 EPSILON = 1e-6
@@ -64,6 +66,11 @@ class Frustum:
     far: float | Tensor
     spacing: DepthSpacing = "linear"
 
+    @property
+    def lens(self) -> Lens:
+        """Focal length, width and height in pixels: what the rays of its cells depend on."""
+        return self.focal_px, self.width_px, self.height_px
+
     def of(self, item: int) -> Frustum:
         """That of one scene of a batch."""
         near, far = (float(end[item]) if isinstance(end, Tensor) else end for end in (self.near, self.far))
@@ -77,7 +84,7 @@ def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
     T^-1 (c + h p). Rotations about the centre reduce to the published warp (Dupont et al. 2020).
 
     Args:
-        scene: (b, c, d, h, w), a cube of cells.
+        scene: (b, c, d, h, w), a cube of cells, or one for all motions.
         target_from_source: (b, 4, 4), rigid.
         cube: where the volume stands, in object units.
 
@@ -107,16 +114,17 @@ def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
     """
     with _full_precision(scene):
         scene = at_least_float32(scene)
-        cells = _cell_centres(scene).reshape(1, -1, 3)
-        positions = cells @ rotation.to(scene).transpose(1, 2) + offset.to(scene)[:, None]
-        return _sample(scene, positions)
+        cells = _cube_cells(tuple(scene.shape[2:]), scene.device).to(scene.dtype).expand(len(rotation), -1, -1)
+        # The rows in reverse: positions are sampled in the order (width, height, depth).
+        start, turn = offset.to(scene)[..., None].flip(1), rotation.to(scene).flip(1)
+        return _sample(scene, torch.baddbmm(start, turn, cells))
 
 
 def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, target: Frustum | None = None) -> Tensor:
     """The scene as the target camera has it: each target cell's point, projected into the source's frustum.
 
     Args:
-        scene: (b, c, d, h, w); depth runs from near to far.
+        scene: (b, c, d, h, w), or one for all motions; depth runs from near to far.
         target_from_source: (b, 4, 4), rigid.
         frustum: the lens and depth range of the scene.
         target: those that the moved scene is to have; the same if None.
@@ -126,16 +134,16 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
     """
     with _full_precision(scene):
         scene = at_least_float32(scene)
-        source_from_target = invert_rigid(target_from_source).to(scene.device)
         target = target or frustum
-        depth, height, width = scene.shape[2:]
+        # To columns and rows, times the depth, and that depth.
+        seen = _scale(frustum.lens, scene.device) * invert_rigid(target_from_source).to(scene.device)[:, :3]
+        rays, shares = _frustum_constants(tuple(scene.shape[2:]), target.lens, scene.device)
         # A cell's point is its depth times its ray: turning the rays alone saves a product for each depth.
-        rays = frustum_rays((height, width), target, scene.device)
-        turned = (rays @ source_from_target[:, None, :3, :3].transpose(2, 3)).to(scene)
-        depths = frustum_depths(_shares(depth, scene.device), target).to(scene).expand(len(scene), depth)
-        offset = source_from_target[:, None, None, None, :3, 3].to(scene)
-        points = torch.addcmul(offset, depths[:, :, None, None, None], turned[:, None])
-        return _sample(scene, frustum_coordinates(points, frustum).flatten(1, 3))
+        turned = (seen[:, :, :3] @ rays).to(scene.dtype)[:, :, None]
+        depths = frustum_depths(shares, target).to(scene.dtype).expand(len(seen), -1)[:, None, :, None]
+        x_y, z = torch.addcmul(seen[:, :, 3:, None].to(scene.dtype), depths, turned).split((2, 1), dim=1)
+        position = torch.cat([_beside_axis(x_y, z), _between_ends(z, frustum)], dim=1)
+        return _sample(scene, position.flatten(2))
 
 
 def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
@@ -179,15 +187,24 @@ def frustum_coordinates(points: Tensor, frustum: Frustum) -> Tensor:
 
     Where near and far are (b,), the points are (b, ..., 3).
     """
-    x, y, z = points.unbind(-1)
-    in_front = z > EPSILON
-    z = z.clamp_min(EPSILON)
+    x, y, z = points[..., None, :].unbind(-1)
+    row_column = 2 * frustum.focal_px * torch.cat([y / frustum.height_px, x / frustum.width_px], dim=-1)
+    return torch.cat([_between_ends(z, frustum), _beside_axis(row_column, z)], dim=-1)
+
+
+def _beside_axis(x_y: Tensor, z: Tensor) -> Tensor:
+    """Normalised columns and rows of points at depths z; meaningless behind the camera."""
+    return (x_y / z.clamp_min(EPSILON)).clamp(-OUTSIDE, OUTSIDE)
+
+
+def _between_ends(z: Tensor, frustum: Frustum) -> Tensor:
+    """Normalised depths of points (b, ...) at z; `OUTSIDE` behind the camera."""
     near, far = (_leading(end, z) for end in (frustum.near, frustum.far))
-    depth = (z - near) / (far - near) if frustum.spacing == "linear" else (1 / z - 1 / near) / (1 / far - 1 / near)
-    column = 2 * frustum.focal_px * x / (z * frustum.width_px)
-    row = 2 * frustum.focal_px * y / (z * frustum.height_px)
-    coordinates = torch.stack([2 * depth - 1, row, column], dim=-1)
-    return torch.where(in_front[..., None], coordinates.clamp(-OUTSIDE, OUTSIDE), OUTSIDE)
+    if frustum.spacing == "linear":
+        depth = (z - near) * (2 / (far - near)) - 1
+    else:
+        depth = (1 / z.clamp_min(EPSILON) - 1 / near) * (2 / (1 / far - 1 / near)) - 1
+    return depth.clamp(-OUTSIDE, OUTSIDE).masked_fill(z <= EPSILON, OUTSIDE)
 
 
 def _leading(end: float | Tensor, values: Tensor) -> float | Tensor:
@@ -249,15 +266,35 @@ def _shares(count: int, device: torch.device | str) -> Tensor:
     return _centres(count, device) / 2 + 0.5
 
 
-def _cell_centres(scene: Tensor) -> Tensor:
-    """(d, h, w, 3): (depth, height, width) of the cell centres, in [-1, 1]."""
-    grids = torch.meshgrid(*(_centres(count, scene.device) for count in scene.shape[2:]), indexing="ij")
-    return torch.stack(grids, dim=-1).to(scene)
+@lru_cache(maxsize=16)
+def _cube_cells(cells: tuple[int, ...], device: torch.device) -> Tensor:
+    """(3, d * h * w) float64: (depth, height, width) of the cell centres, in [-1, 1]. Kept: they never change."""
+    with torch.inference_mode(False):
+        axes = torch.meshgrid(*(_centres(count, device) for count in cells), indexing="ij")
+        return torch.stack(axes).flatten(1)
+
+
+@lru_cache(maxsize=16)
+def _frustum_constants(cells: tuple[int, ...], lens: Lens, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rays (3, h * w) and shares (d,) of a frustum's cells, float64. Kept: they never change."""
+    with torch.inference_mode(False):
+        rays = frustum_rays((cells[1], cells[2]), Frustum(*lens, near=1.0, far=2.0), device)
+        return rays.flatten(0, 1).T.contiguous(), _shares(cells[0], device)
+
+
+@lru_cache(maxsize=16)
+def _scale(lens: Lens, device: torch.device) -> Tensor:
+    """(3, 1) float64: from camera coordinates (x, y, z) to what is normalised once it is divided by z. Kept, too."""
+    focal_px, width_px, height_px = lens
+    with torch.inference_mode(False):
+        scale = [[2 * focal_px / width_px], [2 * focal_px / height_px], [1.0]]
+        return torch.tensor(scale, dtype=torch.float64, device=device)
 
 
 def _sample(scene: Tensor, positions: Tensor) -> Tensor:
-    """Trilinear values (b, c, d, h, w) at (b, d * h * w, 3) normalised (depth, height, width) positions."""
-    grid = positions.flip(-1).reshape(len(scene), *scene.shape[2:], 3)  # grid_sample wants (width, height, depth)
+    """Trilinear values (b, c, d, h, w) at normalised (width, height, depth) positions (b, 3, d * h * w)."""
+    grid = positions.unflatten(2, scene.shape[2:]).movedim(1, -1)
+    scene = scene.expand(len(grid), -1, -1, -1, -1)
     return functional.grid_sample(scene, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

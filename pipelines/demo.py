@@ -13,11 +13,16 @@ from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, R
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Positive, Seed, checked
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.evaluation.report import GroupReport, Report, format_report
+from enr.pipelines.evaluation.report import GroupReport, Report
+from enr.pipelines.evaluation.report_table import format_report
+from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.runs import Run, check_folder
 from enr.pipelines.training.train import TrainSettings, train
+from enr.pipelines.training.validation import FEWEST_SCENES
+from enr.words import count_of
 
 Say = Callable[[str], None]
 SPLIT_SHARES = (0.8, 0.05, 0.15)
@@ -29,7 +34,11 @@ LEARNED_DB = 1.5
 """What another view's pose must cost, and the lead over the floors that see no target. Before any training both are
 near 1 dB, because the source's colours ride on rays that the pose moves; a minute of one core brings over 2.4 dB."""
 
+FALL_DB = 0.2
+"""Validations that end so far below their best fall; less is the noise of a few pictures."""
 
+
+@checked()
 @dataclass(frozen=True)
 class DemoSettings:
     """What the demo makes.
@@ -48,13 +57,13 @@ class DemoSettings:
     """
 
     folder: Path = Path("enr-demo")
-    chairs: int = 96
-    views: int = 16
-    size_px: int = 32
-    minutes: float = 5.0
-    train_minutes: float = 3.0
+    chairs: Count = 96
+    views: Count = 16
+    size_px: Count = 32
+    minutes: Positive = 5.0
+    train_minutes: Positive = 3.0
     assignments: tuple[str, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     show_progress: bool = True
 
 
@@ -68,6 +77,7 @@ class DemoResult:
         gif: the same chairs again and again as the model learned.
         pictures: sources, predictions and truths.
         seconds: wall time.
+        validations_db: PSNR of the training's validations, in their order.
     """
 
     report: Report
@@ -75,11 +85,43 @@ class DemoResult:
     gif: Path
     pictures: tuple[Path, ...]
     seconds: float
+    validations_db: tuple[float, ...] = ()
 
     @property
     def has_learned(self) -> bool:
-        """Whether the model learned to use the pose, for every group."""
-        return all(has_learned(group) for group in self.report.groups)
+        """Whether the model learned to use the pose, for every group, and its validations do not say otherwise."""
+        return not self.has_fallen and all(has_learned(group) for group in self.report.groups)
+
+    @property
+    def has_fallen(self) -> bool:
+        """Whether the validations ended clearly below the best of them."""
+        return bool(self.validations_db) and self.validations_db[-1] < max(self.validations_db) - FALL_DB
+
+    @property
+    def verdict(self) -> tuple[str, ...]:
+        """What there is to say of the model, in sentences; the last one says whether it learned."""
+        held_out = _held_out(self.report)
+        few = (
+            f"Of the {count_of(held_out, 'object')} held out for validation, fewer than {FEWEST_SCENES}, no checkpoint "
+            "can be chosen by: the last one was measured."
+        )
+        return (*([few] if held_out < FEWEST_SCENES else []), self._learned_in_words())
+
+    def _learned_in_words(self) -> str:
+        if self.has_fallen:
+            return (
+                f"The model is NOT said to have learned: its validations fell from {max(self.validations_db):.2f} to "
+                f"{self.validations_db[-1]:.2f} dB; try another --seed."
+            )
+        if not self.has_learned:
+            return "The model did NOT learn to use the pose; run `enr doctor`, or try again on a quieter machine."
+        return f"The model learned to use the pose ({self.seconds / 60:.1f} minutes in all)."
+
+
+def _held_out(report: Report) -> int:
+    """How many objects the evaluated training held out for validation."""
+    scenes = report.facts.get("checkpoint_metadata", {}).get("data", {}).get("scenes", {})
+    return max((counts.get("val", 0) for counts in scenes.values()), default=0)
 
 
 def has_learned(group: GroupReport) -> bool:
@@ -110,7 +152,12 @@ def run_demo(settings: DemoSettings, say: Say = print) -> DemoResult:
     say(f"\n{format_report(report)}\n")
     assert summary.contact_sheet is not None
     return DemoResult(
-        report, summary.contact_sheet, run.folder / "progress.gif", report.pictures, time.monotonic() - started
+        report=report,
+        contact_sheet=summary.contact_sheet,
+        gif=run.folder / "progress.gif",
+        pictures=report.pictures,
+        seconds=time.monotonic() - started,
+        validations_db=tuple(line["psnr_db"] for line in read_metrics(run.metrics) if line["kind"] == "validation"),
     )
 
 

@@ -27,21 +27,23 @@ from enr.errors import EnrError
 from enr.words import count_of
 
 PROBE_SECONDS = 120.0
-REPEATING_EXTRAS = ("all", "dev", "cluster")
+REPEATING_EXTRAS = ("all", "dev", "cluster", "video")
 PICTURE_PX = 64
 BLENDER_PROBE = "enr.datagen.blender.devices"
 TORCH_PROBE = """
-import json, torch
+import json
+from enr.pipelines.machine import choose_threads, torch
 cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 mps = ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
-threads = torch.get_num_threads()
-cpu = [f"CPU ({threads} thread{'s' * (threads != 1)})"]
+most, threads = torch.get_num_threads(), choose_threads()
+which = f"{threads} of {most} threads, the quickest beside what runs now" if threads < most else f"{most} threads"
+cpu = ["CPU (1 thread)" if most == 1 else f"CPU ({which})"]
 print(json.dumps({"version": torch.__version__, "devices": cuda + mps + cpu}))
 """
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One line of the report.
 
     Attributes:
@@ -58,13 +60,13 @@ class Finding:
         return f"{self.status:<8} {self.what}" + (f": {self.advice}" if self.advice else "")
 
 
-def examine(show: Callable[[Finding], None] | None = None) -> tuple[Finding, ...]:
+def examine(show: Callable[[Diagnosis], None] | None = None) -> tuple[Diagnosis, ...]:
     """Look at everything that the main job needs.
 
     Args:
         show: called with each finding as soon as it is there.
     """
-    findings: list[Finding] = []
+    findings: list[Diagnosis] = []
     for check in (check_machine, check_packages, check_libraries, check_blender, check_torch, check_picture):
         for finding in check():
             findings.append(finding)
@@ -73,11 +75,11 @@ def examine(show: Callable[[Finding], None] | None = None) -> tuple[Finding, ...
     return tuple(findings)
 
 
-def check_machine() -> tuple[Finding, ...]:
+def check_machine() -> tuple[Diagnosis, ...]:
     """The system, the Python, cores and memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     system = f"enr {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return (Finding("ok", system), Finding("ok", f"{count_of(cores or 1, 'CPU core')}{_memory()}"))
+    return (Diagnosis("ok", system), Diagnosis("ok", f"{count_of(cores or 1, 'CPU core')}{_memory()}"))
 
 
 def _memory() -> str:
@@ -108,7 +110,7 @@ def required_packages() -> dict[str, str]:
     return found
 
 
-def check_packages(required: dict[str, str] | None = None) -> tuple[Finding, ...]:
+def check_packages(required: dict[str, str] | None = None) -> tuple[Diagnosis, ...]:
     """The versions of the Python packages.
 
     Args:
@@ -120,8 +122,8 @@ def check_packages(required: dict[str, str] | None = None) -> tuple[Finding, ...
             present.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             wanted = f"-e '.[{extra}]'" if extra else "-e ."
-            findings.append(Finding("missing", f"Python package {name}", f"pip install {wanted}"))
-    return (Finding("ok", ", ".join(present)), *findings)
+            findings.append(Diagnosis("missing", f"Python package {name}", f"pip install {wanted}"))
+    return (Diagnosis("ok", ", ".join(present)), *findings)
 
 
 def debian_packages() -> dict[str, str]:
@@ -136,7 +138,7 @@ def blender_library() -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
-def check_libraries() -> tuple[Finding, ...]:
+def check_libraries() -> tuple[Diagnosis, ...]:
     """The system libraries that Blender needs (on systems with `ldd`)."""
     library = blender_library()
     if library is None or not shutil.which("ldd"):
@@ -144,10 +146,10 @@ def check_libraries() -> tuple[Finding, ...]:
     said = subprocess.run(["ldd", str(library)], capture_output=True, text=True).stdout
     missing = missing_libraries(said)
     if not missing:
-        return (Finding("ok", "all system libraries of Blender"),)
+        return (Diagnosis("ok", "all system libraries of Blender"),)
     packages = debian_packages()
     return tuple(
-        Finding("missing", f"system library {name}", f"apt-get install {packages.get(name, '(package unknown)')}")
+        Diagnosis("missing", f"system library {name}", f"apt-get install {packages.get(name, '(package unknown)')}")
         for name in missing
     )
 
@@ -157,21 +159,21 @@ def missing_libraries(ldd_output: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"^\s*(\S+) => not found", ldd_output, flags=re.MULTILINE))))
 
 
-def check_blender() -> tuple[Finding, ...]:
+def check_blender() -> tuple[Diagnosis, ...]:
     """Blender's version and the devices that Cycles sees."""
     answer, words = ask_child(["-m", BLENDER_PROBE])
     if answer is None:
-        return (Finding("missing", "Blender does not start", words),)
+        return (Diagnosis("missing", "Blender does not start", words),)
     devices = ", ".join(f"{device['kind']} ({device['name']})" for device in answer["devices"])
-    return (Finding("ok", f"Blender {answer['version']} (Cycles) sees {devices or 'the CPU alone'}"),)
+    return (Diagnosis("ok", f"Blender {answer['version']} (Cycles) sees {devices or 'the CPU alone'}"),)
 
 
-def check_torch() -> tuple[Finding, ...]:
+def check_torch() -> tuple[Diagnosis, ...]:
     """Torch's version and the devices that it sees."""
     answer, words = ask_child(["-c", TORCH_PROBE])
     if answer is None:
-        return (Finding("missing", "torch does not start", words),)
-    return (Finding("ok", f"torch {answer['version']} sees {', '.join(answer['devices'])}"),)
+        return (Diagnosis("missing", "torch does not start", words),)
+    return (Diagnosis("ok", f"torch {answer['version']} sees {', '.join(answer['devices'])}"),)
 
 
 def ask_child(arguments: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
@@ -187,19 +189,19 @@ def ask_child(arguments: Sequence[str]) -> tuple[dict[str, Any] | None, str]:
     return answer, ""
 
 
-def check_picture() -> tuple[Finding, ...]:
+def check_picture() -> tuple[Diagnosis, ...]:
     """Render one picture of a built-in shape, through the same code as `enr datagen`."""
     started = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory(prefix="enr-doctor-") as folder:
             covered = _covered_share(Path(folder))
     except (EnrError, ImportError) as error:
-        return (Finding("missing", "no picture could be rendered", str(error)),)
+        return (Diagnosis("missing", "no picture could be rendered", str(error)),)
     seconds = time.perf_counter() - started
     picture = f"one {PICTURE_PX} px picture of a built-in shape in {seconds:.1f} s"
     if not 0 < covered < 1:
-        return (Finding("missing", picture, f"the shape covers {covered:.0%} of it, expected a part"),)
-    return (Finding("ok", f"{picture}; the shape covers {covered:.0%} of it"),)
+        return (Diagnosis("missing", picture, f"the shape covers {covered:.0%} of it, expected a part"),)
+    return (Diagnosis("ok", f"{picture}; the shape covers {covered:.0%} of it"),)
 
 
 def _covered_share(folder: Path) -> float:

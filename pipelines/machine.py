@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from enr.errors import EnrError
 from enr.pipelines.config import Device, Precision
@@ -14,6 +18,13 @@ from enr.words import count_of
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
+PROBE_ROUNDS, PROBE_LAYERS, PROBE_SECONDS = 5, 12, 0.5
+WORTH_IT = 1.05
+"""Fewer threads than cores are taken only where they are quicker by so much."""
+
+
+_chosen: set[int] = set()
+"""The number of threads, once it has been chosen in this process."""
 
 
 def choose_device(wanted: Device) -> torch.device:
@@ -42,17 +53,55 @@ def autocast(device: torch.device, precision: Precision) -> Any:
 
 
 def prepare_cpu(threads: int) -> None:
-    """Set torch's threads (0: as they are) and keep freed memory.
+    """Set torch's threads (0: those that are quickest now) and keep freed memory.
 
     By default glibc maps every large tensor anew and gives it back at once, so each step pays for its pages again.
     """
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads or choose_threads())
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_MAX, 0)
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
+
+
+def choose_threads() -> int:
+    """How many threads compute quickest beside what else runs now, from a timing of a fraction of a second.
+
+    A thread for each core waits, in every small operation, for the one whose core is taken: several times slower than
+    a single thread. Chosen once in a process; `OMP_NUM_THREADS` is obeyed, and beside a GPU it does not matter.
+    """
+    most = torch.get_num_threads()
+    if most in {1, *_chosen} or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
+        return most
+    seconds = dict.fromkeys(sorted({most, *(2**power for power in range(most.bit_length()) if 2**power < most)}), 0.0)
+    work = _small_operations()
+    began = time.perf_counter()
+    for _ in range(PROBE_ROUNDS):
+        if time.perf_counter() - began > PROBE_SECONDS:
+            break
+        for count in seconds:
+            torch.set_num_threads(count)
+            started = time.perf_counter()
+            work()
+            seconds[count] += time.perf_counter() - started
+    torch.set_num_threads(most)
+    best = min(seconds, key=lambda count: seconds[count])
+    _chosen.add(most if seconds[most] <= WORTH_IT * seconds[best] else best)
+    return max(_chosen)
+
+
+def _small_operations() -> Callable[[], None]:
+    """Some ten milliseconds of what a training step is made of: convolutions of small maps, one after the other."""
+    weight, maps = torch.ones(64, 64, 3, 3), torch.ones(8, 64, 16, 16)
+
+    @torch.no_grad()
+    def work() -> None:
+        for _ in range(PROBE_LAYERS):
+            functional.leaky_relu(functional.conv2d(maps, weight, padding=1), 0.2)
+
+    work()
+    return work
 
 
 def describe(device: torch.device, precision: Precision) -> str:

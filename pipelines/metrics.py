@@ -1,7 +1,7 @@
 """How a predicted picture is measured against the true one; one number for each picture.
 
 Every function takes and gives torch tensors on one device and averages over nothing but the picture itself:
-how pictures are averaged into a table is decided in `enr.pipelines.evaluation.evaluate`, in one place.
+how pictures are averaged into a table is decided in `enr.pipelines.evaluation.measure`, in one place.
 """
 
 from __future__ import annotations

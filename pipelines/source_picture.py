@@ -101,21 +101,31 @@ def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
     return covered_shares(edges, size_px)
 
 
-def read_upright(picture: Path | BinaryIO, name: str | None = None) -> NDArray[np.uint8]:
+def read_upright(
+    picture: Path | BinaryIO, name: str | None = None, most_px: int | None = None, notes: list[str] | None = None
+) -> NDArray[np.uint8]:
     """A picture (height, width, 4), straight alpha, turned as its EXIF data say; of several frames the first.
 
     Args:
         picture: a file that Pillow reads, or its open stream; 8 bits a channel.
         name: what a refusal calls it; None: its path.
+        most_px: a picture with a longer side is made smaller as it is read: a photograph of 50 megapixels would take
+            gigabytes; None: as it is.
+        notes: what was done to it is added here, a sentence each.
 
     Raises:
         EnrError: it cannot be read.
     """
-    name = name or str(picture)
+    name, notes = name or str(picture), [] if notes is None else notes
     try:
         with Image.open(picture) as image:
             if image.mode[0] in "IF":
                 raise EnrError(f"{name} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
+            frames = getattr(image, "n_frames", 1)
+            notes += [f"Of its {frames} frames the first is taken."] if frames > 1 else []
+            if most_px is not None and max(image.size) > most_px:
+                notes.append(f"Of its {image.width}x{image.height} pixels no more than {most_px} a side are kept.")
+                image.thumbnail((most_px, most_px))
             return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())[:120]

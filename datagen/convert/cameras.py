@@ -33,7 +33,7 @@ class HeldOutDirections:
 
 
 @dataclass(frozen=True)
-class Cameras:
+class OrbitCameras:
     """Cameras of some views.
 
     Attributes:
@@ -56,7 +56,7 @@ class Cameras:
         return (turned < patch.half_size_deg) & (raised < patch.half_size_deg)
 
 
-def to_cameras(entries: Array, layout: LayoutName) -> Cameras:
+def to_cameras(entries: Array, layout: LayoutName) -> OrbitCameras:
     """A layout's numbers in this project's conventions.
 
     Args:
@@ -68,11 +68,11 @@ def to_cameras(entries: Array, layout: LayoutName) -> Cameras:
         # Straight above, a camera that looks at a point has no azimuth; the last of the published 251 pictures shows
         # that it was taken from azimuth 0, whatever its entry says.
         seen_from = np.where(elevation > 90 - AT_THE_POLE_DEG, 0.0, azimuth)
-        return Cameras(seen_from, elevation, np.zeros((len(azimuth), 3)))
+        return OrbitCameras(seen_from, elevation, np.zeros((len(azimuth), 3)))
     azimuth_deg, elevation_deg = fold(np.rad2deg(azimuth), np.rad2deg(elevation))
     # The report's object stood at (z, -x, y) of a world that is turned by 90 degrees about Z against ours, so at
     # (-x, -z, y) of ours; moving the camera by the opposite gives the same picture.
-    return Cameras(azimuth_deg, elevation_deg, np.stack([x, z, -y], axis=-1) + 0.0)
+    return OrbitCameras(azimuth_deg, elevation_deg, np.stack([x, z, -y], axis=-1) + 0.0)
 
 
 def fold(azimuth_deg: Array, elevation_deg: Array) -> tuple[Array, Array]:

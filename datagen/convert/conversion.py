@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from enr.camera import GROUPS, RADIUS, Group, intrinsics
 from enr.datagen.convert.cameras import FOCAL_OVER_WIDTH, LayoutName
-from enr.datagen.convert.layout import read_folders
-from enr.datagen.convert.pictures import read_picture, touches_border
+from enr.datagen.convert.cut_out import read_picture, touches_border
 from enr.datagen.convert.resample import shrink
+from enr.datagen.convert.scene_folders import read_folders
 from enr.datagen.convert.scenes import PosedScene, gather_scenes
 from enr.datagen.flags import view_flags
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
@@ -296,7 +296,7 @@ def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[s
         "roll_deg": np.zeros(views),
         "split": np.array(scene.view_splits),
         "clipped_share": np.full(views, np.nan, dtype=np.float32),
-        "flags": view_flags(images, {"clipped": clipped}),
+        "flags": view_flags(images, {"clipped": clipped.tolist()}),
     }
 
 

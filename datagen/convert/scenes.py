@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from enr.datagen.convert.cameras import Cameras, HeldOutDirections
-from enr.datagen.convert.layout import PARAMS, SceneFolder
+from enr.datagen.convert.cameras import HeldOutDirections, OrbitCameras
+from enr.datagen.convert.scene_folders import PARAMS, SceneFolder
 from enr.errors import EnrError
 from enr.shards import SPLITS, Split
 
@@ -36,7 +36,7 @@ class PosedScene:
     view_splits: tuple[Split | None, ...]
     names: tuple[str, ...]
     pictures: tuple[Path, ...]
-    cameras: Cameras
+    cameras: OrbitCameras
     patches: tuple[HeldOutDirections, ...]
 
 
@@ -81,7 +81,7 @@ def _gather(scene_id: str, members: list[SceneFolder]) -> PosedScene:
         names=tuple(name for member in order for name in member.names),
         view_splits=tuple(member.split for member in order for _ in member.pictures),
         pictures=tuple(picture for member in order for picture in member.pictures),
-        cameras=Cameras(
+        cameras=OrbitCameras(
             np.concatenate([some.azimuth_deg for some in cameras]),
             np.concatenate([some.elevation_deg for some in cameras]),
             np.concatenate([some.target_point for some in cameras]),

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from enr import __version__
-from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, Layout, SceneViews
+from enr.datagen.export.layouts import FOLDER_LAYOUTS, LAYOUTS, ExportedViews, Layout
 from enr.datagen.export.webdataset import TarWriter
 from enr.errors import EnrError
 from enr.files import replacing_folder, write_text
@@ -46,7 +46,7 @@ class _Source:
 
     path: Path
     rows: slice
-    scene: SceneViews
+    scene: ExportedViews
 
 
 def export(
@@ -113,7 +113,7 @@ def _sources(shards: Sequence[Path], longest: int) -> Iterator[_Source]:
             if times[meta.group, name] > 1 or len(name) > longest:
                 name = name[: longest - 9] + "-" + hashlib.sha256(scene_id.encode()).hexdigest()[:8]
             own: Table = {column: values[rows] for column, values in views.items()}
-            yield _Source(path, rows, SceneViews(meta, scene_id, name, own))
+            yield _Source(path, rows, ExportedViews(meta, scene_id, name, own))
 
 
 def _safe(scene_id: str) -> str:
@@ -121,7 +121,7 @@ def _safe(scene_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", scene_id)
 
 
-def _with_pictures(source: _Source) -> SceneViews:
+def _with_pictures(source: _Source) -> ExportedViews:
     with open_shard(source.path) as file:
         images = file["images"][source.rows]
         passes = {name: file[name][source.rows] for name in PASS_SHAPES if name in file}

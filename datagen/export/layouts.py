@@ -41,7 +41,7 @@ SAME_CAMERA = 1e-6
 
 
 @dataclass(frozen=True)
-class SceneViews:
+class ExportedViews:
     """The views of one scene in one group, as they are written.
 
     Attributes:
@@ -73,11 +73,11 @@ class SceneViews:
         """Width and height."""
         return self.images.shape[2], self.images.shape[1]
 
-    def with_pictures(self, images: NDArray[np.uint8], passes: dict[str, NDArray[Any]]) -> SceneViews:
+    def with_pictures(self, images: NDArray[np.uint8], passes: dict[str, NDArray[Any]]) -> ExportedViews:
         """The same views with their pictures."""
         return replace(self, images=images, passes=passes)
 
-    def of_split(self, split: Split) -> SceneViews:
+    def of_split(self, split: Split) -> ExportedViews:
         """Its views of one split."""
         kept = self.views["split"] == split
         return replace(
@@ -104,9 +104,9 @@ class FolderLayout:
         write: fills a folder.
     """
 
-    check: Callable[[SceneViews], None]
-    folders: Callable[[SceneViews], Iterator[tuple[str, SceneViews]]]
-    write: Callable[[Path, SceneViews], None]
+    check: Callable[[ExportedViews], None]
+    folders: Callable[[ExportedViews], Iterator[tuple[str, ExportedViews]]]
+    write: Callable[[Path, ExportedViews], None]
 
 
 def save_png(path: Path, pixels: NDArray[Any]) -> None:
@@ -115,11 +115,11 @@ def save_png(path: Path, pixels: NDArray[Any]) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def _nerf_folders(scene: SceneViews) -> Iterator[tuple[str, SceneViews]]:
+def _nerf_folders(scene: ExportedViews) -> Iterator[tuple[str, ExportedViews]]:
     yield f"{scene.meta.group}/{scene.name}", scene
 
 
-def _write_nerf(folder: Path, scene: SceneViews) -> None:
+def _write_nerf(folder: Path, scene: ExportedViews) -> None:
     """`transforms.json` for all views, and for each split `transforms_<split>.json` and a folder of pictures."""
     frames = [_nerf_frame(folder, scene, row) for row in range(len(scene))]
     lenses = [_nerf_lens(scene, row) for row in range(len(scene))]
@@ -140,7 +140,7 @@ def _write_transforms(path: Path, frames: list[Any], lenses: list[dict[str, floa
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _nerf_frame(folder: Path, scene: SceneViews, row: int) -> dict[str, Any]:
+def _nerf_frame(folder: Path, scene: ExportedViews, row: int) -> dict[str, Any]:
     split, index = scene.views["split"][row], scene.views["view_index"][row]
     name = f"{split}/r_{index}.png"
     save_png(folder / name, scene.images[row])
@@ -158,7 +158,7 @@ def _depth_png(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
     return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
 
 
-def _nerf_lens(scene: SceneViews, row: int) -> dict[str, float]:
+def _nerf_lens(scene: ExportedViews, row: int) -> dict[str, float]:
     K, (width, height) = scene.views["K"][row], scene.size_px
     return {
         "camera_angle_x": float(2 * np.arctan(width / (2 * K[0, 0]))),
@@ -171,15 +171,15 @@ def _nerf_lens(scene: SceneViews, row: int) -> dict[str, float]:
     }
 
 
-def _split_folders(form: str) -> Callable[[SceneViews], Iterator[tuple[str, SceneViews]]]:
-    def folders(scene: SceneViews) -> Iterator[tuple[str, SceneViews]]:
+def _split_folders(form: str) -> Callable[[ExportedViews], Iterator[tuple[str, ExportedViews]]]:
+    def folders(scene: ExportedViews) -> Iterator[tuple[str, ExportedViews]]:
         for split in scene.splits:
             yield form.format(group=scene.meta.group, split=split, name=scene.name), scene.of_split(split)
 
     return folders
 
 
-def _check_srn(scene: SceneViews) -> None:
+def _check_srn(scene: ExportedViews) -> None:
     K = scene.views["K"]
     if np.ptp(K, axis=0).any() or K[0, 0, 0] != K[0, 1, 1]:
         raise EnrError(
@@ -188,7 +188,7 @@ def _check_srn(scene: SceneViews) -> None:
         )
 
 
-def _write_srn(folder: Path, scene: SceneViews) -> None:
+def _write_srn(folder: Path, scene: ExportedViews) -> None:
     """`rgb/000000.png`, `pose/000000.txt` (16 numbers, row by row) and `intrinsics.txt`."""
     K, (width, height) = scene.views["K"][0], scene.size_px
     (folder / "pose").mkdir()
@@ -201,7 +201,7 @@ def _write_srn(folder: Path, scene: SceneViews) -> None:
         (folder / f"pose/{index:06d}.txt").write_text(text + "\n", encoding="utf-8")
 
 
-def _check_apple(scene: SceneViews) -> None:
+def _check_apple(scene: ExportedViews) -> None:
     views = scene.views
     radius = views["radius"]
     expected = orbit_camera(views["azimuth_deg"], views["elevation_deg"], radius)
@@ -218,7 +218,7 @@ def _check_apple(scene: SceneViews) -> None:
         )
 
 
-def _write_apple(folder: Path, scene: SceneViews) -> None:
+def _write_apple(folder: Path, scene: ExportedViews) -> None:
     """`00000.png` and so on, and `render_params.json` with degrees."""
     angles = zip(scene.views["azimuth_deg"].tolist(), scene.views["elevation_deg"].tolist(), strict=True)
     names = [f"{index:05d}" for index in scene.views["view_index"].tolist()]
@@ -228,7 +228,7 @@ def _write_apple(folder: Path, scene: SceneViews) -> None:
     (folder / "render_params.json").write_text(json.dumps(params) + "\n", encoding="utf-8")
 
 
-def _check_nothing(scene: SceneViews) -> None:
+def _check_nothing(scene: ExportedViews) -> None:
     """Every camera has a place."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from enr.datagen.export.layouts import SceneViews
+from enr.datagen.export.layouts import ExportedViews
 from enr.files import partial_of, publish
 from enr.shards import FLAGS
 
@@ -46,7 +46,7 @@ class TarWriter:
             self._tar.close()
             partial_of(self._path).unlink(missing_ok=True)
 
-    def add(self, scene: SceneViews) -> None:
+    def add(self, scene: ExportedViews) -> None:
         """Append every view of a scene as a sample."""
         for row in range(len(scene)):
             key = f"{scene.name}-{scene.views['view_index'][row]:05d}"
@@ -74,7 +74,7 @@ class TarWriter:
         self._tar, self._number = None, self._number + 1
 
 
-def _sample(scene: SceneViews, row: int) -> dict[str, bytes]:
+def _sample(scene: ExportedViews, row: int) -> dict[str, bytes]:
     """The files of one view, by suffix."""
     files = {"png": _png(scene.images[row]), "json": json.dumps(_facts(scene, row)).encode()}
     for name, pictures in scene.passes.items():
@@ -87,7 +87,7 @@ def _sample(scene: SceneViews, row: int) -> dict[str, bytes]:
     return files
 
 
-def _facts(scene: SceneViews, row: int) -> dict[str, Any]:
+def _facts(scene: ExportedViews, row: int) -> dict[str, object]:
     """A view's camera and what else is known of it; null for what is not a number."""
     views = scene.views
     numbers = {name: float(views[name][row]) for name in NUMBERS}

@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from enr.datagen.meshes.archives import open_archive
-from enr.datagen.meshes.files import file_sha256, sha256_of
 from enr.datagen.meshes.formats import (
     ARCHIVE_SUFFIX,
     NO_IMPORTER,
@@ -21,6 +20,7 @@ from enr.datagen.meshes.formats import (
     unread_words,
     why_not_read,
 )
+from enr.datagen.meshes.mesh_files import file_sha256, sha256_of
 from enr.errors import EnrError
 
 DRAW_SALT = b"enr draw\n"
@@ -106,7 +106,7 @@ def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
 
 
 def mesh_sha256(source: MeshSource) -> str:
-    """SHA-256, in hexadecimal, of a mesh and of the files that it names (see `enr.datagen.meshes.files`).
+    """SHA-256, in hexadecimal, of a mesh and of the files that it names (see `enr.datagen.meshes.mesh_files`).
 
     A mesh in an archive has the hash that it would have unpacked.
 

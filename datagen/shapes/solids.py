@@ -6,7 +6,7 @@ Frame: Z up, any unit. Every solid is watertight on its own; solids may overlap,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,31 +18,38 @@ Faces = list[tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Solid:
-    """A closed surface in one material.
+    """A closed surface, in one material or in several.
 
     Attributes:
         vertices: (n, 3).
         faces: polygons of indices, counter-clockwise seen from outside.
-        material: the name of its material.
+        material: the name of its material; where it has several, of its first.
+        own_materials: of each face, where they differ.
     """
 
     vertices: Array
     faces: Faces
     material: str
+    own_materials: tuple[str, ...] = ()
+
+    @property
+    def face_materials(self) -> tuple[str, ...]:
+        """The name of each face's material."""
+        return self.own_materials or (self.material,) * len(self.faces)
 
     def moved(self, offset: ArrayLike) -> Solid:
         """The solid shifted by `offset` (3,)."""
-        return Solid(self.vertices + np.asarray(offset, dtype=np.float64), self.faces, self.material)
+        return replace(self, vertices=self.vertices + np.asarray(offset, dtype=np.float64))
 
     def mirrored_y(self) -> Solid:
         """The solid on the other side of the XZ plane."""
-        return Solid(self.vertices * [1.0, -1.0, 1.0], [face[::-1] for face in self.faces], self.material)
+        return replace(self, vertices=self.vertices * [1.0, -1.0, 1.0], faces=[face[::-1] for face in self.faces])
 
     def turned_z(self, angle_deg: float) -> Solid:
         """The solid turned around the Z axis, counter-clockwise seen from above, in degrees."""
         cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
         turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
-        return Solid(self.vertices @ turn.T, self.faces, self.material)
+        return replace(self, vertices=self.vertices @ turn.T)
 
 
 def box(centre: ArrayLike, size: ArrayLike, material: str, round_by: float = 0.0, steps: int = 3) -> Solid:
@@ -90,7 +97,7 @@ def tube(path: ArrayLike, radius: ArrayLike, material: str, sides: int = 10, fla
     angles = np.arange(sides) * 2 * np.pi / sides + turn
     circle = np.cos(angles)[None, :, None] * across[:, None] + flatten * np.sin(angles)[None, :, None] * along[:, None]
     rings = points[:, None] + widths[:, None, None] * circle
-    return _rings_solid(rings, material)
+    return loft(rings, material)
 
 
 def lathe(profile: ArrayLike, material: str, sides: int = 24) -> Solid:
@@ -112,7 +119,7 @@ def lathe(profile: ArrayLike, material: str, sides: int = 24) -> Solid:
         ],
         axis=-1,
     )
-    return _rings_solid(rings, material)
+    return loft(rings, material)
 
 
 def sheet(surface: ArrayLike, thickness: ArrayLike, material: str) -> Solid:
@@ -128,7 +135,7 @@ def sheet(surface: ArrayLike, thickness: ArrayLike, material: str) -> Solid:
     vertices = np.concatenate([front.reshape(-1, 3), (front + np.asarray(thickness, dtype=np.float64)).reshape(-1, 3)])
     index = np.arange(rows * columns).reshape(rows, columns)
     rear = index + rows * columns
-    faces = _grid_faces(index) + [face[::-1] for face in _grid_faces(rear)]
+    faces = grid_faces(index) + [face[::-1] for face in grid_faces(rear)]
     rim = np.concatenate([index[0], index[1:, -1], index[-1, -2::-1], index[-2:0:-1, 0]])
     rim_rear = rim + rows * columns
     following, following_rear = np.roll(rim, -1), np.roll(rim_rear, -1)
@@ -140,7 +147,21 @@ def extrude(outline: ArrayLike, low: float, high: float, material: str) -> Solid
     """A convex outline (points, 2) in X and Y, counter-clockwise, as a board from height `low` to `high`."""
     points = np.asarray(outline, dtype=np.float64)
     rings = np.stack([np.column_stack([points, np.full(len(points), height)]) for height in (low, high)])
-    return _rings_solid(rings, material)
+    return loft(rings, material)
+
+
+def loft(rings: Array, material: str) -> Solid:
+    """A solid through rings of points, with both ends closed.
+
+    Args:
+        rings: (rings, sides, 3), all in the same order around; the first and the last are convex.
+        material: its material's name.
+    """
+    count, sides = rings.shape[:2]
+    index = np.arange(count * sides).reshape(count, sides)
+    faces = grid_faces(np.concatenate([index, index[:, :1]], axis=1), flip=True)
+    faces += [tuple(index[0, ::-1].tolist()), tuple(index[-1].tolist())]
+    return _outward(Solid(rings.reshape(-1, 3), faces, material))
 
 
 def volume(solid: Solid) -> float:
@@ -177,7 +198,7 @@ def _box_surface(stops: Sequence[Array]) -> tuple[Array, Faces]:
                     known[tuple(key)] = len(points)
                     points.append([stops[dimension][key[dimension]] for dimension in range(3)])
                 grid[i, j] = known[tuple(key)]
-            sheet_faces = _grid_faces(grid)
+            sheet_faces = grid_faces(grid)
             faces += sheet_faces if end else [face[::-1] for face in sheet_faces]
     return np.array(points), faces
 
@@ -192,16 +213,7 @@ def _frames(points: Array) -> tuple[Array, Array]:
     return across, np.cross(tangent, across)
 
 
-def _rings_solid(rings: Array, material: str) -> Solid:
-    """A solid from rings (rings, sides, 3) of points, with both ends closed."""
-    count, sides = rings.shape[:2]
-    index = np.arange(count * sides).reshape(count, sides)
-    faces = _grid_faces(np.concatenate([index, index[:, :1]], axis=1), flip=True)
-    faces += [tuple(index[0, ::-1].tolist()), tuple(index[-1].tolist())]
-    return _outward(Solid(rings.reshape(-1, 3), faces, material))
-
-
-def _grid_faces(index: NDArray[np.int64], flip: bool = False) -> Faces:
+def grid_faces(index: NDArray[np.int64], flip: bool = False) -> Faces:
     """Four-sided faces of a grid of vertex indices (rows, columns)."""
     corners = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], axis=-1).reshape(-1, 4)
     return [tuple(face) for face in (corners[:, ::-1] if flip else corners).tolist()]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from enr.datagen.meshes.files import gltf_json
 from enr.datagen.meshes.formats import suffix_of
+from enr.datagen.meshes.mesh_files import gltf_json
 from enr.datagen.meshes.obj_files import find_libraries, plain_text, reader_beside
 
 MAP_D = re.compile(rb"^[ \t]*map_d[ \t]+\S", re.MULTILINE | re.IGNORECASE)

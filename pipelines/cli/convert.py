@@ -27,42 +27,53 @@ INTERRUPTED = 130
     "layout",
     type=click.Choice(["apple", "uva"]),
     required=True,
-    help="Layout: apple, of the published implementation (degrees, a circling camera); "
-    "uva, of the report that added translations (radians, moved objects, patch_* entries).",
+    help="Read the layout `apple`, of the published implementation (angles in degrees, a camera that "
+    "circles), or `uva`, of the report that added translations (radians, objects that move, patch_* "
+    "entries).",
 )
-@click.option("--out", type=click.Path(path_type=Path), default=Path("shards"), show_default=True, help="Folder.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("shards"),
+    show_default=True,
+    help="Write the shards to this folder.",
+)
 @click.option(
     "--split",
     type=click.Choice(["folders", "hash", "train", "val", "test"]),
     default="folders",
     show_default=True,
-    help="By the train, val and test folders, where there are none by a hash of the scene's id; always by the hash; "
-    "or all scenes in one split.",
+    help="Split the scenes by the train, val and test folders (`folders`; by the hash where there are "
+    "none), always by a hash of the scene's id, or put all in one split.",
 )
 @click.option(
     "--radius",
     type=float,
     default=2.0,
     show_default=True,
-    help="Distance of the cameras from the point looked at, object units (chairs 2.0; SRN's cars 1.3).",
+    help="Place the cameras so far from the point looked at, in object units (2.0 for the chairs, 1.3 for SRN's cars).",
 )
 @click.option(
     "--focal-px",
     type=float,
-    help="Focal length in pixels of the pictures in FOLDER [default: 131.25 (apple) or 177.78 (uva) at 128 px, in "
-    "proportion to the width].",
+    help="Take this focal length, in pixels of the pictures in FOLDER [default: 131.25 (apple) or 177.78 "
+    "(uva) at 128 px, in proportion to the width].",
 )
 @click.option(
     "--resolution", help="Shrink the pictures to N or WIDTHxHEIGHT pixels, by area [default: they stay as they are]."
 )
 @click.option(
-    "--compression", type=click.Choice(["none", "gzip"]), default="none", show_default=True, help="Of the pictures."
+    "--compression",
+    type=click.Choice(["none", "gzip"]),
+    default="none",
+    show_default=True,
+    help="Compress the pictures in the shards.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an earlier conversion in the same folder.")
 def command(**_: object) -> None:
     """`enr convert`."""
     from enr.datagen.convert.conversion import convert
-    from enr.pipelines.config.datagen import ConvertConfig
+    from enr.pipelines.config.data_sets import ConvertConfig
     from enr.pipelines.generation.settings import convert_settings
 
     try:

@@ -14,7 +14,7 @@ from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
-    from enr.pipelines.config.datagen import DatagenConfig
+    from enr.pipelines.config.data_sets import DatagenConfig
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -33,7 +33,7 @@ def command(**_: object) -> None:
     """`enr datagen`."""
     from enr.datagen.meshes.discovery import unread_files
     from enr.datagen.meshes.formats import unread_words
-    from enr.pipelines.config.datagen import DatagenConfig
+    from enr.pipelines.config.data_sets import DatagenConfig
 
     config = DatagenConfig(**given())
     if unread := unread_words(unread_files(config.meshes)):

@@ -1,4 +1,4 @@
-"""The options of `enr datagen`, section by section. What they may be stands in `enr.pipelines.config.datagen`."""
+"""The options of `enr datagen`, section by section. What they may be stands in `enr.pipelines.config.data_sets`."""
 
 from __future__ import annotations
 

@@ -7,23 +7,31 @@ from pathlib import Path
 
 import click
 
+from enr.words import wrapped
+
 HELP = """
 Make chairs, render them, train a small model on them and evaluate it, in under 6 minutes on 2 CPU cores.
 
-Needs no data and no download. Exit status 1 if the model did not learn to use the pose.
+Needs no data and no download. Exit status 1 if the model did not learn to use the pose, or if
+its validations fell.
 """
 
 
 @click.command("demo", help=HELP)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("enr-demo"), show_default=True, help="Folder of the results."
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("enr-demo"),
+    show_default=True,
+    help="Write everything to this folder.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of chairs, poses and model."
+    "--seed", type=int, default=0, show_default=True, help="Make the chairs, the poses and the model with this seed."
 )
 def command(out: Path, seed: int) -> None:
     """`enr demo`."""
     from enr.pipelines.demo import DemoSettings, run_demo
+    from enr.pipelines.reporting.write import ReportSettings, report_at_end
 
     result = run_demo(DemoSettings(folder=out, seed=seed, show_progress=sys.stderr.isatty()), say=click.echo)
     click.echo(f"Contact sheet: {result.contact_sheet}")
@@ -31,7 +39,7 @@ def command(out: Path, seed: int) -> None:
         click.echo(f"Sources, predictions, truths: {picture}")
     click.echo(f"GIF of the learning: {result.gif}")
     click.echo(f"JSON: {result.report.json_path}")
+    report_at_end(ReportSettings((result.report.json_path.parent,), out / "report.html"), click.echo)
+    click.echo("\n".join(wrapped(line) for line in result.verdict))
     if not result.has_learned:
-        click.echo("The model did NOT learn to use the pose; run `enr doctor`, or try again on a quieter machine.")
         sys.exit(1)
-    click.echo(f"The model learned to use the pose ({result.seconds / 60:.1f} minutes in all).")

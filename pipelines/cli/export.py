@@ -22,9 +22,12 @@ Write SHARDS (.h5 files or folders of them) in the layout of another project, th
     "layout",
     type=click.Choice(["nerf", "srn", "apple", "webdataset"]),
     required=True,
-    help="Whose layout: transforms.json, rgb/ pose/ intrinsics.txt, render_params.json, or tar files.",
+    help="Write the layout of NeRF (transforms.json), SRN (rgb/, pose/, intrinsics.txt), Apple "
+    "(render_params.json) or WebDataset (tar files).",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to; empty or absent.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="Write to this folder, which is empty or absent."
+)
 @click.option("--overwrite", is_flag=True, help="Write into a folder that is not empty, replacing scenes of that name.")
 def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -> None:
     """`enr export`."""

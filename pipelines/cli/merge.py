@@ -18,7 +18,9 @@ Shards that lie in --out already stay where they are; others are linked there, o
 @click.command("merge", help=HELP)
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the whole [default: the parts' folder, if it is one]."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the whole to this folder [default: the parts' folder, if it is one].",
 )
 def command(folders: tuple[Path, ...], out: Path | None) -> None:
     """`enr merge`."""

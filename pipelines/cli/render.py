@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from enr.errors import EnrError
+
+if TYPE_CHECKING:
+    from enr.pipelines.rendering.camera_paths import Cameras
 
 FRAMES = 36
 
@@ -18,77 +21,119 @@ FRAMES = 36
 
     Any photograph of an object before a plain background, or a PNG with transparency. Without a path, one view: the
     camera goes around the object by the angles and then moves by --translate. The object is found and framed; what was
-    assumed is said.
+    assumed is said. A shard in place of PICTURE gives a view of an unseen scene, and its other views as the truth.
 
     \b
     enr render chair.jpg --azimuth-deg 60 --elevation-deg 20
-    enr render chair.jpg --orbit --out chair.gif
+    enr render chair.jpg --orbit --out chair.gif --depth
+    enr render chair.jpg --towards table.jpg --orbit
+    enr render shards/rot-00000-of-00001.h5
     """,
 )
 @click.argument("picture", type=click.Path(path_type=Path))
-@click.option("--azimuth-deg", type=float, default=0.0, show_default=True, help="Turn to the right around the object.")
-@click.option("--elevation-deg", type=float, default=0.0, show_default=True, help="Turn upwards around the object.")
+@click.option(
+    "--azimuth-deg",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Turn the camera so many degrees to the right around the object.",
+)
+@click.option(
+    "--elevation-deg",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Turn the camera so many degrees upwards around the object.",
+)
 @click.option(
     "--translate",
     type=(float, float, float),
     default=(0.0, 0.0, 0.0),
-    help="Then move the camera right, down and forward, in object units (an object's box has a diagonal of about 1).",
+    help="Move the turned camera right, down and forward, in object units (an object's box has a diagonal of about 1).",
 )
-@click.option("--orbit", "path_name", flag_value="orbit", help="A path: once around the object.")
-@click.option("--spiral", "path_name", flag_value="spiral", help="A path: twice around it, up and down again.")
-@click.option("--dolly", "path_name", flag_value="dolly", help="A path: towards the object and away from it.")
+@click.option("--orbit", "path_name", flag_value="orbit", help="Follow a path once around the object.")
+@click.option(
+    "--spiral", "path_name", flag_value="spiral", help="Follow a path twice around the object, up and down again."
+)
+@click.option("--dolly", "path_name", flag_value="dolly", help="Follow a path towards the object and away from it.")
 @click.option(
     "--path",
     "path_file",
     type=click.Path(path_type=Path),
-    help="A path: the cameras of a pose file (as enr datagen reads them), of which the first is the picture's.",
+    help="Follow a path saved by the viewer, or the cameras of a pose file (as enr datagen reads them), of which the "
+    "first is the picture's.",
 )
-@click.option("--frames", type=click.IntRange(2, 1000), default=FRAMES, show_default=True, help="Views of a path.")
-@click.option("--distance", type=float, help="Depth of the object's centre in object units [default: estimated].")
+@click.option(
+    "--towards",
+    type=click.Path(path_type=Path),
+    help="Turn the object into that of a second picture, and back again, over the frames.",
+)
+@click.option(
+    "--scene", help="Take this scene of a shard, by its id or the beginning of it [default: the first unseen one]."
+)
+@click.option(
+    "--view", type=int, default=0, show_default=True, help="Take this view of a shard's scene as the picture."
+)
+@click.option("--frames", type=int, default=FRAMES, show_default=True, help="Render so many views of a path.")
+@click.option(
+    "--distance", type=float, help="Take the object's centre to be at this depth, in object units [default: estimated]."
+)
 @click.option(
     "--source-elevation-deg",
     type=float,
     default=0.0,
     show_default=True,
-    help="How far above the object's horizon PICTURE was taken; it tells which way is up.",
-)
-@click.option("--fov-deg", type=float, help="Horizontal field of view of PICTURE [default: the object is framed].")
-@click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="A run or a checkpoint [default: the latest run's best]."
+    help="Say how many degrees above the object's horizon PICTURE was taken; it tells which way is up.",
 )
 @click.option(
-    "--size-px", type=click.IntRange(16, 2048), default=256, show_default=True, help="Width of what is shown."
+    "--fov-deg", type=float, help="Say PICTURE's horizontal field of view in degrees [default: the object is framed]."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Render with this run or checkpoint [default: the latest run's best, or the model that comes with enr].",
+)
+@click.option("--size-px", type=int, default=256, show_default=True, help="Show the views so many pixels wide.")
+@click.option("--depth", is_flag=True, help="Write depth, too: white is nearest, black is nothing.")
+@click.option("--opacity", is_flag=True, help="Write opacity, too: white is opaque.")
+@click.option(
+    "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda, cuda:1 and so on."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A .png, or for a path a .gif or .webp [default: PICTURE's name with -view.png or -<path>.gif].",
+    help="Write a .png, or for a path a .gif, .webp, .mp4 or a sheet as .png [default: PICTURE's name with "
+    "-view.png or -<path>.gif].",
 )
 def command(**options: Any) -> None:
     """`enr render`."""
     from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
-    from enr.pipelines.rendering.writing import write_views
+    from enr.pipelines.rendering.writing import check_size, write_maps, write_views
 
     path_name, path_file = options.pop("path_name"), options.pop("path_file")
     if path_name and path_file:
         raise EnrError(f"--path and --{path_name} were both given; choose one.")
-    out = _output(options["picture"], options.pop("out"), path_name or ("path" if path_file else None))
-    size_px, frames = options.pop("size_px"), options.pop("frames")
     step = CameraStep(*(options.pop(name) for name in ("azimuth_deg", "elevation_deg", "translate")))
-    cameras = choose_cameras(step, path_name or path_file, frames)
-    views = render_novel_views(NovelViewSettings(cameras=cameras, **options))
-    write_views(views.images, views.source, out, size_px)
+    kinds = [kind for kind in ("depth", "opacity") if options.pop(kind)]
+    size_px, frames, out = check_size(options.pop("size_px")), options.pop("frames"), options.pop("out")
+    cameras = choose_cameras(step, path_name or path_file, frames, is_blend=options["towards"] is not None)
+    out = _output(options["picture"], out, path_name or ("path" if path_file else "towards"), cameras)
+    views = render_novel_views(NovelViewSettings(cameras=cameras, with_maps=bool(kinds), **options))
+    written = [write_views(views.images, views.source, out, size_px, views.truth)]
+    written += write_maps(views.maps, views.centre_depth, out, size_px, kinds) if views.maps else []
     click.echo(f"Checkpoint: {views.checkpoint}")
     for note in views.notes:
         click.echo(note)
-    click.echo(f"{'View' if len(views.images) == 1 else 'Views'}: {out}")
+    click.echo(f"{'View' if len(views.images) == 1 else 'Views'}: {', '.join(map(str, written))}")
 
 
-def _output(picture: Path, out: Path | None, path_name: str | None) -> Path:
+def _output(picture: Path, out: Path | None, path_name: str, cameras: Cameras) -> Path:
     """Where to write; refused before anything is rendered."""
     from enr.pipelines.rendering.writing import MOVING, STILL, check_output
 
-    name = f"{picture.stem}-{path_name or 'view'}{STILL[0] if path_name is None else MOVING[0]}"
-    return check_output(out or picture.with_name(name), several=path_name is not None)
+    is_shard = picture.suffix == ".h5" or picture.is_dir()
+    several = len(cameras) > 1
+    name = f"{picture.stem}-{path_name}{MOVING[0]}" if several else f"{picture.stem}-view{STILL[0]}"
+    holder = Path() if is_shard else picture.parent  # beside shards nothing is written: folders of them are read whole
+    return check_output(out or holder / name, several=several or is_shard)

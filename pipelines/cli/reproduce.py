@@ -14,7 +14,7 @@ from enr.errors import EnrError
 if TYPE_CHECKING:
     from types import FrameType
 
-    from enr.pipelines.experiments.plan import ReproduceSettings
+    from enr.pipelines.experiments.experiment_plan import ReproduceSettings
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -37,25 +37,26 @@ command goes on after Ctrl-C.
     type=click.Choice(["tiny", "small", "paper"]),
     default="tiny",
     show_default=True,
-    help="Minutes on a laptop; a night of a CPU or an hour of a GPU; the published sizes.",
+    help="Choose the size: tiny takes minutes on a laptop, small a night of a CPU or an hour of a GPU, "
+    "paper has the published sizes.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the commands and how long they take, and end.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of shards, runs and tables [default: reproduce/NAME-SCALE].",
+    help="Write shards, runs and tables to this folder [default: reproduce/NAME-SCALE].",
 )
 @click.option(
     "--max-meshes",
-    type=click.IntRange(1),
-    help="At most so many of the meshes, drawn by a hash of their ids [default: by the scale].",
+    type=int,
+    help="Take at most so many of the meshes, drawn by a hash of their ids [default: by the scale].",
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
-    help="Of training for each variant and seed [default: the experiment's].",
+    type=float,
+    help="Train each variant and seed for so many minutes [default: the experiment's].",
 )
-@click.option("--seeds", type=click.IntRange(1), help="Train each variant with so many seeds [default: by the scale].")
+@click.option("--seeds", type=int, help="Train each variant with so many seeds [default: by the scale].")
 @click.option(
     "--set",
     "assignments",
@@ -64,12 +65,16 @@ command goes on after Ctrl-C.
     help="Change an entry of all trainings, such as device=cpu, threads=1 or clock=process; repeatable.",
 )
 @click.option(
-    "--background", type=click.Path(path_type=Path), help="A picture behind the objects, as surroundings, in all sets."
+    "--background",
+    type=click.Path(path_type=Path),
+    help="Put this picture behind the objects of all sets, as surroundings.",
 )
 @click.option(
-    "--posed", type=click.Path(path_type=Path), help="A folder of Apple's posed pictures to measure on (apple)."
+    "--posed",
+    type=click.Path(path_type=Path),
+    help="Measure on Apple's posed pictures in this folder, in the experiment apple.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Blender processes [default: one for each core].")
+@click.option("--workers", type=int, help="Run so many Blender processes [default: one for each core].")
 def command(is_list: bool, dry_run: bool, **options: Any) -> None:
     """`enr reproduce`."""
     if is_list:
@@ -78,8 +83,8 @@ def command(is_list: bool, dry_run: bool, **options: Any) -> None:
         return
     settings = settings_of(options)
     if dry_run:
+        from enr.pipelines.experiments.experiment_plan import make_plan
         from enr.pipelines.experiments.forecast import describe_plan
-        from enr.pipelines.experiments.plan import make_plan
 
         click.echo(describe_plan(make_plan(settings)))
         return
@@ -92,7 +97,7 @@ def settings_of(options: dict[str, Any]) -> ReproduceSettings:
     Raises:
         EnrError: no experiment is named.
     """
-    from enr.pipelines.experiments.plan import ReproduceSettings
+    from enr.pipelines.experiments.experiment_plan import ReproduceSettings
 
     if options["name"] is None:
         raise EnrError("No experiment is named; `enr reproduce --list` names all.")

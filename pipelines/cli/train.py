@@ -12,8 +12,8 @@ from enr.errors import EnrError
 from enr.words import count_of
 
 if TYPE_CHECKING:
+    from enr.pipelines.config import TrainSettings
     from enr.pipelines.training.loop import TrainResult
-    from enr.pipelines.training.train import TrainSettings
 
 LATEST = "latest"
 SHARDS = Path("shards")
@@ -27,7 +27,11 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
 
 @click.command("train", help=HELP)
 @click.argument("shards", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--preset", metavar="NAME", help="Such as small-64; see docs/training.md [default: what fits].")
+@click.option(
+    "--preset",
+    metavar="NAME",
+    help="Start from this preset, such as small-64; docs/training.md names all [default: what fits the pictures].",
+)
 @click.option(
     "--set",
     "assignments",
@@ -35,9 +39,10 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     metavar="KEY=VALUE",
     help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or model.warp=rigid; repeatable.",
 )
+@click.option("--batch-size", metavar="N|auto", help="Scenes a step; auto: as many as fit into memory.")
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     help="End after so many (further) minutes [default: the preset's].",
 )
 @click.option(
@@ -53,18 +58,35 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     metavar="CHECKPOINT",
     help="Start from the weights of a run, of a checkpoint folder or file, or of a published .pt: fine-tuning.",
 )
-@click.option("--name", metavar="NAME", help="Last part of the run folder's name [default: the preset].")
+@click.option("--name", metavar="NAME", help="End the run folder's name with this [default: the preset's name].")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs."
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Make the run's folder in this one.",
 )
-@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.option("--quiet", is_flag=True, help="Show no progress bar.")
+@click.option("--no-report", is_flag=True, help="Do not write the page about the run (`enr report`) at the end.")
 def command(**options: Any) -> None:
     """`enr train`."""
     settings = settings_of(options)  # before torch is loaded: a mistake is answered at once
 
+    from enr.pipelines.training.processes import LostProcessError, is_first_process
     from enr.pipelines.training.train import train
 
-    _say_outcome(train(settings, say=click.echo))
+    try:
+        outcome = train(settings, say=click.echo)
+    except LostProcessError:
+        if is_first_process():
+            raise
+        sys.exit(2)  # the process that ended, or the first one, has said why
+    if is_first_process():
+        _say_outcome(outcome)
+        if outcome.is_finished and not options["no_report"]:
+            from enr.pipelines.reporting.write import ReportSettings, report_at_end
+
+            report_at_end(ReportSettings((outcome.run.folder,), quick=True), click.echo)
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
@@ -83,9 +105,9 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
         find_shards(shards)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training.train import TrainSettings
+    from enr.pipelines.config import TrainSettings
 
-    named = {name: value for name, value in options.items() if name != "quiet"}
+    named = {name: value for name, value in options.items() if name not in ("quiet", "no_report")}
     return TrainSettings(
         **{**named, "shards": shards, "resume": run},
         show_progress=not quiet and sys.stderr.isatty(),

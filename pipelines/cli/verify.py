@@ -29,15 +29,15 @@ Prints a line for everything that is wrong. Exit status 0 if all is well, 1 if n
     "meshes",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Project the meshes in this file, folder or zip archive into stored views and compare the silhouettes; "
-    "may be given several times.",
+    help="Project the meshes in this file, folder or zip archive into stored views and compare the "
+    "silhouettes; repeatable.",
 )
 @click.option(
     "--sample",
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="How many views --reproject looks at, spread over all scenes.",
+    help="Look at so many views with --reproject, spread over all scenes.",
 )
 def command(shards: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> None:
     """`enr verify`."""

@@ -2,9 +2,10 @@
 
 | object | what | its views |
 |---|---|---|
-| `datagen.DatagenConfig` | a data set that is rendered | `enr datagen`'s options, an experiment's `datagen` |
-| `datagen.ConvertConfig` | a data set that is converted | `enr convert`'s options, an experiment's `convert` |
+| `data_sets.DatagenConfig` | a data set that is rendered | `enr datagen`'s options, an experiment's `datagen` |
+| `data_sets.ConvertConfig` | a data set that is converted | `enr convert`'s options, an experiment's `convert` |
 | `Config.model`, `Config.train` | a renderer and its training | presets, `--set`, `set=`, `config.yaml` |
+| `TrainSettings` | a training that is asked for | `enr train`'s options, an experiment's `variants` |
 
 Nothing here loads torch or Blender.
 """
@@ -12,7 +13,6 @@ Nothing here loads torch or Blender.
 from __future__ import annotations
 
 from enr.pipelines.config.presets import (
-    Assignments,
     Preset,
     find_key,
     key_values,
@@ -22,10 +22,18 @@ from enr.pipelines.config.presets import (
     read_preset,
 )
 from enr.pipelines.config.resolved import Config, resolve, validated_train
-from enr.pipelines.config.training import MAX_SEED, Clock, Device, Precision, TrainConfig
+from enr.pipelines.config.training import (
+    RUNS,
+    Assignments,
+    Clock,
+    Device,
+    Precision,
+    TrainConfig,
+    TrainSettings,
+)
 
 __all__ = [
-    "MAX_SEED",
+    "RUNS",
     "Assignments",
     "Clock",
     "Config",
@@ -33,6 +41,7 @@ __all__ = [
     "Precision",
     "Preset",
     "TrainConfig",
+    "TrainSettings",
     "find_key",
     "key_values",
     "known_keys",

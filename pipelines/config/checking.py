@@ -6,15 +6,16 @@ the same way wherever they come from.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import typing
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, TypeVar
 
 import pydantic.dataclasses
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from enr.errors import EnrError
@@ -22,6 +23,12 @@ from enr.errors import EnrError
 T = TypeVar("T")
 Table = Mapping[str, object]
 """Entries of a section as they were given, before they are checked."""
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""Torch takes no larger seed."""
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
@@ -45,23 +52,28 @@ KINDS = {
 }
 
 
-def checked(section: str) -> Callable[[type[T]], type[T]]:
+def checked(section: str = "", names: Mapping[str, str] | None = None) -> Callable[[type[T]], type[T]]:
     """A decorator of a frozen dataclass: its fields are checked whenever one is made.
 
     Args:
-        section: what a refusal calls it, such as `train` in `train.steps is 0; it must be at least 1.`
+        section: what a refusal calls it, such as `train` in `train.steps is 0; it must be at least 1.`; empty where
+            the fields are a command's options: `--seeds is 0; it must be at least 1.`
+        names: of options whose fields have another name.
     """
 
     def decorate(kind: type[T]) -> type[T]:
         """The class, checked."""
-        made: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=CHECKED)(kind)
+        made: Any = pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)(kind)
         make = made.__init__
 
-        def __init__(self: T, **values: object) -> None:
+        fields = [field.name for field in dataclasses.fields(made)]
+
+        def __init__(self: T, *given: object, **values: object) -> None:
             try:
-                make(self, **values)
+                make(self, **dict(zip(fields, given, strict=False)), **values)
             except ValidationError as error:
-                raise EnrError(refusal(error, kind, section)) from error
+                said = refusal(error, kind, section)
+                raise EnrError(said if section else of_option(said, names)) from error
 
         made.__init__ = __init__
         return made
@@ -120,11 +132,28 @@ def refusal(error: ValidationError, kind: type, section: str) -> str:
     return f"{place} is {found['input']!r}; {_expected(found)}"
 
 
+def of_option(said: str, names: Mapping[str, str] | None = None) -> str:
+    """A refusal of an entry as one of the option of its name, or of the name that `names` has for it."""
+    place, between, words = said.partition(" ")
+    entry, *_ = place.split(".")
+    return f"{option((names or {}).get(entry, entry))}{between}{words}"
+
+
+def option(name: str) -> str:
+    """An entry's name as an option: `max_meshes` is `--max-meshes`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def options(names: Sequence[str], between: str = ", ") -> str:
+    """Several of them."""
+    return between.join(map(option, names))
+
+
 def _expected(found: ErrorDetails) -> str:
     context = found.get("ctx", {})
     if found["type"] in BOUNDS:
         name, words = BOUNDS[found["type"]]
-        limit = "2**63" if context[name] == 2**63 else context[name]
+        limit = "2**63" if context[name] == 2**63 else f"{context[name]:g}"
         return f"it must be {words} {limit}."
     if found["type"] == "literal_error":
         return f"give one of {str(context['expected']).replace(' or ', ', ')}."

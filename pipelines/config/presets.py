@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -12,10 +12,7 @@ import yaml
 from enr.errors import EnrError
 from enr.model.config import LossWeights, RendererConfig
 from enr.pipelines.config.checking import Table, nearest, read_value
-from enr.pipelines.config.training import TrainConfig
-
-Assignments = Mapping[str, object] | Iterable[str | tuple[str, object]]
-"""Keys and their values, or texts such as `learning_rate=1e-4`."""
+from enr.pipelines.config.training import Assignments, TrainConfig
 
 
 @dataclass(frozen=True)

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from enr.errors import EnrError
 from enr.model.config import LossWeights
-from enr.pipelines.config.checking import checked
+from enr.pipelines.config.checking import Count, NotNegative, Positive, Seed, checked
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Clock = Literal["wall", "process"]
 
-MAX_SEED = 2**63
-"""Torch takes no larger seed."""
+Assignments = Mapping[str, object] | Iterable[str | tuple[str, object]]
+"""Keys and their values, or texts such as `learning_rate=1e-4`."""
 
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
+RUNS = Path("runs")
+"""The folder of all runs, where no other is named."""
 
 
 @checked("train")
@@ -103,3 +103,33 @@ class TrainConfig:
     def views_per_scene(self) -> int:
         """Views of each scene that a step takes."""
         return self.targets + self.sources
+
+
+@checked()
+@dataclass(frozen=True)
+class TrainSettings:
+    """What `enr train` is asked for.
+
+    Attributes:
+        shards: .h5 files or folders of them.
+        preset: name of a preset; None chooses one.
+        assignments: what is set over the preset: a table of keys and values, or `key=value` texts.
+        batch_size: scenes a step, or `auto` for as many as fit into memory; None takes the preset's.
+        max_minutes: minutes of training; when a run is resumed, further ones.
+        resume: the run to go on with.
+        init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
+        runs: the folder of all runs.
+        name: last part of the run folder's name; None takes the preset's.
+        show_progress: whether to draw a progress bar.
+    """
+
+    shards: tuple[Path, ...] = ()
+    preset: str | None = None
+    assignments: SkipValidation[Assignments] = ()
+    batch_size: Count | Literal["auto"] | None = None
+    max_minutes: Positive | None = None
+    resume: Path | None = None
+    init: Path | None = None
+    runs: Path = RUNS
+    name: str | None = None
+    show_progress: bool = True

@@ -1,7 +1,8 @@
-"""Reads pictures out of shards: from a memory map where they lie in one piece, else through HDF5."""
+"""Reads pictures out of shards: from their place in the file where they lie in one piece, else through HDF5."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,47 @@ class ImageSource(Protocol):
     def __getitem__(self, row: int, /) -> Images:
         """Picture `row`, (height, width, 4) uint8 RGBA with straight alpha."""
 
+    def read(self, row: int, out: Images) -> None:
+        """Put picture `row` into `out`, which lies in one piece."""
+
+    def expect(self, row: int) -> None:
+        """Have the system fetch picture `row` in the meantime."""
+
+
+class PlainImages:
+    """Pictures that lie in one piece, each read alone into the caller's memory.
+
+    A memory map would have the system fetch what lies around each picture (from a set that is larger than memory, ten
+    to a hundred times as much as is needed), and count pictures that were read as this process's memory.
+    """
+
+    def __init__(self, path: Path, offset: int, shape: tuple[int, ...]) -> None:
+        self._file, self._offset, self._shape = path.open("rb", buffering=0), offset, shape
+        self._bytes = int(np.prod(shape[1:]))
+
+    def __len__(self) -> int:
+        return self._shape[0]
+
+    def __getitem__(self, row: int, /) -> Images:
+        picture: Images = np.empty(self._shape[1:], dtype=np.uint8)
+        self.read(row, picture)
+        return picture
+
+    def read(self, row: int, out: Images) -> None:
+        """See `ImageSource`.
+
+        Raises:
+            EnrError: the file has become shorter since it was opened.
+        """
+        if os.preadv(self._file.fileno(), [out.data], self._offset + row * self._bytes) != self._bytes:
+            raise EnrError(f"{self._file.name} ends before picture {row}; it was cut off while it was being read.")
+
+    def expect(self, row: int) -> None:
+        """See `ImageSource`."""
+        if hasattr(os, "posix_fadvise"):
+            start = self._offset + row * self._bytes
+            os.posix_fadvise(self._file.fileno(), start, self._bytes, os.POSIX_FADV_WILLNEED)
+
 
 class GzipImages:
     """Pictures that are compressed one by one; the file stays open in this process."""
@@ -40,11 +82,16 @@ class GzipImages:
         picture: Images = self._images[int(row)]
         return picture
 
+    def read(self, row: int, out: Images) -> None:
+        """See `ImageSource`."""
+        out[:] = self[row]
+
+    def expect(self, row: int) -> None:
+        """Nothing: only HDF5 knows where it lies."""
+
 
 def open_images(path: Path) -> ImageSource:
     """The pictures of the shard `path`.
-
-    Contiguous ones are memory-mapped, which reads from the disk cache without a copy or a call into HDF5.
 
     Raises:
         EnrError: as `enr.shards.open_shard`.
@@ -53,8 +100,7 @@ def open_images(path: Path) -> ImageSource:
         offset, shape = image_offset(file), file["images"].shape
     if offset is None:
         return GzipImages(path)
-    # A plain array over the map: indexing np.memmap itself costs several microseconds a picture.
-    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=shape))
+    return PlainImages(path, offset, shape)
 
 
 def common_size(files: Sequence[Path]) -> tuple[int, int]:

@@ -94,7 +94,7 @@ class ViewSet:
 
     @classmethod
     def open(cls, paths: Sequence[Path]) -> ViewSet:
-        """Open shards, check that they agree, memory-map their pictures.
+        """Open shards and check that they agree; pictures are read when they are asked for.
 
         Args:
             paths: .h5 files, or folders of them.
@@ -188,8 +188,13 @@ class ViewSet:
         pictures = np.empty(shape, dtype=np.uint8) if out is None else out
         shards, rows = self.views["shard"][wanted].tolist(), self._row[wanted].tolist()
         for slot, (shard, row) in enumerate(zip(shards, rows, strict=True)):
-            pictures[slot] = self.sources[shard][row]
+            self.sources[shard].read(row, pictures[slot])
         return pictures
+
+    def expect(self, views: Indices) -> None:
+        """Have the system fetch pictures (n,) that will be asked for soon."""
+        for shard, row in zip(self.views["shard"][views].tolist(), self._row[views].tolist(), strict=True):
+            self.sources[shard].expect(row)
 
     def distances(self, indices: ArrayLike) -> NDArray[np.float64]:
         """(n,) depth of the object's centre, the world's origin, in the cameras of views (n,), in object units."""
@@ -255,12 +260,12 @@ def _holds_weights(folder: Path) -> bool:
     return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
 
 
-def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
+def composite(rgba: Tensor, background: Sequence[float] | Tensor) -> Tensor:
     """Pictures over a background, on the device where they are.
 
     Args:
         rgba: (n, height, width, 4) uint8, straight alpha.
-        background: three sRGB numbers in [0, 1].
+        background: three sRGB numbers in [0, 1]; a tensor on that device spares a copy to it.
 
     Returns:
         (n, 3, height, width) float32 in [0, 1].
@@ -276,7 +281,7 @@ def composite(rgba: Tensor, background: Sequence[float]) -> Tensor:
             "(n, height, width, 4), as `ViewSet.images` gives them."
         )
     pixels = rgba.permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    behind = torch.tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
+    behind = torch.as_tensor(background, dtype=torch.float32, device=rgba.device).view(1, 3, 1, 1)
     return torch.lerp(behind.expand_as(pixels[:, :3]), pixels[:, :3], pixels[:, 3:])
 
 

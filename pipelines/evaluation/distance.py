@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 
@@ -65,12 +66,17 @@ def measure_distances(
         pictures: the sources (s, 3, h, w) and the targets (n, 3, h, w) in [0, 1].
         target_from_sources: (s, 4, 4) to one common frame.
         truth: (s + n,) in object units.
+
+    Raises:
+        EnrError: a distance is no number.
     """
     sources, _ = pictures
-    return (
-        measure_estimate(model, torch.cat(pictures), truth),
-        measure_triangulated(model, sources, target_from_sources, truth[: len(sources)]),
-    )
+    estimated = measure_estimate(model, torch.cat(pictures), truth)
+    triangulated = measure_triangulated(model, sources, target_from_sources, truth[: len(sources)])
+    for errors in (estimated, triangulated):
+        if errors is not None and not np.isfinite(errors.error).all():
+            raise EnrError("The model's distance of an object is no number; take another checkpoint.")
+    return estimated, triangulated
 
 
 @torch.inference_mode()

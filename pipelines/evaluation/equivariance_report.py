@@ -24,6 +24,7 @@ from enr.pipelines.evaluation.equivariance import (
     SEEN,
     Measures,
 )
+from enr.words import wrapped
 
 ANGLE_EDGES_DEG = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
 DISTANCE_EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, math.inf)
@@ -36,7 +37,9 @@ DEFINITION = (
     "the point looked at."
 )
 COLUMNS = (SEEN, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER)
-HEADERS = ("motions", "pairs", "cells seen", "features", "another pose", "picture dB", "another pose")
+HEADERS = ("motions", "pairs", "cells\nseen", "feature\nerror", "another\npose", "picture\ndB", "another\npose")
+TELLING_SHARE = 0.05
+"""Errors of the right and of another pose that differ by a smaller share tell the poses apart too little to judge."""
 
 
 def join(measures: Sequence[Measures]) -> Measures:
@@ -88,21 +91,36 @@ def format_equivariance(summary: dict[str, Any]) -> str:
         if len(bins) > 1:
             rows += [_row(f"{name} {_range(one, unit)}", one) for one in bins]
     table = tabulate(rows, headers=HEADERS, disable_numparse=True, colalign=("left", *["right"] * (len(HEADERS) - 1)))
-    return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{_verdict(summary['all'])}\n{_algebra(summary['all'])}"
+    said = wrapped(f"{_verdict(summary['all'])}\n{_algebra(summary['all'])}")
+    return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{said}"
 
 
 def _verdict(means: dict[str, Any]) -> str:
-    """What the row of all pairs says, in a sentence."""
+    """What the row of all pairs says of features and of pictures, in a sentence each."""
     features, pictures = means[FEATURES_OTHER] - means[FEATURES], means[PICTURE] - means[PICTURE_OTHER]
-    agree = "agree" if features > 0 and pictures > 0 else "do NOT agree"
+    if math.isnan(features) or math.isnan(pictures):
+        return "There is no other pose to compare with, or no cell that both see: nothing is judged."
+    share_of_error = 1 - 10 ** (-pictures / 20)  # of the root mean squared error, as the features' error is a root
     return (
-        f"Two pictures' scenes {agree} better in each other's pose than in another one: features by {features:+.2f}, "
-        f"pictures by {pictures:+.2f} dB."
+        f"Moved scenes beside those of the pictures there, in the right pose and in another one: features "
+        f"{_judged(features / means[FEATURES_OTHER])} ({_signed(features)}); pictures {_judged(share_of_error)} "
+        f"({_signed(pictures)} dB)."
     )
 
 
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # no minus before a zero
+
+
+def _judged(share: float) -> str:
+    """What it says that the right pose makes an error smaller by this share (larger where negative)."""
+    if abs(share) < TELLING_SHARE:
+        return f"tell the poses apart too little to judge, by less than {TELLING_SHARE:.0%} of the error"
+    return "agree better in the right pose" if share > 0 else "do NOT agree better in the right pose"
+
+
 def _range(one: dict[str, Any], unit: str) -> str:
-    end = f"up to {one['to']:g}{unit}" if one["to"] is not None else "or more"
+    end = f"to {one['to']:g}{unit}" if one["to"] is not None else "or more"
     return f"{one['from']:g}{unit} {end}"
 
 

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from enr.model.renderer import Renderer
-
 BACKGROUND = "background"
-COPY_SOURCE = "copy_source"
-MEAN_TARGET = "mean_target"
-FLOORS = (BACKGROUND, COPY_SOURCE, MEAN_TARGET)
-BLIND_FLOORS = (BACKGROUND, COPY_SOURCE)
+COPIED_INPUT = "copied_input"
+MEAN_OF_TARGETS = "mean_of_targets"
+FLOORS = (BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS)
+BLIND_FLOORS = (BACKGROUND, COPIED_INPUT)
 """The floors that see no target. The mean of the targets is an oracle: no model is given them."""
 
 
@@ -35,20 +33,9 @@ def floor_predictions(
     blank = torch.tensor(background, dtype=targets.dtype, device=targets.device).view(3, 1, 1)
     return {
         BACKGROUND: blank.expand_as(targets),
-        COPY_SOURCE: source.expand_as(targets),
-        MEAN_TARGET: targets.mean(dim=0).expand_as(targets),
+        COPIED_INPUT: source.expand_as(targets),
+        MEAN_OF_TARGETS: targets.mean(dim=0).expand_as(targets),
     }
-
-
-def make_untrained(model: Renderer, seed: int) -> Renderer:
-    """A renderer like `model` as it was before any training, in eval mode; torch's global generator is left alone.
-
-    It tells what the architecture does by itself: carried colours ride on rays that the pose moves.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        untrained = Renderer(model.config)
-    return untrained.to(next(model.parameters()).device).eval()
 
 
 def background_name(background: Sequence[float]) -> str:

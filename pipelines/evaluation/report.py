@@ -1,44 +1,31 @@
-"""The result of an evaluation: means, table, JSON.
-
-The JSON file has the facts (`checkpoint`, `shards`, `source_view`, `sources`, `protocol`, `seed`, ...), the
-`definition` of its numbers, `notes`, and `results`, one entry for each group and split: `scores` by candidate (`model`,
-`one_source` and so on where the model is given more, `swapped_pose`, `untrained` if asked for, `background`,
-`copy_source`, `mean_target`) and metric (`psnr_db`, `psnr_foreground_db`,
-`ssim`), `lead_db` over the better of the floors that see no target, `pose_gap_db`, `silhouette_iou`,
-`chroma_correlation`, `unseen`, `distance` where the depth range travels, `equivariance` if asked for, and `per_scene`,
-the same for every scene. A number that does not exist is null.
-"""
+"""The result of an evaluation: the numbers of each scene, and their means."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
-from enr import files
 from enr.camera import Group
-from enr.pipelines.evaluation.distance import DEFINITION as DISTANCE_DEFINITION
-from enr.pipelines.evaluation.distance import DistanceErrors, format_distance, join_errors
+from enr.pipelines.evaluation.distance import DistanceErrors, join_errors
 from enr.pipelines.evaluation.equivariance import Measures
-from enr.pipelines.evaluation.equivariance_report import DEFINITION as EQUIVARIANCE_DEFINITION
-from enr.pipelines.evaluation.equivariance_report import format_equivariance, join, summarise
-from enr.pipelines.evaluation.floors import BACKGROUND, BLIND_FLOORS, COPY_SOURCE, FLOORS, MEAN_TARGET, background_name
-from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, format_unseen, mean_unseen
-from enr.pipelines.metrics import SILHOUETTE_LEVEL
+from enr.pipelines.evaluation.equivariance_report import join, summarise
+from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
+from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, mean_unseen
 from enr.shards import Split
 from enr.words import count_of
 
 MODEL = "model"
-SWAPPED_POSE = "swapped_pose"
+WRONG_POSE = "wrong_pose"
 UNTRAINED = "untrained"
 FEWER_SOURCES = {1: "one_source", 2: "two_sources", 4: "four_sources"}
 """The model given so many of the sources, measured where it is given more."""
-CANDIDATES = (MODEL, *FEWER_SOURCES.values(), SWAPPED_POSE, UNTRAINED, *FLOORS)
+CANDIDATES = (MODEL, *FEWER_SOURCES.values(), WRONG_POSE, UNTRAINED, *FLOORS)
 """Whatever predicts a target picture: the model, the model given fewer sources, the model told another view's pose, the
 same architecture with random weights (measured only where it is asked for), and the floors."""
 
@@ -46,12 +33,11 @@ PSNR = "psnr_db"
 FOREGROUND = "psnr_foreground_db"
 SSIM = "ssim"
 FORMAT = "enr-eval"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MIN_CORRELATED = 3
 """Fewer scenes have no correlation of colours."""
 POSE_IGNORED_DB = 0.5
 """A model that loses less than this with another view's pose hardly uses the pose."""
-
 Scores = dict[str, dict[str, float]]
 """By candidate and metric."""
 
@@ -72,6 +58,8 @@ class SceneScores:
         equivariance: its measures, one number for each target, where they were asked for.
         estimated: errors of the distance, estimated from each view alone.
         triangulated: errors of the distance, triangulated from the sources.
+        unmeasured: by the name of a measure, how many targets have nothing to measure and are not in its mean.
+        by_motion: PSNR of each target, and how far the motion to it turns and shifts.
     """
 
     scene_id: str
@@ -85,6 +73,8 @@ class SceneScores:
     sources: int = 1
     estimated: DistanceErrors | None = None
     triangulated: DistanceErrors | None = None
+    unmeasured: Mapping[str, int] = field(default_factory=dict)
+    by_motion: Measures | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +110,7 @@ class GroupReport:
     def pose_gap_db(self) -> float:
         """How much PSNR the model loses with another view's pose; about 0 if it ignores the pose."""
         scores = self.scores
-        return scores[MODEL][PSNR] - scores[SWAPPED_POSE][PSNR]
+        return scores[MODEL][PSNR] - scores[WRONG_POSE][PSNR]
 
     @property
     def lead_db(self) -> float:
@@ -142,6 +132,12 @@ class GroupReport:
     def equivariance(self) -> dict[str, Any] | None:
         """Its means over all pairs of views, where it was measured (`summarise` in `equivariance_report`)."""
         measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
+        return summarise(join(measured)) if measured else None
+
+    @property
+    def by_motion(self) -> dict[str, Any] | None:
+        """Mean PSNR over all targets by how far the motion to each turns and shifts (`summarise`)."""
+        measured = [scene.by_motion for scene in self.scenes if scene.by_motion is not None]
         return summarise(join(measured)) if measured else None
 
     @property
@@ -172,14 +168,14 @@ class Report:
         background: what the pictures stand on, three sRGB numbers in [0, 1].
         facts: everything that is needed to make it again (checkpoint, shards, source view, seed, ...).
         notes: what the reader should know.
-        json_path: where `write_json` put it.
+        json_path: where `write_report` put it.
     """
 
     groups: tuple[GroupReport, ...]
     background: tuple[float, float, float]
     facts: dict[str, Any]
     notes: tuple[str, ...]
-    json_path: Path
+    json_path: Path = Path()
 
     @property
     def has_ssim(self) -> bool:
@@ -193,191 +189,57 @@ class Report:
 
 
 def mean(values: Iterable[float]) -> float:
-    """Mean of the numbers that are not NaN; NaN if there is none."""
+    """Mean of what was measured; NaN, which stands where there is nothing to measure, is left out (NaN if all are).
+
+    Who averages says what was left out: `unmeasured_notes`.
+    """
     kept = [value for value in values if not math.isnan(value)]
     return sum(kept) / len(kept) if kept else math.nan
 
 
-def definition(report: Report) -> str:
-    """What the numbers mean, in the words that are printed with every table."""
-    lines = [
-        "PSNR: -10 log10 of the mean squared error in dB, data range 1, per picture; mean over the target views of a "
-        "scene, then mean over scenes.",
-        f"Targets are 8-bit pictures over {background_name(report.background)}. Foreground: the pixels whose true "
-        "alpha is above 0 (of opaque pictures: that their stored mask names).",
-        f"Lead: of the {'model' if not report.facts.get('predictions') else 'predictions'} over the row. Wrong-pose "
-        "control: the pose given is that of another target view, drawn by the seed; compared with the true target.",
-        f"Silhouette IoU: pixels that depart from the background by more than {SILHOUETTE_LEVEL}, against a true alpha "
-        "of a half. Chroma correlation: predicted and true mean colour without brightness, over scenes.",
-    ]
-    if any(FEWER_SOURCES[1] in group.scores for group in report.groups):
-        lines.append(
-            "Several sources: their scenes are fused in the target's frame; fewer sources are the first ones, with the "
-            "same targets. The copied source and equivariance are of the first one."
-        )
-    lines.append(
-        "The mean-of-targets oracle sees a scene's own target views and is shown to no model: it may stay out of reach."
-    )
-    if any(UNTRAINED in group.scores for group in report.groups):
-        lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
-    if any(group.distance for group in report.groups):
-        lines.append(DISTANCE_DEFINITION)
-    if any(group.equivariance for group in report.groups):
-        lines.append(EQUIVARIANCE_DEFINITION)
-    if report.has_ssim:
-        lines.append("SSIM: 11x11 Gaussian, sigma 1.5, data range 1; averaged as PSNR is.")
-    return "\n".join(lines)
+def unmeasured_notes(group: GroupReport) -> list[str]:
+    """A sentence for each measure that is missing for some of a group's scenes, targets or pairs, but not for all.
+
+    What is missing for all of them stands as `-` in the table.
+    """
+    name, notes = f"{group.group} {group.split}", []
+    for measure, values in _by_scene(group).items():
+        missing = sum(math.isnan(value) for value in values)
+        if 0 < missing < len(values):
+            measured = f"{len(values) - missing} of {count_of(len(values), 'scene')}"
+            notes.append(f"{name}: {measure} is measured in {measured}; in the others there is nothing to measure.")
+    left_out: Counter[str] = Counter()
+    for scene in group.scenes:
+        left_out.update({key: count for key, count in scene.unmeasured.items() if 0 < count < scene.targets})
+    for measure, count in left_out.items():
+        notes.append(f"{name}: {measure} leaves out {count_of(count, 'target view')} with nothing to measure.")
+    return notes + [f"{name}: {note}" for note in _unmeasured_pairs(group.scenes)]
 
 
-def format_report(report: Report) -> str:
-    """The tables and their definition, as text."""
-    is_model = not report.facts.get("predictions")
-    sections = [_format_group(group, report.background, is_model) for group in report.groups]
-    notes = "\n".join(f"Note: {note}" for note in report.notes)
-    return "\n\n".join(part for part in (*sections, notes, definition(report)) if part)
-
-
-def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
-    scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
-    views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
-    title = (
-        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
-        f"from {_source_views(scenes[0])}"
-    )
-    names = _names(background, is_model)
-    table = tabulate(
-        [_row(group.scores, candidate, names) for candidate in group.scores],
-        headers=["", "PSNR dB", "lead", "foreground dB", "lead", *_extra_headers(group)],
-        disable_numparse=True,
-        colalign=("left", *["right"] * (4 + len(_extra_headers(group)))),
-    )
-    chroma = f"{_number(group.chroma_correlation)}{' (too few scenes)' * (len(scenes) < MIN_CORRELATED)}"
-    extras = f"Silhouette IoU {_number(group.silhouette_iou)}, chroma correlation {chroma}"
-    said = [verdict(group, background, is_model), *_worth_of_sources(group)]
-    text = "\n".join([f"{title}\n\n{table}\n", *said, extras, format_unseen(group.unseen), *_distances(group)])
-    return text if group.equivariance is None else f"{text}\n\n{format_equivariance(group.equivariance)}"
-
-
-def _distances(group: GroupReport) -> list[str]:
-    ways = {
-        "estimated": "estimated from one picture",
-        "triangulated": f"triangulated from {count_of(group.scenes[0].sources, 'picture')}",
+def _by_scene(group: GroupReport) -> dict[str, list[float]]:
+    """Measures that not every scene has."""
+    scenes = group.scenes
+    return {
+        "foreground PSNR": [scene.scores[MODEL].get(FOREGROUND, math.nan) for scene in scenes],
+        "the mean-of-targets oracle": [scene.scores.get(MEAN_OF_TARGETS, {}).get(PSNR, math.nan) for scene in scenes],
+        "silhouette IoU": [scene.silhouette_iou for scene in scenes],
+        "the share beyond the picture": [scene.unseen.beyond_picture for scene in scenes],
+        "the share outside the volume": [scene.unseen.beyond_volume for scene in scenes],
+        "the clipped share": [scene.unseen.source_clipped for scene in scenes],
     }
-    return [format_distance(ways[name], errors) for name, errors in group.distance.items()]
 
 
-def _source_views(scene: SceneScores) -> str:
-    first, last = scene.source_view, scene.source_view + scene.sources - 1
-    return f"source view {first}" if first == last else f"source views {first} to {last}"
-
-
-def _worth_of_sources(group: GroupReport) -> list[str]:
-    """What the further source pictures gain over the first one, in a sentence; nothing where there is one."""
-    alone = group.scores.get(FEWER_SOURCES[1])
-    if alone is None:
+def _unmeasured_pairs(scenes: Sequence[SceneScores]) -> list[str]:
+    measured = [scene.equivariance for scene in scenes if scene.equivariance is not None]
+    if not measured:
         return []
-    gain = round(group.scores[MODEL][PSNR] - alone[PSNR], 2) + 0.0
-    worth = f"gains {gain:.2f} dB over" if gain >= 0 else f"loses {-gain:.2f} dB to"
-    return [f"Given {group.scenes[0].sources} sources it {worth} the first one alone."]
-
-
-def verdict(group: GroupReport, background: Sequence[float], is_model: bool = True) -> str:
-    """What the table says, in a sentence or two."""
-    names, subject = _names(background, is_model), "The model" if is_model else "The method"
-    best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
-    lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
-    beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
-    if gap >= POSE_IGNORED_DB:
-        return f"{subject} {beaten}; it uses the pose: with a wrong pose it loses {gap:.2f} dB."
-    change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
-    return f"{subject} {beaten}; it hardly uses the pose: with a wrong pose it {change}."
-
-
-def _behind(lead_db: float) -> str:
-    return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
-
-
-def _names(background: Sequence[float], is_model: bool) -> dict[str, str]:
-    """Of the rows; without a model the pictures of another method are measured."""
-    return {
-        MODEL: "model" if is_model else "predictions",
-        **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
-        SWAPPED_POSE: "wrong-pose control",
-        BACKGROUND: f"all {background_name(background)}",
-        COPY_SOURCE: "copy of the input view",
-        UNTRAINED: "untrained model",
-        MEAN_TARGET: "mean-of-targets oracle",
-    }
-
-
-def _extra_headers(group: GroupReport) -> list[str]:
-    return ["SSIM"] if SSIM in group.scenes[0].scores[MODEL] else []
-
-
-def _row(scores: Scores, candidate: str, names: Mapping[str, str]) -> list[str]:
-    row = [names[candidate]]
-    for metric in (PSNR, FOREGROUND):
-        value = scores[candidate][metric]
-        lead = "" if candidate == MODEL else _number(scores[MODEL][metric] - value, signed=True)
-        row += [_number(value), lead]
-    return [*row, _number(scores[candidate][SSIM], digits=3)] if SSIM in scores[candidate] else row
-
-
-def _number(value: float, signed: bool = False, digits: int = 2) -> str:
-    if math.isnan(value):
-        return "-"
-    value = round(value, digits) + 0.0  # no minus before a zero
-    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-
-
-def write_json(report: Report) -> Report:
-    """Write the report to its `json_path`, complete or not at all, and return it. NaN becomes null."""
-    files.write_json(report.json_path, as_dict(report))
-    return report
-
-
-def as_dict(report: Report) -> dict[str, Any]:
-    """The report as JSON holds it (with NaN still in it)."""
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        **report.facts,
-        "background": list(report.background),
-        "definition": definition(report),
-        "notes": list(report.notes),
-        "results": [_group_dict(group) for group in report.groups],
-    }
-
-
-def _group_dict(group: GroupReport) -> dict[str, Any]:
-    return {
-        "group": group.group,
-        "split": group.split,
-        "scenes": len(group.scenes),
-        "scores": group.scores,
-        "lead_db": group.lead_db,
-        "pose_gap_db": group.pose_gap_db,
-        "silhouette_iou": group.silhouette_iou,
-        "chroma_correlation": group.chroma_correlation,
-        "unseen": asdict(group.unseen),
-        "distance": group.distance or None,
-        "equivariance": group.equivariance,
-        "seconds": round(group.seconds, 2),
-        "picture": group.picture.name if group.picture else None,
-        "per_scene": [_scene_dict(scene) for scene in group.scenes],
-    }
-
-
-def _scene_dict(scene: SceneScores) -> dict[str, Any]:
-    return {
-        "scene_id": scene.scene_id,
-        "source_view": scene.source_view,
-        "sources": scene.sources,
-        "targets": scene.targets,
-        "scores": scene.scores,
-        "silhouette_iou": scene.silhouette_iou,
-        "chroma_predicted": list(scene.chroma[0]),
-        "chroma_true": list(scene.chroma[1]),
-        "unseen": asdict(scene.unseen),
-        "equivariance": scene.equivariance and summarise(scene.equivariance)["all"],
-    }
+    missing: dict[int, list[str]] = {}
+    for measure, values in join(measured).items():
+        count = int(np.isnan(values).sum())
+        if 0 < count < len(values):
+            missing.setdefault(count, []).append(measure)
+    return [
+        f"equivariance leaves {count_of(count, 'pair')} out of {', '.join(measures)}: there is no cell to compare, or "
+        "no other pose."
+        for count, measures in missing.items()
+    ]

@@ -14,24 +14,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
-from pydantic import Field
 
 from enr.errors import EnrError
 from enr.pipelines.config import find_key
-from enr.pipelines.config.checking import Table, checked, nearest, validated
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, option
-from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.config.checking import Count, Positive, Table, checked, nearest, option, validated
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
+from enr.pipelines.evaluation.inputs import OPTION_OF, EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
-Kind = Literal["chair", "table", "mug"]
+Kind = Literal["chair", "table", "mug", "car", "mountain"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 SUFFIXES = (".yaml", ".yml")
-EVAL_NAMES = {"ssim": "with_ssim", "split": "splits"}
-"""Options of `enr eval` whose settings have another name."""
+EVAL_NAMES = {option: entry for entry, option in OPTION_OF.items()}
 PLANNED = ("shards", "checkpoint", "predictions", "out", "runs")
 """Settings of an evaluation that the plan says."""
 
@@ -44,12 +42,10 @@ class Shapes:
     Attributes:
         count: of them.
         kinds: taken in turn.
-        stand_for: what they only stand in for, such as cars; empty where they are what the experiment is about.
     """
 
-    count: Annotated[int, Field(ge=1)]
+    count: Count
     kinds: tuple[Kind, ...] = ("chair",)
-    stand_for: str = ""
 
 
 @checked("sets")
@@ -86,13 +82,13 @@ class Variant:
     preset: str = ""
     set: dict[str, object] = field(default_factory=dict)
     init: str = ""
-    time: Annotated[float, Field(gt=0)] = 1.0
+    time: Positive = 1.0
     evaluations: tuple[str, ...] | None = None
 
 
 @checked("evaluations")
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class PlannedEvaluation:
     """A measurement of trained variants; a table.
 
     Attributes:
@@ -132,10 +128,10 @@ class Experiment:
     sets: dict[str, DataSet]
     preset: str
     set: dict[str, object] = field(default_factory=dict)
-    minutes: Annotated[float, Field(gt=0)] | None = None
+    minutes: Positive | None = None
     seeds: tuple[int, ...] = (0,)
     variants: dict[str, Variant]
-    evaluations: dict[str, Evaluation]
+    evaluations: dict[str, PlannedEvaluation]
 
 
 def experiment_names() -> tuple[str, ...]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from enr.errors import EnrError
-from enr.pipelines.experiments.plan import Plan, configuration_of, shapes_line
-from enr.pipelines.training.train import TrainSettings
+from enr.pipelines.config import TrainSettings
+from enr.pipelines.experiments.experiment_plan import Plan, configuration_of, shapes_line
 from enr.words import count_of
 
 STEPS_PER_S = 10.0

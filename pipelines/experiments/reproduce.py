@@ -34,8 +34,15 @@ from enr.model.checkpoint import read_metadata
 from enr.pipelines.config import Config
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.experiments.plan import SHAPES_SEED, AnyStep, Plan, ReproduceSettings, make_plan, shapes_line
-from enr.pipelines.experiments.record import keep_record
+from enr.pipelines.experiments.begun import keep_record
+from enr.pipelines.experiments.experiment_plan import (
+    SHAPES_SEED,
+    AnyStep,
+    Plan,
+    ReproduceSettings,
+    make_plan,
+    shapes_line,
+)
 from enr.pipelines.experiments.source import source_version
 from enr.pipelines.experiments.table import DONE_NAME, REPORT_NAME, read_json, write_table
 from enr.pipelines.machine import choose_device, describe

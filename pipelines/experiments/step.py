@@ -11,10 +11,9 @@ from typing import Generic, Literal, TypeVar
 
 from enr.datagen.convert.conversion import ConvertSettings
 from enr.datagen.settings import GenerateSettings
-from enr.pipelines.config.checking import Table
-from enr.pipelines.config.datagen import option
+from enr.pipelines.config import TrainSettings
+from enr.pipelines.config.checking import Table, option
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.training.train import TrainSettings
 
 CommandName = Literal["datagen", "convert", "train", "eval"]
 Asked = TypeVar("Asked", bound=GenerateSettings | ConvertSettings | TrainSettings | EvalSettings, covariant=True)

@@ -15,10 +15,11 @@ from tabulate import tabulate
 from enr.camera import GROUPS
 from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
-from enr.pipelines.evaluation.evaluate import JSON_NAME
-from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_TARGET
+from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
-from enr.pipelines.experiments.plan import Plan, Trained, eval_folder, evaluations_of, run_root
+from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
+from enr.pipelines.evaluation.report_files import JSON_NAME, with_present_names
+from enr.pipelines.experiments.experiment_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.words import count_of
 
 REPORT_NAME = JSON_NAME
@@ -59,8 +60,8 @@ COLUMNS = (
 )
 FLOOR_LABELS = {
     "background": "bare background",
-    "copy_source": "copy of the input view",
-    "mean_target": "scene mean (oracle: mean of the targets)",
+    "copied_input": "copy of the input view",
+    "mean_of_targets": "scene mean (oracle: mean of the targets)",
 }
 
 
@@ -86,7 +87,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
+class TableSection:
     """A table: one evaluation, group and split."""
 
     evaluation: str
@@ -111,7 +112,7 @@ def write_table(plan: Plan) -> Path | None:
     return path
 
 
-def make_sections(plan: Plan) -> tuple[Section, ...]:
+def make_sections(plan: Plan) -> tuple[TableSection, ...]:
     """The tables of what has been evaluated, in the order of the experiment's evaluations."""
     return tuple(
         _section(plan, name, group, split)
@@ -138,12 +139,12 @@ def _parts(plan: Plan, name: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys((part["group"], part["split"]) for report in reports for part in report["results"]))
 
 
-def _report(plan: Plan, trained: Trained, name: str) -> dict[str, Any]:
+def _report(plan: Plan, trained: Trained, name: str) -> ReportContent:
     """What `enr eval` wrote; no results where it has not."""
-    return read_json(eval_folder(plan, trained, name) / REPORT_NAME) or {"results": []}
+    return with_present_names(read_json(eval_folder(plan, trained, name) / REPORT_NAME))
 
 
-def _section(plan: Plan, name: str, group: str, split: str) -> Section:
+def _section(plan: Plan, name: str, group: str, split: str) -> TableSection:
     rows: list[Row] = []
     scenes: set[int] = set()
     for variant in plan.experiment.variants:
@@ -154,7 +155,7 @@ def _section(plan: Plan, name: str, group: str, split: str) -> Section:
         scenes.update(part["scenes"] for part in measured.values())
         rows += _rows(plan, variant, measured)
     title, notes = plan.experiment.evaluations[name].title, _notes(plan, name, group)
-    return Section(name, title, group, split, tuple(sorted(scenes)), tuple(rows), notes)
+    return TableSection(name, title, group, split, tuple(sorted(scenes)), tuple(rows), notes)
 
 
 def _notes(plan: Plan, name: str, group: str) -> tuple[str, ...]:
@@ -173,15 +174,15 @@ def _groups(plan: Plan, variant: str, name: str) -> set[str]:
     return {entry.datagen.group or "rototrans" for entry in sets if entry.datagen}
 
 
-def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> dict[str, Any]:
+def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> GroupContent:
     parts = _report(plan, trained, name)["results"]
-    return next((part for part in parts if (part["group"], part["split"]) == wanted), {})
+    return next((part for part in parts if (part["group"], part["split"]) == wanted), GroupContent())
 
 
-def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> list[Row]:
+def _rows(plan: Plan, variant: str, measured: Mapping[int, GroupContent]) -> list[Row]:
     """The variant's row; where it was given several source pictures, one for each number of them, the fewest first."""
     label = plan.experiment.variants[variant].label or variant
-    first: dict[str, Any] = next(iter(measured.values()), {"scores": {}})
+    first: GroupContent = next(iter(measured.values()), GroupContent(scores={}))
     fewer = {name: number for number, name in FEWER_SOURCES.items() if name in first["scores"]}
     rows = [_row(plan, variant, measured, name) for name in (*fewer, MODEL)]
     if not fewer:
@@ -191,7 +192,7 @@ def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> l
     return [replace(row, label=said) for row, said in zip(rows, words, strict=True)]
 
 
-def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]], candidate: str) -> Row:
+def _row(plan: Plan, variant: str, measured: Mapping[int, GroupContent], candidate: str) -> Row:
     done = {seed: read_json(run_root(plan, Trained(variant, seed)) / DONE_NAME) for seed in plan.experiment.seeds}
     numbers = [_numbers(part, done[seed], candidate) for seed, part in measured.items()]
     return Row(
@@ -210,7 +211,7 @@ def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]], candi
     )
 
 
-def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -> dict[str, float]:
+def _numbers(part: GroupContent, done: Mapping[str, Any], candidate: str) -> dict[str, float]:
     """A seed's numbers by column; silhouettes, chroma and other poses are of the model with all its sources."""
     scores = {name: {metric: _number(value) for metric, value in row.items()} for name, row in part["scores"].items()}
     own = scores[candidate]
@@ -218,7 +219,7 @@ def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -
         **(part if candidate == MODEL else {}),
         **own,
         "lead_db": own[PSNR] - max(scores[floor][PSNR] for floor in BLIND_FLOORS),
-        "oracle_lead_db": own[PSNR] - scores[MEAN_TARGET][PSNR],
+        "oracle_lead_db": own[PSNR] - scores[MEAN_OF_TARGETS][PSNR],
         "minutes": done.get("minutes"),
         "steps": done.get("steps"),
     }
@@ -229,7 +230,7 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def format_tables(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -> str:
+def format_tables(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> str:
     """Everything as Markdown."""
     head = f"# {plan.settings.title}, {plan.settings.scale}\n\n{plan.experiment.summary}\n\nIt follows "
     tables = [f"## {section_title(section)}\n\n{format_section(section)}" for section in sections]
@@ -237,13 +238,13 @@ def format_tables(plan: Plan, sections: Sequence[Section], facts: Mapping[str, s
     return "\n\n".join([head + plan.experiment.follows.strip(), *tables, f"## Facts\n\n{lines}"]) + "\n"
 
 
-def section_title(section: Section) -> str:
+def section_title(section: TableSection) -> str:
     """Such as `unseen scenes: rot, test (51 scenes)`."""
     counts = " or ".join(str(count) for count in section.scenes)
     return f"{section.title}: {section.group}, {section.split} ({counts} scenes)"
 
 
-def format_section(section: Section) -> str:
+def format_section(section: TableSection) -> str:
     """A table in Markdown: the variants, then the floors; what is to be said under it."""
     used = [column for column in COLUMNS if any(_is_known(row.values[column.name]) for row in section.rows)]
     lines = [[row.label, *(_cell(row, column) for column in used)] for row in section.rows]
@@ -275,7 +276,7 @@ def _finer(column: Column, mean: float) -> Column:
     return replace(column, digits=2) if column.name == "minutes" and mean < 1 else column
 
 
-def _floor_cells(section: Section, floor: str, used: Sequence[Column]) -> list[str]:
+def _floor_cells(section: TableSection, floor: str, used: Sequence[Column]) -> list[str]:
     """A floor's numbers, or their range where the variants were measured on different data."""
     cells = []
     for column in used:
@@ -347,7 +348,7 @@ def _distinct(words: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(words)) or NONE
 
 
-def as_dict(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -> dict[str, Any]:
+def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> dict[str, object]:
     """The tables as JSON holds them (with NaN still in it)."""
     return {
         "format": FORMAT,
@@ -359,7 +360,7 @@ def as_dict(plan: Plan, sections: Sequence[Section], facts: Mapping[str, str]) -
     }
 
 
-def _section_dict(section: Section) -> dict[str, Any]:
+def _section_dict(section: TableSection) -> dict[str, object]:
     return {
         "evaluation": section.evaluation,
         "title": section.title,
@@ -371,7 +372,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
     }
 
 
-def _row_dict(row: Row) -> dict[str, Any]:
+def _row_dict(row: Row) -> dict[str, object]:
     summary = {name: spread(values) for name, values in row.values.items()}
     return {
         "variant": row.variant,

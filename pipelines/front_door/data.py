@@ -126,7 +126,7 @@ def generate(meshes: PathsInput, *, quiet: bool = True, **options: Unpack[Datage
         EnrError: something does not fit, or none of the meshes can be rendered; the message says what to do.
     """
     from enr.datagen.generate import generate as render
-    from enr.pipelines.config.datagen import DatagenConfig
+    from enr.pipelines.config.data_sets import DatagenConfig
     from enr.pipelines.generation.cluster import generate_on_cluster
     from enr.pipelines.generation.settings import generate_settings
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from enr.camera import GROUPS, Group
+from enr.camera import Group
 from enr.errors import EnrError
 from enr.pipelines.front_door.given import (
     PathInput,
@@ -20,7 +20,7 @@ from enr.pipelines.front_door.given import (
     many_paths,
     one_path,
 )
-from enr.shards import SPLITS, Split
+from enr.shards import Split
 from enr.words import count_of
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def train(
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
+    batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
@@ -77,6 +78,7 @@ def train(
         shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; none: the folder `shards`.
         preset: such as small-64; None takes what fits.
         set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
+        batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
         resume: go on with this run folder, or with the `latest`.
         init: start from the weights of a run, a checkpoint or a published `.pt`.
@@ -88,13 +90,12 @@ def train(
         EnrError: something does not fit; the message says what to do.
     """
     # Before torch is loaded: a mistake is answered at once.
+    from enr.pipelines.config import TrainSettings
     from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
-    if max_minutes is not None and not (isinstance(max_minutes, int | float) and 0 < max_minutes < math.inf):
-        raise EnrError(f"max_minutes is given as {max_minutes!r}; give a number of minutes above 0.")
     folder = one_path(runs, "runs")
     run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
     paths = many_paths(shards, "shards") or (() if run else (Path("shards"),))
@@ -102,13 +103,11 @@ def train(
         find_shards(paths)
     if run is not None:
         open_run(run)
-    from enr.pipelines.training.train import TrainSettings
-    from enr.pipelines.training.train import train as learn
-
     settings = TrainSettings(
         shards=paths,
         preset=preset,
         assignments=dict(set or {}),
+        batch_size=batch_size,
         max_minutes=max_minutes,
         resume=run,
         init=None if init is None else one_path(init, "init"),
@@ -116,6 +115,8 @@ def train(
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
+    from enr.pipelines.training.train import train as learn
+
     result = learn(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
 
@@ -178,17 +179,17 @@ class Evaluation:
     @property
     def wrong_pose_psnr_db(self) -> dict[str, float]:
         """PSNR when the model is given another view's pose: one that loses nothing ignores the pose."""
-        return self._by_group("swapped_pose", "psnr_db")
+        return self._by_group("wrong_pose", "psnr_db")
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
         """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
-        return {name: self._by_group(name, "psnr_db") for name in ("background", "copy_source", "mean_target")}
+        return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property
     def table(self) -> str:
         """What `enr eval` prints."""
-        from enr.pipelines.evaluation.report import format_report
+        from enr.pipelines.evaluation.report_table import format_report
 
         return format_report(self.report)
 
@@ -223,7 +224,6 @@ def evaluate(
     """
     from enr.pipelines.evaluation.evaluate import evaluate as measure
     from enr.pipelines.evaluation.inputs import EvalSettings
-    from enr.pipelines.evaluation.predictions import evaluate_predictions
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
     check_scalars(options, EvalOptions.__annotations__)
@@ -235,28 +235,37 @@ def evaluate(
         checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
         shards=many_paths(shards, "shards"),
         with_ssim=bool(options.get("ssim", False)),
-        splits=_choices(options.get("split", ()), SPLITS, "split"),  # type: ignore[arg-type]
-        groups=_choices(options.get("groups", ()), GROUPS, "groups"),  # type: ignore[arg-type]
+        splits=_listed(options.get("split", ())),  # type: ignore[arg-type]
+        groups=_listed(options.get("groups", ())),  # type: ignore[arg-type]
         **values,  # type: ignore[arg-type]
     )
-    _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
-    return Evaluation(evaluate_predictions(settings) if settings.predictions is not None else measure(settings))
+    return Evaluation(measure(settings))
 
 
-def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    for name in names:
-        if name not in known:
-            raise EnrError(f"{what} is given as {name!r}; choose {' or '.join(known)}.")
-    return names
+def _listed(given: object) -> tuple[object, ...]:
+    """Several words, or a single one, as a tuple of them."""
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
-def _check_numbers(sources: object, batch_size: object, max_scenes: object, protocol: object) -> None:
-    for name, value in (("sources", sources), ("batch_size", batch_size), ("max_scenes", max_scenes or 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise EnrError(f"{name} is given as {value!r}; give a whole number of at least 1.")
-    if protocol not in (None, *get_args(Protocol)):
-        raise EnrError(f"protocol is given as {protocol!r}; choose {' or '.join(get_args(Protocol))}.")
+@checked
+def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool = False) -> Path:
+    """One HTML page about runs, side by side, as `enr report` writes it; needs no other file and no network.
+
+    Args:
+        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; none: the latest run.
+        out: the file; None: `report.html` in the run's folder, of several runs `enr-report.html`.
+        quick: fewer pictures, in a second or two.
+
+    Returns:
+        The file.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    from enr.pipelines.reporting.write import ReportSettings, write_report
+
+    file = None if out is None else one_path(out, "out")
+    return write_report(ReportSettings(many_paths(runs, "runs"), file, quick))
 
 
 @checked
@@ -264,7 +273,8 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
     """A trained renderer, in evaluation mode.
 
     Args:
-        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, or `latest`.
+        which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
+            `shapes`, the model that comes with enr.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:

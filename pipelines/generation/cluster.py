@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from enr import __version__
 from enr.datagen.generate import RunLog, Summary, render_shards, summarise
 from enr.datagen.plan import PlannedShard, plan_shards
-from enr.datagen.run.render import Progress
+from enr.datagen.run.render_meshes import Progress
 from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.installed_blender import blender_version
 from enr.datagen.workers.pool import default_workers
@@ -34,7 +34,7 @@ RETRIES = 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class ShardTask:
     """What a worker is told.
 
     Attributes:
@@ -73,11 +73,11 @@ def generate_on_cluster(
         with Progress(images, progress) as bar:
             if not client.nthreads():
                 bar.say(f"No worker has joined {scheduler} yet; waiting for one.")
-            log = _render(client, [Task(settings, shard, workers, __version__) for shard in shards], bar)
+            log = _render(client, [ShardTask(settings, shard, workers, __version__) for shard in shards], bar)
     return summarise(settings, shards, log)
 
 
-def make_shard(task: Task) -> RunLog:
+def make_shard(task: ShardTask) -> RunLog:
     """Make one shard on the machine that this runs on; the Dask workers' part.
 
     Raises:
@@ -89,7 +89,7 @@ def make_shard(task: Task) -> RunLog:
     return render_shards(dataclasses.replace(settings, pool=pool), [shard])
 
 
-def _render(client: Client, tasks: Sequence[Task], bar: Progress) -> RunLog:
+def _render(client: Client, tasks: Sequence[ShardTask], bar: Progress) -> RunLog:
     """Have all shards made; what the workers did, summed."""
     from distributed import as_completed
 
@@ -198,7 +198,7 @@ def _make_folder(out: Path) -> None:
         raise EnrError(f"{out} cannot be made ({error.strerror or error}); give another folder as --out.") from error
 
 
-def _check_machine(task: Task) -> None:
+def _check_machine(task: ShardTask) -> None:
     """Refuse to render on a machine that would make something else, or put it elsewhere."""
     here = f"The worker on {os.uname().nodename}"
     blender = blender_version(task.settings.pool.blender)

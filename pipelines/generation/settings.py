@@ -28,7 +28,8 @@ from enr.datagen.settings import (
 from enr.datagen.workers.installed_blender import find_blender
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig, options
+from enr.pipelines.config.checking import options
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 
 VIEWS, SIZE_PX = 50, (64, 64)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")

@@ -6,26 +6,32 @@ axes (x right, y down, z forward). So a path needs no world frame, and the dista
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
+from enr.pipelines.config.checking import checked
 
 PathName = Literal["orbit", "spiral", "dolly"]
 PATHS: tuple[PathName, ...] = get_args(PathName)
 DOLLY = 0.5
 """How far a dolly goes to either side, in object units: half the diagonal of the object's box."""
+STEPS_FORMAT = "enr-camera-steps"
+"""What a path that the viewer saved says of itself: steps told from the picture's camera, not cameras of a world."""
 SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
+MAX_FRAMES = 1000
 
 
+@checked()
 @dataclass(frozen=True)
 class CameraStep:
     """A camera told from the picture's.
@@ -38,11 +44,7 @@ class CameraStep:
 
     azimuth_deg: float = 0.0
     elevation_deg: float = 0.0
-    translation: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
-
-    def __post_init__(self) -> None:
-        if not all(map(math.isfinite, (self.azimuth_deg, self.elevation_deg, *self.translation))):
-            raise EnrError(f"The camera is moved by {self}; give finite degrees and object units.")
+    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
@@ -51,15 +53,15 @@ def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     Args:
         name: `orbit` goes round the object, `spiral` climbs while it goes round and comes back, `dolly` goes forward
             and back.
-        frames: how many, at least 2.
+        frames: how many, from 2 to 1000.
 
     Raises:
-        EnrError: another name, or too few frames.
+        EnrError: another name, or too few or too many frames.
     """
     if name not in PATHS:
         raise EnrError(f"The path is {name!r}; choose {', '.join(PATHS)}.")
-    if frames < 2:
-        raise EnrError(f"A path of {frames} frames was asked for; give at least 2.")
+    if not 2 <= frames <= MAX_FRAMES:
+        raise EnrError(f"A path of {frames} frames was asked for; give 2 to {MAX_FRAMES}.")
     shares = [index / frames for index in range(frames)]
     if name == "orbit":
         return tuple(CameraStep(azimuth_deg=360 * share) for share in shares)
@@ -77,61 +79,98 @@ class Cameras:
     Attributes:
         steps: told from the picture's camera; empty where cameras are given.
         world_from_camera: (n, 4, 4) given cameras, of which the first is the picture's; None where there are steps.
+        distance: depth of the object's centre that the steps were recorded with; None where nothing is said of it.
     """
 
     steps: tuple[CameraStep, ...]
     world_from_camera: Array | None = None
+    distance: float | None = None
 
-    def motions(self, centre: Array, source_elevation_deg: float) -> Array:
+    def __len__(self) -> int:
+        return len(self.steps) if self.world_from_camera is None else len(self.world_from_camera) - 1
+
+    def motions(self, centre: Array, source_elevation_deg: float | Array) -> Array:
         """`target_from_source` (views, 4, 4); see `motions_around`."""
         if self.world_from_camera is None:
             return motions_around(self.steps, centre, source_elevation_deg)
         return motions_between(self.world_from_camera)
 
 
-def choose_cameras(step: CameraStep, path: str | Path | None, frames: int) -> Cameras:
+def choose_cameras(step: CameraStep, path: str | Path | None, frames: int, is_blend: bool = False) -> Cameras:
     """The cameras that are asked for.
 
     Args:
         step: a single camera.
-        path: in its place, the name of a path, or a pose file whose first camera is the picture's.
+        path: in its place, the name of a path, a file of steps that the viewer saved, or a pose file whose first camera
+            is the picture's.
         frames: views of a path by name.
+        is_blend: whether the object becomes another one meanwhile: a single camera then stands for `frames` views.
 
     Raises:
         EnrError: both are asked for, or the file cannot be used.
     """
     if path is None:
-        return Cameras((step,))
+        return Cameras((step,) * (frames if is_blend else 1))
     if step != CameraStep():
         raise EnrError(
             "A single camera was asked for beside a path; leave out the path, or the angles and translation."
         )
     if str(path) in PATHS:
         return Cameras(path_steps(str(path), frames))
+    steps = read_steps(Path(path))
+    if steps is not None:
+        return steps
     given = read_cameras(Path(path)).world_from_camera
     if len(given) < 2:
         raise EnrError(f"{path} holds one camera; its first is the picture's own, so give at least two.")
     return Cameras((), given)
 
 
-def motions_around(steps: Sequence[CameraStep], centre: Array, source_elevation_deg: float = 0.0) -> Array:
+def read_steps(path: Path) -> Cameras | None:
+    """The steps that a viewer's path holds; None where the file is of another kind.
+
+    Raises:
+        EnrError: it says that it holds steps, and does not.
+    """
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("format") != STEPS_FORMAT:
+        return None
+    try:
+        steps = []
+        for step in content["steps"]:
+            x, y, z = map(float, step["translation"])
+            steps.append(CameraStep(float(step["azimuth_deg"]), float(step["elevation_deg"]), (x, y, z)))
+        distance = None if content.get("distance") is None else float(content["distance"])
+    except (KeyError, TypeError, ValueError) as error:
+        detail = f"{type(error).__name__} {error}"
+        raise EnrError(f"{path} is not written as a viewer's path should be ({detail}); record it again.") from error
+    if not steps:
+        raise EnrError(f"{path} holds no step; record it again.")
+    return Cameras(tuple(steps), None, distance)
+
+
+def motions_around(steps: Sequence[CameraStep], centre: Array, source_elevation_deg: float | Array = 0.0) -> Array:
     """`target_from_source` (n, 4, 4) of steps around the object's centre.
 
     The turn's axis is the world's vertical. Without a translation, the centre is seen where it was seen.
 
     Args:
         steps: the cameras.
-        centre: (3,) the object's centre in the picture's camera (x right, y down, z forward), in object units.
+        centre: (3,) the object's centre in the picture's camera (x right, y down, z forward), in object units;
+            or (n, 3) where it differs from step to step.
         source_elevation_deg: how far the picture's camera stands above the object's horizon, in degrees; it tells the
-            vertical in the picture.
+            vertical in the picture; or (n,).
     """
     source = orbit_camera(0.0, source_elevation_deg, 1.0)
     azimuth_deg = [step.azimuth_deg for step in steps]
-    elevation_deg = [source_elevation_deg + step.elevation_deg for step in steps]
+    elevation_deg = source_elevation_deg + np.array([step.elevation_deg for step in steps])
     turns = target_from_source(source, orbit_camera(azimuth_deg, elevation_deg, 1.0))[:, :3, :3]
     motions = np.zeros((len(steps), 4, 4))
     motions[:, :3, :3] = turns
-    motions[:, :3, 3] = centre - turns @ centre - np.array([step.translation for step in steps])
+    motions[:, :3, 3] = centre - (turns @ centre[..., None])[..., 0] - np.array([step.translation for step in steps])
     motions[:, 3, 3] = 1.0
     return motions
 

@@ -28,6 +28,8 @@ SEEN_LENGTH = 0.76
 """Longest side of an object's box in a picture, in object units at the object's distance: a mean of 0.77 over 40
 built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevation 0 to 45 degrees; 2026-11-30)."""
 SMALLEST_PX = 8
+MOST_PX = 2048
+"""What is more than the largest models need by far."""
 
 
 @dataclass(frozen=True)
@@ -53,18 +55,19 @@ def frame_picture(
     Args:
         picture: a file that Pillow reads, or its open stream; of several frames, the first.
         config: of the model.
-        fov_deg: horizontal field of view of the picture's camera in degrees; None: the object is framed.
+        fov_deg: horizontal field of view of the picture's camera, between 0 and 180 degrees; None: the object is
+            framed.
         name: what messages call it; None: its path.
 
     Raises:
-        EnrError: it cannot be read, shows nothing, or has a background that is not plain; or `fov_deg` is no angle.
+        EnrError: it cannot be read, shows nothing, or has a background that is not plain.
     """
     path = name or str(picture)
-    rgba = read_upright(picture, path)
+    notes: list[str] = []
+    rgba = read_upright(picture, path, MOST_PX, notes)
     if min(rgba.shape[:2]) < SMALLEST_PX:
         size = f"{rgba.shape[1]}x{rgba.shape[0]}"
         raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
-    notes: list[str] = []
     _, height, width = config.image_shape
     if fov_deg is None and rgba.shape[:2] == (height, width):
         notes.append(f"{path} has the model's own size and is taken to have the model's lens.")
@@ -72,10 +75,6 @@ def frame_picture(
     rgba, note = _without_background(rgba, path)
     notes += [note] if note else []
     if fov_deg is not None:
-        if not 0 < fov_deg < 180:
-            raise EnrError(
-                f"The field of view of {path} is given as {fov_deg} degrees; give an angle between 0 and 180."
-            )
         return FramedPicture(fit_to_lens(rgba, config, focal_px_from_fov(fov_deg, rgba.shape[1])), tuple(notes))
     square, box = _square_around(rgba[..., 3], config, path)
     notes.append(f"The object was found in columns {box[0]}-{box[1]} and rows {box[2]}-{box[3]} and framed.")

@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, InstanceOf
 
 from enr.camera import Array
+from enr.errors import EnrError
 from enr.model import Renderer, load_model
-from enr.model.scene import AnyScene, Scene
+from enr.model.scene import AnyScene, PlacedScene
+from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
-from enr.pipelines.rendering.camera_paths import Cameras
+from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.framing import frame_picture
+from enr.pipelines.rendering.input_views import InputView, ShardScenes
+from enr.pipelines.rendering.maps import SceneMaps, scene_maps
 from enr.pipelines.training.runs import find_checkpoint, latest_run
 
+SHIPPED = Path("shapes")
+"""The model that comes with enr."""
 BATCH_SIZE = 16
+"""On a graphics card. On the CPU it is one: no slower, and each view has the bits that it has alone."""
 
 
+@checked()
 @dataclass(frozen=True)
 class NovelViewSettings:
     """What `enr render` is told.
 
     Attributes:
-        picture: the file.
-        cameras: where the views are taken from.
-        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best.
+        picture: the file: a picture, or a shard.
+        cameras: where the views are taken from; of a shard, the single camera of the picture itself stands for those
+            of the scene's other views.
+        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run's best, or the
+            model that comes with enr.
         distance: depth of the object's centre in the picture's camera, in object units; None: the model estimates it.
-        source_elevation_deg: how far the picture's camera stands above the object's horizon.
+        source_elevation_deg: how far the picture's camera stands above the object's horizon; shards say it themselves.
         fov_deg: horizontal field of view of the picture; None frames the object instead.
         device: `auto`, `cpu`, `cuda` …
+        scene: of a shard, the scene's id, or the beginning of it; None: the first unseen one.
+        view: of a shard, which view is the picture.
+        towards: a second picture (file or shard), whose object the first one turns into and back; None: none.
+        with_maps: whether depth and opacity are asked for.
     """
 
     picture: Path
-    cameras: Cameras
+    cameras: InstanceOf[Cameras]
     checkpoint: Path | None = None
-    distance: float | None = None
+    distance: Positive | None = None
     source_elevation_deg: float = 0.0
-    fov_deg: float | None = None
+    fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
     device: str = "auto"
+    scene: str | None = None
+    view: Annotated[int, Field(ge=0)] = 0
+    towards: Path | None = None
+    with_maps: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,14 +75,46 @@ class NovelViews:
         images: (views, height, width, 3) uint8.
         checkpoint: what rendered them.
         notes: what was assumed or estimated, a sentence each.
+        truth: (views, height, width, 3) uint8, what a shard has from the same cameras; None where nobody knows.
+        maps: depth and opacity, if they were asked for.
+        centre_depth: (views,) depth of the object's centre in each view, in object units.
     """
 
     source: NDArray[np.uint8]
     images: NDArray[np.uint8]
     checkpoint: Path
     notes: tuple[str, ...]
+    truth: NDArray[np.uint8] | None
+    maps: SceneMaps | None
+    centre_depth: Array
 
 
+def default_checkpoint() -> Path:
+    """The latest run, else the model that comes with enr.
+
+    Raises:
+        EnrError: there is neither.
+    """
+    try:
+        return latest_run()
+    except EnrError:
+        with suppress(EnrError):
+            return find_checkpoint(SHIPPED)[0]
+        raise
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread for a while: the number of threads decides the last bits, and with it what is shown."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@one_thread()
 @torch.no_grad()
 def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     """Render a picture's object from other cameras.
@@ -68,28 +122,103 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     Raises:
         EnrError: there is no checkpoint, or it or the picture cannot be used, or the distance does not fit.
     """
-    checkpoint, _ = find_checkpoint(settings.checkpoint or latest_run())
+    checkpoint, _ = find_checkpoint(settings.checkpoint or default_checkpoint())
     model = load_model(checkpoint, pick_device(settings.device))
-    framed = frame_picture(settings.picture, model.config, settings.fov_deg)
-    scene = model.inverse_render(framed.image[None].to(next(model.parameters()).device), settings.distance)
-    motions = settings.cameras.motions(centre_of(scene, model), settings.source_elevation_deg)
-    views = [
-        model.render(model.transform(scene.expand(len(chunk), *scene.shape[1:]), chunk)).clamp(0, 1).cpu()
-        for chunk in torch.as_tensor(motions).split(BATCH_SIZE)
-    ]
-    notes = (*framed.notes, *([] if settings.distance is not None else _estimate_in_words(scene)))
-    return NovelViews(to_uint8(framed.image), to_uint8(torch.cat(views)), checkpoint, notes)
+    given, shards, number = _input_view(settings.picture, (settings.scene, settings.view), settings, model)
+    cameras, truth = settings.cameras, None
+    if shards is not None and cameras == Cameras((CameraStep(),)):
+        cameras, truth = _other_views(shards, number, settings.view)
+    distance = settings.distance if settings.distance is not None else cameras.distance
+    scene = lift(model, given, distance)
+    notes = [*given.notes, *([] if distance is not None else _estimate_in_words(scene))]
+    elevation_deg: float | Array = given.elevation_deg
+    if settings.towards is not None:
+        other, _, _ = _input_view(settings.towards, (None, 0), settings, model)
+        shares = np.sin(np.pi * np.arange(len(cameras)) / len(cameras)) ** 2
+        scene = blend(scene, lift(model, other, distance), torch.as_tensor(shares))
+        elevation_deg = given.elevation_deg + shares * (other.elevation_deg - given.elevation_deg)
+        notes += other.notes
+    centre = centre_of(scene, model)
+    motions = cameras.motions(centre, elevation_deg)
+    images, maps = _render_each(model, scene, torch.as_tensor(motions), settings.with_maps)
+    centre_depth = (motions[:, 2, :3] * centre).sum(-1) + motions[:, 2, 3]
+    return NovelViews(to_uint8(given.image), images, checkpoint, tuple(notes), truth, maps, centre_depth)
+
+
+def _input_view(
+    picture: Path, choice: tuple[str | None, int], settings: NovelViewSettings, model: Renderer
+) -> tuple[InputView, ShardScenes | None, int]:
+    """The picture that the model is given; and where it is a shard's, its scenes and which of them."""
+    if picture.suffix != ".h5" and not picture.is_dir():
+        if choice != (None, 0):
+            raise EnrError(f"--scene and --view choose from a shard, and {picture} is none; leave them out.")
+        framed = frame_picture(picture, model.config, settings.fov_deg)
+        return InputView(picture.name, framed.image, framed.notes, settings.source_elevation_deg), None, 0
+    shards = ShardScenes([picture], model.config)
+    scene = shards.find(choice[0])
+    return shards.input_view(scene, choice[1]), shards, scene
+
+
+def _other_views(shards: ShardScenes, scene: int, view: int) -> tuple[Cameras, NDArray[np.uint8]]:
+    """The cameras of a scene's other views, told from one's, and their pictures."""
+    others = np.delete(np.arange(shards.scenes[scene].count), view)
+    if not len(others):
+        raise EnrError(f"{shards.scenes[scene].scene_id} has a single view, so no truth; say where to look from.")
+    truth = to_uint8(shards.images(shards.scenes[scene].first + others))
+    return Cameras((), shards.cameras(scene)[[view, *others]]), truth
+
+
+def lift(model: Renderer, given: InputView, distance: float | None) -> AnyScene:
+    """The scene (1, *config.scene_shape) of a picture."""
+    return model.inverse_render(given.image[None].to(next(model.parameters()).device), distance)
+
+
+def blend(scene: AnyScene, other: AnyScene, shares: torch.Tensor) -> AnyScene:
+    """Scenes (n, ...) between two single ones: features and places, mixed by the other's shares (n,)."""
+
+    def mixed(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        share = shares.to(first).reshape(-1, *[1] * (first.ndim - 1))
+        return first * (1 - share) + second * share
+
+    if isinstance(scene, PlacedScene) and isinstance(other, PlacedScene):
+        return PlacedScene(
+            mixed(scene.features, other.features),
+            mixed(scene.centre, other.centre),
+            mixed(scene.uncertainty, other.uncertainty),
+        )
+    assert isinstance(scene, torch.Tensor) and isinstance(other, torch.Tensor)
+    return mixed(scene, other)
+
+
+def _render_each(
+    model: Renderer, scene: AnyScene, motions: torch.Tensor, with_maps: bool
+) -> tuple[NDArray[np.uint8], SceneMaps | None]:
+    """Views (n, height, width, 3) of one scene or of n, each moved by its motion."""
+    size = 1 if next(model.parameters()).device.type == "cpu" else BATCH_SIZE
+    images, maps = [], []
+    parts = model.apart(scene) if len(scene) == 1 else None
+    for start in range(0, len(motions), size):
+        chunk = motions[start : start + size]
+        if parts is not None and not with_maps:
+            images.append(model.view(parts, chunk).clamp(0, 1).cpu())
+            continue
+        some = scene[start : start + size] if len(scene) > 1 else scene.expand(len(chunk), *scene.shape[1:])
+        moved = model.transform(some, chunk)
+        images.append(model.render(moved).clamp(0, 1).cpu())
+        maps += [scene_maps(model, moved)] if with_maps else []
+    joined = [np.concatenate(parts) for parts in zip(*((one.depth, one.opacity) for one in maps), strict=True)]
+    return to_uint8(torch.cat(images)), SceneMaps(*joined) if maps else None
 
 
 def centre_of(scene: AnyScene, model: Renderer) -> Array:
-    """(3,) the point that cameras turn around: the first scene's own centre, else the target point at `radius`."""
-    if isinstance(scene, Scene):
-        return np.asarray(scene.centre[0].double().cpu())
-    return np.array([0.0, 0.0, model.config.radius])
+    """The point that cameras turn around: each scene's own centre (n, 3), else the target point (1, 3) at `radius`."""
+    if isinstance(scene, PlacedScene):
+        return np.asarray(scene.centre.double().cpu())
+    return np.array([[0.0, 0.0, model.config.radius]])
 
 
 def _estimate_in_words(scene: AnyScene) -> list[str]:
-    if not isinstance(scene, Scene):
+    if not isinstance(scene, PlacedScene):
         return []
     distance, uncertainty = float(scene.distance[0]), float(scene.uncertainty[0])
     return [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from enr.errors import EnrError
+from enr.files import replacing
 from enr.pipelines.pictures import image_grid, save_animation, save_picture
+from enr.pipelines.rendering.maps import SceneMaps, depth_pictures, opacity_pictures
 
 COLUMNS = 7
+MIN_SIZE_PX, MAX_SIZE_PX = 16, 2048
 STILL = (".png",)
-MOVING = (".gif", ".webp")
+MOVING = (".gif", ".webp", ".mp4")
+FRAMES_PER_SECOND = 12.5
 
 
 def check_output(path: Path, several: bool) -> Path:
@@ -30,30 +36,104 @@ def check_output(path: Path, several: bool) -> Path:
         raise EnrError(f"The folder of {path} does not exist; make it, or give another --out.")
     if not os.access(path.parent, os.W_OK):
         raise EnrError(f"The folder {path.parent} cannot be written to; give another --out.")
+    if path.suffix.lower() == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise EnrError("MP4 needs imageio-ffmpeg; pip install 'enr[video]', or name a .gif or .webp.")
     return path
 
 
-def write_views(views: NDArray[np.uint8], source: NDArray[np.uint8], path: Path, size_px: int) -> Path:
-    """Write views (n, height, width, 3): a single one as it is, several as an animation or as a sheet with the source.
+def check_size(size_px: int) -> int:
+    """The width that views are shown in, in pixels.
 
     Raises:
-        EnrError: see `check_output`; or the file cannot be written.
+        EnrError: it is too small to see, or larger than any view is worth.
+    """
+    if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
+        raise EnrError(f"The views are to be {size_px} px wide; give {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
+    return size_px
+
+
+def write_views(
+    views: NDArray[np.uint8],
+    source: NDArray[np.uint8] | None,
+    path: Path,
+    size_px: int,
+    truth: NDArray[np.uint8] | None = None,
+) -> Path:
+    """Write views (n, height, width, 3): a single one as it is, several as an animation or as a sheet.
+
+    Args:
+        views: what was rendered.
+        source: the picture, which a sheet shows first; None for none.
+        path: where to.
+        size_px: how wide each is shown, at least.
+        truth: as `views`; it stands below them, and beside them in an animation.
+
+    Raises:
+        EnrError: see `check_output` and `check_size`; or the file cannot be written.
     """
     check_output(path, several=len(views) > 1)
+    check_size(size_px)
+    shown = [enlarged(view, size_px) for view in views]
+    true = [] if truth is None else [enlarged(view, size_px) for view in truth]
     try:
-        return _write([enlarged(view, size_px) for view in views], enlarged(source, size_px), path)
+        if path.suffix.lower() in MOVING:
+            beside = [_side_by_side(*pair) for pair in zip(shown, true, strict=True)] if true else shown
+            return _save_mp4(beside, path) if path.suffix.lower() == ".mp4" else save_animation(beside, path)
+        if len(shown) == 1 and not true:
+            return save_picture(shown[0], path)
+        return save_picture(_sheet(shown, [] if source is None else [enlarged(source, size_px)], true), path)
     except OSError as error:
         raise EnrError(f"{path} cannot be written ({error.strerror}); free space, or give another --out.") from error
 
 
-def _write(shown: list[Image.Image], source: Image.Image, path: Path) -> Path:
-    if path.suffix.lower() in MOVING:
-        return save_animation(shown, path)
-    if len(shown) == 1:
-        return save_picture(shown[0], path)
-    cells = [np.asarray(image) for image in (source, *shown)]
-    rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
-    return save_picture(image_grid(rows, row_labels=["picture"]), path)
+def write_maps(
+    maps: SceneMaps, centre_depth: NDArray[np.float64], path: Path, size_px: int, kinds: Sequence[str]
+) -> list[Path]:
+    """Write depth and opacity beside the views of `path`, with `-depth` and `-opacity` before its ending.
+
+    Args:
+        maps: of the views.
+        centre_depth: see `depth_pictures`.
+        path: where the views are written.
+        size_px: see `write_views`.
+        kinds: which of `depth` and `opacity`.
+    """
+    pictures = {"depth": depth_pictures(maps.depth, centre_depth), "opacity": opacity_pictures(maps.opacity)}
+    return [write_views(pictures[kind], None, path.with_stem(f"{path.stem}-{kind}"), size_px) for kind in kinds]
+
+
+def _sheet(shown: list[Image.Image], source: list[Image.Image], truth: list[Image.Image]) -> Image.Image:
+    """The picture and all views in reading order, the truth below each row."""
+    cells: list[NDArray[np.uint8] | None] = [np.asarray(image) for image in (*source, *shown)]
+    if not truth:
+        rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
+        return image_grid(rows, row_labels=["picture"] if source else [])
+    below: list[NDArray[np.uint8] | None] = [*[None] * len(source), *(np.asarray(image) for image in truth)]
+    starts = range(0, len(cells), COLUMNS)
+    rows = [row[start : start + COLUMNS] for start in starts for row in (cells, below)]
+    return image_grid(rows, row_labels=["picture,\nviews", "truth", *["views", "truth"] * (len(starts) - 1)])
+
+
+def _side_by_side(view: Image.Image, truth: Image.Image) -> Image.Image:
+    return Image.fromarray(np.concatenate([np.asarray(view), np.asarray(truth)], axis=1))
+
+
+def _save_mp4(frames: list[Image.Image], path: Path) -> Path:
+    """H.264, which wants even sides: a row or column is repeated."""
+    import imageio_ffmpeg
+
+    even = ((0, frames[0].height % 2), (0, frames[0].width % 2), (0, 0))
+    pictures = [np.pad(np.asarray(frame), even, mode="edge") for frame in frames]
+    size = (pictures[0].shape[1], pictures[0].shape[0])
+    with replacing(path) as partial:
+        writer = imageio_ffmpeg.write_frames(
+            str(partial), size, fps=FRAMES_PER_SECOND, macro_block_size=2, quality=8, output_params=["-f", "mp4"]
+        )
+        writer.send(None)
+        for picture in pictures:
+            writer.send(np.ascontiguousarray(picture))
+        writer.close()
+    return path
 
 
 def enlarged(view: NDArray[np.uint8], size_px: int) -> Image.Image:

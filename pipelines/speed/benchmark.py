@@ -16,10 +16,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
 
 from enr.camera import RADIUS, focal_px_from_lens
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Positive, checked
 from enr.pipelines.speed.noise import write_noise_shard
 
 Part = Literal["datagen", "loader", "train", "render"]
@@ -27,6 +30,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 BUILT_IN_MESHES = 40
 
 
+@checked()
 @dataclass(frozen=True)
 class BenchSettings:
     """What is measured.
@@ -38,7 +42,7 @@ class BenchSettings:
         check_pairs: how many times `datagen` is measured with and without its checks.
         shards: shards for `loader` and `train`; noise pictures of the same size if empty.
         views: pictures of each mesh, for `datagen`.
-        resolution_px: width and height of the pictures.
+        resolution: width and height of the pictures in pixels.
         samples: paths for each pixel, for `datagen`.
         workers: Blender processes, for `datagen`.
         preset: the model of `train` and `render`.
@@ -47,20 +51,20 @@ class BenchSettings:
     """
 
     meshes: tuple[Path, ...] = ()
-    count: int | None = None
+    count: Count | None = None
     scaling: bool = False
     check_pairs: int = 0
     shards: tuple[Path, ...] = ()
-    views: int = 50
-    resolution_px: int = 64
-    samples: int = 16
-    workers: int = 1
+    views: Annotated[int, Field(ge=2)] = 50
+    resolution: Annotated[int, Field(ge=8, le=4096)] = 64
+    samples: Count = 16
+    workers: Count = 1
     preset: str = "small-64"
-    batch_size: int = 16
-    seconds: float = 10.0
+    batch_size: Count = 16
+    seconds: Positive = 10.0
 
 
-def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, Any]:
+def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, object]:
     """Measure `parts` one after the other; results by part, ready for JSON, beside a description of the machine.
 
     Raises:
@@ -69,7 +73,7 @@ def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, A
     return {"machine": describe_machine(), **{part: _in_own_process(part, settings) for part in parts}}
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, object]:
     """What the figures belong to; a load average far above 0 says that other work slowed them down."""
     from enr import __version__
     from enr.datagen.workers.pool import default_workers
@@ -91,7 +95,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, Any]:
+def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, object]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         try:
@@ -102,7 +106,7 @@ def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, Any]:
             ) from error
 
 
-def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
+def measure(part: Part, settings: BenchSettings) -> dict[str, object]:
     """Measure one part in this process; its results and this process's peak memory.
 
     Where a part has workers of its own, `peak_memory_mb` is that of the largest worker.
@@ -113,13 +117,13 @@ def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
     return {**results, key: peak_mb}
 
 
-def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
+def measure_datagen(settings: BenchSettings) -> dict[str, object]:
     """See `enr.pipelines.speed.datagen.benchmark_datagen`."""
     from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
     from enr.datagen.shapes.catalogue import write_shapes
     from enr.pipelines.speed.datagen import benchmark_datagen
 
-    size = settings.resolution_px
+    size = settings.resolution
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
         if not settings.meshes:
             write_shapes(Path(folder), count=BUILT_IN_MESHES, seed=0)
@@ -136,13 +140,13 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
         )
 
 
-def measure_loader(settings: BenchSettings) -> dict[str, Any]:
+def measure_loader(settings: BenchSettings) -> dict[str, object]:
     """Pairs a second that the training loader reads from files in the system's cache."""
     from enr.pipelines.data.views import ViewSet
     from enr.pipelines.training.loader import PairLoader
 
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
-        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution),))
         loader = PairLoader(view_set, "train", settings.batch_size, seed=0)
         for _ in range(1 + len(view_set) // settings.batch_size):  # once through the files: from then on they are warm
             next(loader)
@@ -155,83 +159,39 @@ def measure_loader(settings: BenchSettings) -> dict[str, Any]:
     }
 
 
-def measure_train(settings: BenchSettings) -> dict[str, Any]:
-    """Pictures a second in whole training steps (load, predict, back-propagate, update), as `enr train` makes them."""
+def measure_train(settings: BenchSettings) -> dict[str, object]:
+    """See `enr.pipelines.speed.steps.measure_steps`."""
     from enr.model import Renderer
-    from enr.model.counting import count_parameters
     from enr.pipelines.data.views import ViewSet
-    from enr.pipelines.machine import choose_device, describe, prepare_cpu
+    from enr.pipelines.machine import choose_device, prepare_cpu
+    from enr.pipelines.speed.steps import How, measure_steps
     from enr.pipelines.training.loader import PairLoader
     from enr.pipelines.training.prepare import resolve_config
     from enr.pipelines.training.trainer import Trainer
 
     with tempfile.TemporaryDirectory(prefix="enr-bench-") as folder:
-        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution_px),))
+        view_set = ViewSet.open(settings.shards or (write_noise_shard(Path(folder), settings.resolution),))
         config, _ = resolve_config(view_set, settings.preset, [f"batch_size={settings.batch_size}"])
         prepare_cpu(config.train.threads)
         device = choose_device(config.train.device)
         loader = PairLoader(view_set, "train", settings.batch_size, config.train.seed)
         trainer = Trainer(Renderer(config.model), loader, config.train, device)
-        steps, seconds = repeat_for(
-            settings.seconds, lambda: float(trainer.train_step(config.train.learning_rate).loss)
-        )
-    return {
-        "images_per_second": 2 * settings.batch_size * steps / seconds,
-        "seconds_per_step": seconds / steps,
-        "batch_size": settings.batch_size,
-        "image_shape": list(config.model.image_shape),
-        "preset": config.preset,
-        "parameters": count_parameters(config.model),
-        "device": describe(device, config.train.precision),
-        **_device_memory(device),
-    }
+        how = How.on(device, config.train.precision, settings.seconds)
+        measured = measure_steps(trainer, config.train.learning_rate, how)
+    return {**measured, "batch_size": settings.batch_size, "preset": config.preset}
 
 
-def _device_memory(device: Any) -> dict[str, float]:
-    """Peak memory on a GPU, beside that of the process."""
-    import torch
-
-    return {"gpu_peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20} if device.type == "cuda" else {}
-
-
-def measure_render(settings: BenchSettings) -> dict[str, Any]:
-    """Frames a second that a model renders of one scene, moved for every frame; one by one and in batches."""
-    import torch
-
+def measure_render(settings: BenchSettings) -> dict[str, object]:
+    """See `enr.pipelines.speed.steps.measure_frames`; one by one and in batches."""
     from enr.model import Renderer
-    from enr.model.counting import count_macs, count_parameters
-    from enr.pipelines.machine import autocast, choose_device, choose_precision, describe, prepare_cpu
+    from enr.pipelines.machine import choose_device, choose_precision, prepare_cpu
+    from enr.pipelines.speed.steps import How, measure_frames
 
     prepare_cpu(0)
     device = choose_device("auto")
-    precision = choose_precision("auto", device)
-    config = renderer_config(settings.preset)
-    model = Renderer(config).to(device).eval()
-    with torch.inference_mode(), autocast(device, precision):
-        scene = model.inverse_render(torch.rand(1, *config.image_shape, device=device))
-        rates = {
-            str(batch): _frames_per_second(model, scene, batch, settings.seconds / 2)
-            for batch in (1, settings.batch_size)
-        }
-    return {
-        "frames_per_second": max(rates.values()),
-        "frames_per_second_by_batch": rates,
-        "image_shape": list(config.image_shape),
-        "preset": settings.preset,
-        "parameters": count_parameters(config),
-        "macs_encode_and_render": count_macs(config),
-        "device": describe(device, precision),
-        **_device_memory(device),
-    }
-
-
-def _frames_per_second(model: Any, scene: Any, batch: int, seconds: float) -> float:
-    import torch
-
-    motion = torch.eye(4, dtype=torch.float64).repeat(batch, 1, 1)
-    scenes = scene.expand(batch, -1, -1, -1, -1)
-    times, taken = repeat_for(seconds, lambda: model.render(model.transform(scenes, motion)).float().cpu())
-    return batch * times / taken
+    model = Renderer(renderer_config(settings.preset)).to(device).eval()
+    how = How.on(device, choose_precision("auto", device), settings.seconds)
+    return {**measure_frames(model, (1, settings.batch_size), how), "preset": settings.preset}
 
 
 def renderer_config(preset: str) -> Any:
@@ -267,7 +227,7 @@ def repeat_for(seconds: float, work: Callable[[], object]) -> tuple[int, float]:
     return times, time.perf_counter() - started
 
 
-MEASURES: dict[Part, Callable[[BenchSettings], dict[str, Any]]] = {
+MEASURES: dict[Part, Callable[[BenchSettings], dict[str, object]]] = {
     "datagen": measure_datagen,
     "loader": measure_loader,
     "train": measure_train,

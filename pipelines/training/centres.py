@@ -17,8 +17,9 @@ from enr.model.scene import ray_through
 from enr.model.sighting import Sighting, find_boxes, sighting_loss
 from enr.model.triangulation import Rays, triangulate
 from enr.pipelines.config import TrainConfig
+from enr.pipelines.data.device import sent
 from enr.pipelines.data.views import ViewSet, composite
-from enr.pipelines.training.loader import Batch, PairLoader
+from enr.pipelines.training.loader import PairLoader, Pairs
 
 FEWEST_WHOLE = 4
 """From so many views on that no border cuts, the others are left out: their boxes have their middles elsewhere."""
@@ -27,24 +28,27 @@ MOST_VIEWS = 24
 """More views of a scene than that are not read: the point hardly changes."""
 
 
-class Places:
+class CentreTruths:
     """What a training step is told of where its objects are."""
 
     def __init__(self, loader: PairLoader, config: RendererConfig, train: TrainConfig) -> None:
         """For batches of that loader."""
         self._view_set, self._config, self._dropout = loader.view_set, config, train.distance_dropout
+        self._whole = loader.views_per_scene * loader.batch_size
+        self._rows = torch.from_numpy(loader.shared_rows)
         self._centres = Centres(loader.view_set, config)
 
-    def distances(self, batch: Batch) -> Tensor:
+    def distances(self, batch: Pairs, device: torch.device) -> Tensor:
         """(n,) depth of the object's centre in each view of the batch; NaN in those that are to go without."""
         known = torch.from_numpy(self._view_set.distances(batch.views)).float()
-        dropped = torch.rand(len(known)) < self._dropout
-        return known.masked_fill(dropped | (known <= 0), torch.nan)
+        dropped = torch.rand(self._whole)[self._rows] < self._dropout  # drawn for a whole batch, whoever takes a share
+        return sent(known.masked_fill(dropped | (known <= 0), torch.nan).numpy(), device)
 
-    def loss(self, sighting: Sighting, batch: Batch) -> Tensor:
-        """How far the renderer's own estimates are from the triangulated centres."""
-        centre = torch.from_numpy(self._centres.in_views(batch.views)).to(sighting.pixel)
-        return sighting_loss(sighting, centre, self._config)
+    def loss(self, sighting: Sighting, batch: Pairs) -> tuple[Tensor, Tensor]:
+        """How far the renderer's own estimates are from the triangulated centres, and of how many pictures."""
+        centre = sent(self._centres.in_views(batch.views), sighting.pixel.device).to(sighting.pixel)
+        count = (sighting.boxes.is_there & torch.isfinite(centre).all(1)).sum().float()
+        return sighting_loss(sighting, centre, self._config), count
 
 
 class Centres:

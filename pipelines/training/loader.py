@@ -18,26 +18,40 @@ from enr.words import count_of
 MIN_VIEWS = 2
 """A source and a target."""
 
+AHEAD = 8
+"""So many batches before they are needed, the system is told to fetch their pictures."""
+
 
 @dataclass(frozen=True)
-class Batch:
-    """A few views of each of some scenes, every one the target of others of its scene.
+class Pairs:
+    """A few views of each of some scenes, every one the target of others of its scene; by number, without pictures.
 
     A pair is a target with its sources, of which there are as many in each pair of a batch.
 
     Attributes:
+        scenes: how many.
         views: (scenes * views_per_scene,) indices of views; the first view of every scene, then every second, ...
-        rgba: (as many, height, width, 4) uint8; the buffer is used again for the next batch but one.
         sources: (pairs, sources) rows of `views`; for two views a scene simply every row in its order.
         target: (pairs,) rows of `views`.
         target_from_sources: (pairs, sources, 4, 4) float64 motions from each source's camera to its target's.
     """
 
+    scenes: int
     views: Indices
-    rgba: Images
     sources: Indices
     target: Indices
     target_from_sources: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Batch(Pairs):
+    """Pairs with their pictures.
+
+    Attributes:
+        rgba: (len(views), height, width, 4) uint8; the buffer is used again for the next batch but one.
+    """
+
+    rgba: Images
 
 
 class PairLoader:
@@ -58,10 +72,12 @@ class PairLoader:
         seed: int,
         views_per_scene: int = MIN_VIEWS,
         sources: int = 1,
+        share: slice = slice(None),
     ) -> None:
         """Prepare batches of `batch_size` scenes of `split`, `views_per_scene` views each.
 
-        Each of these views is the target of `views_per_scene - sources` pairs, all of different sources.
+        Each of these views is the target of `views_per_scene - sources` pairs, all of different sources. Of each batch
+        the scenes `share` are given, with the pairs that they have in it whatever the share.
 
         Raises:
             EnrError: the split has no scene, or a scene with too few views.
@@ -72,27 +88,65 @@ class PairLoader:
         self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
         self.views_per_scene, self.sources = views_per_scene, sources
         self.position = 0
-        self._members = np.concatenate([scene.view_indices for scene in scenes])
+        self._members: Indices = np.concatenate([scene.view_indices for scene in scenes])
+        self._share = range(batch_size)[share]
         self._first = np.array([scene.first for scene in view_set.all_scenes])
         self._count = np.array([scene.count for scene in view_set.all_scenes])
-        shape = (views_per_scene * batch_size, view_set.height_px, view_set.width_px, 4)
+        shape = (views_per_scene * len(self._share), view_set.height_px, view_set.width_px, 4)
         self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
         self._pass: tuple[int, Indices] = (-1, self._members)
-        self._ordered = _ordered_pairs(batch_size, views_per_scene)
+        self._drawn: dict[int, Indices] = {}
+        self._ordered = self._shared(*_ordered_pairs(batch_size, views_per_scene))
+
+    @property
+    def members(self) -> Indices:
+        """The views that batches are drawn from, each once."""
+        return self._members
 
     @property
     def pairs_per_batch(self) -> int:
-        """Pictures that a batch asks for: of one source, one for each ordered pair of views of a scene."""
+        """Pictures that a whole batch asks for: of one source, one for each ordered pair of views of a scene."""
         return self.batch_size * self.views_per_scene * (self.views_per_scene - self.sources)
 
     def __next__(self) -> Batch:
         """The next batch."""
-        views = self.groups(self.position).ravel()
-        rgba = self.view_set.images(views, out=self._buffers[self.position % 2])
-        sources, target = self._ordered if self.sources == 1 else self._draw_sources(self.position)
+        buffer = self._buffers[self.position % 2]
+        self._look_ahead()
+        pairs = self.draw()
+        return Batch(**vars(pairs), rgba=self.view_set.images(pairs.views, out=buffer))
+
+    def draw(self) -> Pairs:
+        """The next batch for those who have the pictures already: nothing is read."""
+        drawn = self._drawn.pop(self.position, None)
+        views = self._own_views(self.position) if drawn is None else drawn
+        sources, target = self._ordered if self.sources == 1 else self._shared(*self._draw_sources(self.position))
         self.position += 1
         motions = self.view_set.target_from_source(views[sources], views[target][:, None])
-        return Batch(views, rgba, sources, target, motions)
+        return Pairs(len(self._share), views, sources, target, motions)
+
+    def _own_views(self, position: int) -> Indices:
+        return self.groups(position)[:, self._share].ravel()
+
+    def _look_ahead(self) -> None:
+        """Draw the following batches, each once, and have their pictures fetched while the steps go on."""
+        for position in range(self.position + 1, self.position + 1 + AHEAD):
+            if position not in self._drawn:
+                self._drawn[position] = self._own_views(position)
+                self.view_set.expect(self._drawn[position])
+
+    @property
+    def shared_rows(self) -> Indices:
+        """Which rows of a whole batch's `views` those of a batch are."""
+        return np.arange(self.views_per_scene * self.batch_size).reshape(-1, self.batch_size)[:, self._share].ravel()
+
+    def _shared(self, sources: Indices, target: Indices) -> tuple[Indices, Indices]:
+        """Of a whole batch's pairs those of the shared scenes, in rows of these."""
+        if len(self._share) == self.batch_size:
+            return sources, target
+        row = np.full(self.views_per_scene * self.batch_size, -1)
+        row[self.shared_rows] = np.arange(len(self._share) * self.views_per_scene)
+        kept = row[target] >= 0
+        return row[sources[kept]], row[target[kept]]
 
     def groups(self, position: int) -> Indices:
         """The views (views_per_scene, batch_size) of batch number `position`; a column is of one scene."""
@@ -136,7 +190,7 @@ class PairLoader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken."""
         self.seed, self.position = int(state["seed"]), int(state["position"])
-        self._pass = (-1, self._members)
+        self._pass, self._drawn = (-1, self._members), {}
 
     def _order(self, number: int) -> Indices:
         """The views in the random order of pass `number` over the data."""

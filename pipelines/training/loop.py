@@ -175,6 +175,7 @@ class TrainingLoop:
         self._watch = Stopwatch(task.config, task.trainer.device, self._before.elapsed_s)
         self._journal = Journal(task.run, task.trainer.step)
         self._saved_s = time.perf_counter()
+        self._unread: list[tuple[int, Callable[[], dict[str, float]], dict[str, float]]] = []
         self._left_out = 0
         self._validation_s = 0.0  # what the last one took
         self._scores: Scores | None = None
@@ -207,7 +208,8 @@ class TrainingLoop:
         while share < 1:
             is_late = self._trainer.step == self._before.step and self._progress() >= 1
             moment = self._before if is_late else self._moment()  # past the end the learning rate is 0
-            result = self._trainer.train_step(learning_rate(self._config, moment))
+            rate = self._trainer.processes.agree(learning_rate(self._config, moment))
+            result = self._trainer.train_step(rate)
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)
@@ -239,14 +241,15 @@ class TrainingLoop:
             self._validation_s = self._watch.elapsed_s - started_s
 
     def _is_nearly_over(self) -> bool:
-        """Whether the final validation would follow a step after this one."""
+        """Whether a validation now would take longer than the steps between it and the final one."""
         if self._config.max_minutes is None:
             return False
         step_s = self._watch.step_s / max(1, self._trainer.step - self._before.step)
-        after_s = self._watch.elapsed_s + self._validation_s + step_s
+        after_s = self._watch.elapsed_s + 2 * self._validation_s + step_s
         return after_s >= 60 * self._config.max_minutes
 
     def _validate(self, share: float) -> None:
+        self._write_log()
         self._check_weights()
         scores = self._scores = self._task.validation.views.score(self._trainer.best_estimate)
         kind = "validation" if self._task.validation.is_validation else "train_scenes"
@@ -267,18 +270,19 @@ class TrainingLoop:
         self._save_last()
 
     def _log(self, result: StepResult) -> None:
-        loss = float(result.loss)
-        if not math.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}")
-        values = {
-            "loss": loss,
-            "psnr_db": float(result.psnr_db),
-            **{f"loss_{name}": float(part) for name, part in result.parts.items()},
-            "learning_rate": learning_rate(self._config, self._moment()),
-            "images_per_s": self._images_per_s(),
-            "elapsed_s": self._watch.elapsed_s,
-        }
-        self._journal.write("train", self._trainer.step, values)
+        """Note what was measured; of a GPU it is written when the next is noted, so that no step waits for it."""
+        rate = learning_rate(self._config, self._moment())
+        beside = {"learning_rate": rate, "images_per_s": self._images_per_s(), "elapsed_s": self._watch.elapsed_s}
+        self._unread.append((self._trainer.step, result.reading(), beside))
+        self._write_log(kept=int(self._trainer.device.type == "cuda"))
+
+    def _write_log(self, kept: int = 0) -> None:
+        while len(self._unread) > kept:
+            step, read, beside = self._unread.pop(0)
+            measured = read()
+            if not math.isfinite(measured["loss"]):
+                raise self._diverged(f"the loss is {measured['loss']}")
+            self._journal.write("train", step, {**measured, **beside})
 
     def _in_words(self, result: StepResult) -> str:
         """What stands behind the progress bar; reading these numbers makes a GPU wait."""
@@ -320,6 +324,7 @@ class TrainingLoop:
         save_checkpoint(self._task.run.best, self._trainer.best_estimate, self._metadata())
 
     def _save_last(self) -> None:
+        self._write_log()
         self._check_weights()
         elapsed = {"elapsed_s": self._watch.elapsed_s, "best_psnr_db": self._best_db}
         state = {**self._trainer.state_dict(), **elapsed}

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from enr.pipelines.training.adam import Adam, WithoutCompiler
+
 MOMENTUM = 0.95
 STEPS = 5
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -27,7 +29,7 @@ EVERY = 2
 each step. The momentum hardly turns from one step to the next, and the iterations cost a quarter of a step."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(WithoutCompiler, torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; for parameters of two and more axes."""
 
     def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
@@ -77,7 +79,7 @@ class MuonAndAdam:
         others = [parameter for parameter in model.parameters() if not is_matrix(parameter)]
         self._parts: tuple[torch.optim.Optimizer, torch.optim.Optimizer] = (
             Muon(matrices, lr=muon_learning_rate),
-            torch.optim.Adam(others, lr=learning_rate, fused=True),
+            Adam(others, lr=learning_rate, fused=True),
         )
         self._parts[0].param_groups[0]["times"] = muon_learning_rate / learning_rate
 
@@ -138,7 +140,7 @@ def _on_the_square(start: Tensor) -> Tensor:
     """The same iterations: all of them are polynomials of the square, and the matrix is multiplied once."""
     a, b, c = COEFFICIENTS
     gram = start @ start.transpose(1, 2)
-    one = torch.eye(gram.shape[1]).to(gram)
+    one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
     product = one.expand_as(gram)
     for _ in range(STEPS):
         factor = torch.baddbmm(a * one + b * gram, gram, gram, alpha=c)

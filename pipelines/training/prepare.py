@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -47,11 +45,6 @@ must hold the object of all of them."""
 
 SAME_RADIUS = 0.01
 """Radii that differ by less than this share are one for the rigid warp, whose volume has a single distance."""
-
-READ_BYTES = 8
-"""Of a pixel as it is read: 8-bit RGBA in two buffers."""
-COLOUR_BYTES = 12
-"""Of a pixel as the model has it: three float32."""
 
 CPU_PRESET, CPU_PRESETS = "small-64", {(32, 32): "small-32"}
 GPU_PRESETS = {(64, 64): "chairs-64", (128, 128): "chairs-128"}
@@ -142,7 +135,7 @@ def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Pres
     return adapted, f"{start}, which says no settings; the training goes by those of the preset {preset.name}."
 
 
-def camera_of(view_set: ViewSet) -> dict[str, Any]:
+def camera_of(view_set: ViewSet) -> dict[str, object]:
     """Entries of `RendererConfig` that the data decides: lens, distance, depth range, background.
 
     Raises:
@@ -157,14 +150,14 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         raise EnrError(
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
-    radius = _radius(view_set)
-    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
+    radius, object_radius = _radius(view_set), _object_radius(view_set)
+    near, far = near_far(view_set.views["world_from_camera"], radius, object_radius)
     return {
         "focal_px": float(lens[0, 0]),
         "radius": radius,
         "near": near,
         "far": far,
-        "half_depth": _object_radius(view_set) + MARGIN,
+        "half_depth": object_radius + MARGIN,
         "background": list(view_set.background),
     }
 
@@ -227,7 +220,19 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
-def describe_data(view_set: ViewSet) -> dict[str, Any]:
+def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
+    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+    data = describe_data(view_set)
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }
+
+
+def describe_data(view_set: ViewSet) -> dict[str, object]:
     """What a model was trained on, as JSON values for its checkpoint."""
     shards = [
         {
@@ -248,48 +253,7 @@ def describe_data(view_set: ViewSet) -> dict[str, Any]:
     }
 
 
-def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
+def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
     ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]
-
-
-def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says about its making, whatever its step."""
-    return {
-        "enr_version": __version__,
-        "preset": config.preset,
-        "group": data["groups"],
-        "data": data,
-        "train": dataclasses.asdict(config.train),
-    }
-
-
-def check_batch(config: TrainConfig, view_set: ViewSet, device: torch.device) -> None:
-    """Refuse a batch whose pictures alone are larger than the free memory; what the model needs comes on top.
-
-    Raises:
-        EnrError: it cannot fit; with both sizes.
-    """
-    needed = batch_bytes(config, view_set.height_px * view_set.width_px, device)
-    memory, swap = psutil.virtual_memory().available, psutil.swap_memory().free
-    if needed > memory + swap:
-        raise EnrError(
-            f"The pictures of a batch (batch_size={config.batch_size}, targets={config.targets}) take "
-            f"{needed / 2**30:.3g} GiB, {(memory + swap) / 2**30:.3g} GiB of memory are free; "
-            "lower them, such as --set batch_size=4."
-        )
-
-
-def batch_bytes(config: TrainConfig, pixels: int, device: torch.device) -> int:
-    """Bytes of main memory that the pictures of one batch take at least: read, decoded, their targets, predictions."""
-    views = config.batch_size * config.views_per_scene
-    pictures = 0 if device.type == "cuda" else views + 2 * views * config.targets
-    return pixels * (views * READ_BYTES + pictures * COLOUR_BYTES)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether NumPy, or torch on the CPU or a GPU, says by this error that there was no memory left."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

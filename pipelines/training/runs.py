@@ -26,11 +26,12 @@ import yaml
 
 from enr.errors import EnrError
 from enr.files import replacing, sync
+from enr.model.shipped import shipped_model
+from enr.pipelines.config.training import RUNS
 
 if TYPE_CHECKING:
     from enr.model.renderer import Renderer
 
-RUNS = Path("runs")
 CONFIG_NAME = "config.yaml"
 CREATED = "created_utc"
 """The entry of `config.yaml` that says when the run was made; folders may be copied and renamed."""
@@ -183,19 +184,22 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     """The checkpoint that a path names, and the run that it lies in, if any.
 
     Args:
-        path: a run folder (its best checkpoint), a checkpoint folder or file, or a published `.pt`.
+        path: a run folder (its best checkpoint), a checkpoint folder or file, a published `.pt`, or the name of a model
+            that comes with enr.
 
     Raises:
         EnrError: there is nothing, or a run without a checkpoint.
     """
-    if not path.exists():
-        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
     if (path / CONFIG_NAME).is_file():
         run = open_run(path)
         return checkpoint_of(run), run
     holders = [folder for folder in path.resolve().parents if (folder / CONFIG_NAME).is_file()]
-    inside_a_run = holders and (holders[0] / "checkpoints") in path.resolve().parents
-    return path, open_run(holders[0]) if inside_a_run else None
+    if path.exists() and holders and (holders[0] / "checkpoints") in path.resolve().parents:
+        return path, open_run(holders[0])
+    found = shipped_model(path) or path
+    if not found.exists():
+        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
+    return found, None
 
 
 def checkpoint_of(run: Run) -> Path:

@@ -113,15 +113,16 @@ class FixedViews:
         self._groups: NDArray[np.str_] = view_set.views["group"][triples.target]
         self._source = torch.from_numpy(view_set.images(triples.source)).to(device)
         self._target = torch.from_numpy(view_set.images(triples.target)).to(device)
-        self._motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.target))
-        self._wrong_motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.other))
+        motions = view_set.target_from_source(triples.source, np.stack([triples.target, triples.other]))
+        self._motion, self._wrong_motion = torch.from_numpy(motions)
 
     def __len__(self) -> int:
         return len(self._target)
 
     def score(self, model: Renderer) -> Scores:
         """Measure a model; it is left in training mode."""
-        columns = [self._score_rows(model, rows) for rows in torch.arange(len(self._source)).split(CHUNK)]
+        starts = range(0, len(self._source), CHUNK)
+        columns = [self.score_rows(model, slice(start, start + CHUNK)) for start in starts]
         right, wrong, blank, *compared = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
         painted, present, coarse, true_coarse = compared
         groups = sorted(set(self._groups.tolist()))
@@ -141,15 +142,15 @@ class FixedViews:
             model: a renderer; it is left in training mode.
             words: what stands above the grid, before the predictions' mean PSNR.
         """
-        rows = torch.arange(len(self._source))
-        (predicted,) = self._predict(model, rows, self._motion)
+        (predicted,) = self._predict(model, slice(None), self._motion)
         source, truth = (composite(rgba, self._background) for rgba in (self._source, self._target))
         cells: list[list[Picture | None]] = [list(to_uint8(images.cpu())) for images in (source, predicted, truth)]
         zoom = max(1, round(SHOWN_PX / max(self._source.shape[1:3])))
         grid = image_grid(cells, row_labels=("source", "prediction", "truth"), zoom=zoom)
         return _under_caption(grid, f"{words}, {float(psnr(predicted, truth).mean()):.1f} dB")
 
-    def _score_rows(self, model: Renderer, rows: Tensor) -> tuple[Tensor, ...]:
+    def score_rows(self, model: Renderer, rows: slice) -> tuple[Tensor, ...]:
+        """What `score` takes the means of, for some rows: tensors of that many rows on the device."""
         truth = composite(self._target[rows], self._background)
         blank = torch.tensor(self._background, device=truth.device).view(1, 3, 1, 1).expand_as(truth)
         right, wrong = self._predict(model, rows, self._motion, self._wrong_motion)
@@ -157,7 +158,7 @@ class FixedViews:
         coarse = [functional.adaptive_avg_pool2d(images, CELLS).flatten(1) for images in (right, truth)]
         return psnr(right, truth), psnr(wrong, truth), psnr(blank, truth), painted, present, *coarse
 
-    def _predict(self, model: Renderer, rows: Tensor, *motions: Tensor) -> list[Tensor]:
+    def _predict(self, model: Renderer, rows: slice, *motions: Tensor) -> list[Tensor]:
         """Predictions (n, 3, h, w) by each of the motions; the sources are encoded once."""
         model.eval()
         images = composite(self._source[rows], self._background)

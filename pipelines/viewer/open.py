@@ -1,48 +1,54 @@
-"""A viewer from what its user names: a checkpoint, pictures, shards."""
+"""A viewer from what its user names: checkpoints, pictures, shards."""
 
 from __future__ import annotations
 
+import os
+import sys
+import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from enr.model import load_model
-from enr.pipelines.data.views import ViewSet
-from enr.pipelines.machine import pick_device, prepare_cpu
-from enr.pipelines.training.runs import find_checkpoint, latest_run
+from enr.errors import EnrError
+from enr.pipelines.machine import prepare_cpu
+from enr.pipelines.rendering.novel_views import SHIPPED, default_checkpoint
+from enr.pipelines.training.runs import CONFIG_NAME, RUNS, find_checkpoint, standing
 from enr.pipelines.viewer.server import ViewerServer
-from enr.pipelines.viewer.stage import Stage
+from enr.pipelines.viewer.shelf import Offer, Shelf
+
+MOST_RUNS = 12
 
 
-def open_viewer(
-    checkpoint: Path | None,
-    pictures: Sequence[Path],
-    shards: Sequence[Path],
-    address: tuple[str, int],
-    device: str = "auto",
-) -> ViewerServer:
+def open_viewer(checkpoints: Sequence[Path], offer: Offer, address: tuple[str, int]) -> ViewerServer:
     """A server that is ready to serve.
 
     Args:
-        checkpoint: a run, a checkpoint folder or a published `.pt`; None takes the latest run.
-        pictures: files to show.
-        shards: whose scenes to show; none, and no pictures: those of the run, where they still exist.
+        checkpoints: runs, checkpoint folders or published `.pt` files; none: the latest run, those before it, and
+            the model that comes with enr.
+        offer: what is shown with them.
         address: host and port.
-        device: `auto`, `cpu`, `cuda` …
 
     Raises:
         EnrError: something of it cannot be used.
     """
     prepare_cpu(1)  # Beside a browser a second thread made frames up to 70 times slower.
-    path, run = find_checkpoint(checkpoint or latest_run())
-    model = load_model(path, pick_device(device))
-    named = tuple(shards)
-    if not named and not pictures and run is not None:
-        named = tuple(shard for shard in run.shards if shard.exists())
-    view_set = ViewSet.open(named) if named else None
-    stage = Stage(
-        model,
-        view_set if view_set and (view_set.height_px, view_set.width_px) == model.config.image_shape[1:] else None,
-    )
-    for picture in pictures:
-        stage.add_picture(picture.name, picture)
-    return ViewerServer(address, stage, str(path))
+    return ViewerServer(address, Shelf(checkpoints or _runs(), offer))
+
+
+def _runs() -> list[Path]:
+    """The latest run, then others, newest first, and the model that comes with enr."""
+    first = default_checkpoint()
+    folders = sorted((path.parent for path in RUNS.glob(f"*/{CONFIG_NAME}")), reverse=True)
+    others = [folder for folder in folders if folder != first and standing(folder / "checkpoints" / "last").is_dir()]
+    shipped = []
+    with suppress(EnrError):
+        shipped = [path for path in (find_checkpoint(SHIPPED)[0],) if path != first]
+    return [first, *others[: MOST_RUNS - 1], *shipped]
+
+
+def show_page(url: str) -> bool:
+    """Open the page in a browser; False where there is none, or no display for it."""
+    has_display = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))
+    if sys.platform.startswith("linux") and not has_display:
+        return False  # else a browser in text could take the terminal over
+    return webbrowser.open(url)

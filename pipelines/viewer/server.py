@@ -6,31 +6,36 @@ changes state. Uploads and numbers are bounded.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
+import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
-from typing import Any, ClassVar
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, ClassVar, cast
+from urllib.parse import parse_qs, urlsplit
 
 from enr.errors import EnrError
 from enr.pipelines.rendering.camera_paths import CameraStep
-from enr.pipelines.viewer.stage import Stage, png
+from enr.pipelines.viewer.shelf import OpenModel, Shelf
+from enr.pipelines.viewer.stage import FrameRequest, Shown, png
 
 UPLOAD_BYTES = 20 * 2**20
 LARGEST = 1e4
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+EVERYWHERE = "0.0.0.0"
+POLICY = "default-src 'self' 'unsafe-inline' blob: data:; frame-ancestors 'none'"
+Query = dict[str, str]
 
 
 class ViewerServer(ThreadingHTTPServer):
-    """Serves one stage.
+    """Serves the models of a shelf.
 
     Args:
         address: host and port; port 0 takes a free one.
-        stage: what is shown.
-        model_name: what the page calls the model.
+        shelf: what is shown.
 
     Raises:
         EnrError: the address cannot be had.
@@ -38,28 +43,36 @@ class ViewerServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], stage: Stage, model_name: str) -> None:
+    def __init__(self, address: tuple[str, int], shelf: Shelf) -> None:
         try:
             super().__init__(address, Handler)
         except OSError as error:
             raise EnrError(
                 f"The viewer cannot listen on {address[0]}:{address[1]} ({error.strerror}); give another --port, or "
-                "0 for any that is free."
+                "0 for any that is free (and as --host an address of this machine)."
             ) from error
-        self.stage = stage
-        self.model_name = model_name
+        self.shelf = shelf
         self.page = (resources.files("enr.pipelines.viewer") / "page.html").read_bytes()
 
     @property
     def url(self) -> str:
         """Where the page is."""
         host = str(self.server_address[0])
-        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{self.server_address[1]}/"
+        return f"http://{'127.0.0.1' if host == EVERYWHERE else host}:{self.server_address[1]}/"
 
     def is_own_host(self, name: str) -> bool:
-        """Whether a Host header names this server: by a loopback name, or by the address it was told to listen on."""
-        own = {f"{host}:{self.server_address[1]}" for host in (*LOOPBACK, str(self.server_address[0]))}
-        return name in own or str(self.server_address[0]) == "0.0.0.0"
+        """Whether a Host header names this server: by a loopback name, or by the address it was told to listen on.
+
+        Where it listens everywhere, by any address or the machine's name: what a foreign page can make a browser send
+        is a name of its own.
+        """
+        listens, port = str(self.server_address[0]), self.server_address[1]
+        host, _, given_port = name.rpartition(":")
+        if given_port != str(port):
+            return False
+        if host in (*LOOPBACK, listens):
+            return True
+        return listens == EVERYWHERE and (_is_address(host) or host.lower() == socket.gethostname().lower())
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,8 +82,8 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
     server: ViewerServer
-    routes: ClassVar[dict[str, str]] = {"/": "_page", "/state": "_state", "/frame": "_frame", "/source": "_source",
-                                         "/truth": "_truth"}  # fmt: skip
+    routes: ClassVar[dict[str, str]] = {"/": "_page", "/state": "_state", "/pulse": "_pulse", "/frame": "_frame",
+                                         "/source": "_source", "/truth": "_truth"}  # fmt: skip
 
     def do_GET(self) -> None:
         """The page, its state, or a picture."""
@@ -87,7 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         """An upload: the picture's bytes are the body, its name is in the query."""
         own = self.server.is_own_host(self.headers.get("Host", ""))
         origin = urlsplit(self.headers.get("Origin", "")).netloc
-        length = int(self.headers.get("Content-Length") or 0)
+        said = self.headers.get("Content-Length") or ""
+        length = int(said) if said.isdecimal() else 0
         if not own or origin != self.headers.get("Host") or urlsplit(self.path).path != "/upload":
             self.close_connection = True
             self._answer(HTTPStatus.FORBIDDEN, b"This viewer takes pictures from its own page alone.", "text/plain")
@@ -97,33 +111,44 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limit.encode(), "text/plain")
         else:
             body = self.rfile.read(length)
-            name = unquote(urlsplit(self.path).query)[:80] or "the picture"
-            self._guarded(lambda: self._json(self.server.stage.facts(self.server.stage.add_picture(name, body))))
+            query = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
+            self._guarded(lambda: self._take(query, body))
 
-    def _page(self, _: dict[str, str]) -> None:
+    def _take(self, query: Query, body: bytes) -> None:
+        stage = self._model(query).stage
+        self._json(stage.facts(stage.add_picture(query.get("name", "the picture")[:80], body)))
+
+    def _model(self, query: Query) -> OpenModel:
+        number = query.get("model", "0")
+        return self.server.shelf.model(int(number) if number.isdecimal() else -1)
+
+    def _page(self, _: Query) -> None:
         self._answer(HTTPStatus.OK, self.server.page, "text/html; charset=utf-8")
 
-    def _state(self, _: dict[str, str]) -> None:
-        stage = self.server.stage
-        height, width = stage.model.config.image_shape[1:]
-        subjects = [{"id": key, "name": subject.name} for key, subject in stage.subjects.items()]
-        focal = stage.model.config.focal_px
-        radius = stage.model.config.radius
-        self._json({"model": self.server.model_name, "width": width, "height": height, "focal_px": focal,
-                    "radius": radius, "subjects": subjects})  # fmt: skip
+    def _state(self, query: Query) -> None:
+        model = self._model(query)
+        config = model.stage.model.config
+        height, width = config.image_shape[1:]
+        lens = {"width": width, "height": height, "focal_px": config.focal_px, "radius": config.radius}
+        self._json({"models": self.server.shelf.names, "subjects": model.stage.listed(), **lens, **model.said_of_it()})
 
-    def _frame(self, query: dict[str, str]) -> None:
+    def _pulse(self, query: Query) -> None:
+        self._json(self._model(query).said_of_it())
+
+    def _frame(self, query: Query) -> None:
         distance = _number(query, "distance") if "distance" in query else None
-        self._png(self.server.stage.frame(query.get("id", ""), _step(query), distance))
+        look = FrameRequest(_step(query), distance, cast(Shown, query.get("shown", "picture")))
+        self._png(self._model(query).stage.frame(query.get("id", ""), look))
 
-    def _source(self, query: dict[str, str]) -> None:
+    def _source(self, query: Query) -> None:
+        stage, key = self._model(query).stage, query.get("id", "")
         if "facts" in query:
-            self._json(self.server.stage.facts(query.get("id", "")))
+            self._json(stage.facts(key))
         else:
-            self._png(self.server.stage.source(query.get("id", "")))
+            self._png(stage.source(key))
 
-    def _truth(self, query: dict[str, str]) -> None:
-        picture = self.server.stage.nearest_truth(query.get("id", ""), _step(query))
+    def _truth(self, query: Query) -> None:
+        picture = self._model(query).stage.nearest_truth(query.get("id", ""), _step(query))
         if picture is None:
             self._answer(HTTPStatus.NO_CONTENT, b"", "text/plain")
         else:
@@ -150,6 +175,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
         self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", POLICY)
         self.end_headers()
         self.wfile.write(body)
         self.wfile.flush()
@@ -158,7 +184,7 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: a frame each 20 ms is no news."""
 
 
-def _number(query: dict[str, str], name: str) -> float:
+def _number(query: Query, name: str) -> float:
     text = query.get(name, "0")
     try:
         value = float(text)
@@ -169,6 +195,14 @@ def _number(query: dict[str, str], name: str) -> float:
     return value
 
 
-def _step(query: dict[str, str]) -> CameraStep:
+def _step(query: Query) -> CameraStep:
     x, y, z = (_number(query, axis) for axis in "xyz")
     return CameraStep(_number(query, "azimuth_deg"), _number(query, "elevation_deg"), (x, y, z))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

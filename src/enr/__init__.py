@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enr.errors import EnrError
     from enr.pipelines.front_door.data import OpenShards, SceneViews, Shards, generate, open_shards
-    from enr.pipelines.front_door.learning import Evaluation, TrainedRun, evaluate, load_model, train
-    from enr.pipelines.front_door.views import Views, novel_views
+    from enr.pipelines.front_door.learning import Evaluation, TrainedRun, evaluate, load_model, report, train
+    from enr.pipelines.front_door.viewing import Views, generate_novel_views, novel_views
 
 __version__ = "0.1.0"
 
@@ -27,12 +27,14 @@ _HOME = {
     "SceneViews": "enr.pipelines.front_door.data",
     "Shards": "enr.pipelines.front_door.data",
     "TrainedRun": "enr.pipelines.front_door.learning",
-    "Views": "enr.pipelines.front_door.views",
+    "Views": "enr.pipelines.front_door.viewing",
     "evaluate": "enr.pipelines.front_door.learning",
     "generate": "enr.pipelines.front_door.data",
+    "generate_novel_views": "enr.pipelines.front_door.viewing",
     "load_model": "enr.pipelines.front_door.learning",
-    "novel_views": "enr.pipelines.front_door.views",
+    "novel_views": "enr.pipelines.front_door.viewing",
     "open_shards": "enr.pipelines.front_door.data",
+    "report": "enr.pipelines.front_door.learning",
     "train": "enr.pipelines.front_door.learning",
 }
 
@@ -47,9 +49,11 @@ __all__ = [
     "__version__",
     "evaluate",
     "generate",
+    "generate_novel_views",
     "load_model",
     "novel_views",
     "open_shards",
+    "report",
     "train",
 ]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PACKAGE_OF_FOLDER = {
     "src/enr": "enr",
     "datagen": "enr.datagen",
@@ -41,12 +41,6 @@ def parse_sources() -> tuple[SourceFile, ...]:
             tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
             sources.append(SourceFile(file, module_name(file, folder, package), tree))
     return tuple(sources)
-
-
-@pytest.fixture(scope="session")
-def root() -> Path:
-    """The checkout."""
-    return ROOT
 
 
 @pytest.fixture(scope="session")

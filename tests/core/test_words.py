@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from enr.words import count_of
+from enr.words import count_of, wrapped
 
 
 @pytest.mark.parametrize(
@@ -13,3 +13,14 @@ from enr.words import count_of
 )
 def test_plurals(number, noun, words):
     assert count_of(number, noun) == words
+
+
+def test_prose_is_wrapped_between_words_and_lines_stay_apart():
+    text = wrapped("left out (--split train --split val) of /a/very/long/path/that-has-hyphens\nnext", 20)
+    assert text.splitlines() == [
+        "left out (--split",
+        "train --split val)",
+        "of",
+        "/a/very/long/path/that-has-hyphens",
+        "next",
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import trimesh
+from tests.datagen import blender_meshes as bm
 
 from enr.datagen import generate
 from enr.datagen.settings import GenerateSettings, RenderSettings
@@ -26,6 +28,12 @@ def fake_blender(patch: pytest.MonkeyPatch) -> None:
 def fake_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers without Blender, for one test."""
     fake_blender(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def blocks() -> trimesh.Trimesh:
+    """Corner blocks, whose pictures tell each axis from the others."""
+    return bm.corner_blocks()
 
 
 def write_mesh(folder: Path, name: str) -> Path:

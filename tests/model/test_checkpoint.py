@@ -188,6 +188,29 @@ def test_weights_that_are_no_numbers_are_refused(saved: Path, value: float) -> N
         load_model(saved)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_model_of_weights_that_are_no_numbers_is_not_written(saved: Path, tmp_path: Path, value: float) -> None:
+    model = load_model(saved)
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = value
+    with pytest.raises(EnrError, match="NaN or infinity"):
+        save_model(tmp_path / "new", model, METADATA)
+    assert not (tmp_path / "new").exists()
+    before = (saved / "model.safetensors").read_bytes()
+    with pytest.raises(EnrError, match="nothing was written"):
+        save_model(saved, model, METADATA)
+    assert (saved / "model.safetensors").read_bytes() == before
+
+
+def test_weights_kept_in_bfloat16_load_as_float32(saved: Path, tmp_path: Path) -> None:
+    model = load_model(saved).bfloat16()
+    save_model(tmp_path / "half", model, METADATA)
+    loaded = load_model(tmp_path / "half")
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+    one, two = next(model.parameters()), next(loaded.parameters())
+    assert torch.equal(one.float(), two)
+
+
 def test_missing_metadata_is_named(saved: Path) -> None:
     path = saved / "model.json"
     described = json.loads(path.read_text())

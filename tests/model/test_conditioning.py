@@ -1,3 +1,5 @@
+"""The renderer that is told the motion, in place of a warp, sees all of it and learns from it."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The detail level packs, moves and composites its pixels as its slow twin does."""
+
 from __future__ import annotations
 
 import pytest

@@ -18,7 +18,7 @@ from enr.model import Renderer, RendererConfig
 from enr.model.compositing import compositing_weights
 from enr.model.counting import count_macs, count_parameters
 from enr.model.losses import LossWeights, reconstruction_loss
-from enr.model.renderer import orbit_motions
+from enr.model.published import orbit_motions
 
 PUBLISHED: dict[str, Any] = {
     "channels_2d": (64, 64, 128, 128, 128, 128, 256, 256, 128, 128, 128),
@@ -297,3 +297,23 @@ def test_several_motions_of_a_picture_are_predicted_as_each_alone_to_the_bit(
     with torch.no_grad():
         alone = [model(images, motion) for motion in wanted]
     assert all(torch.equal(*pair) for pair in zip(model.predict_moved(images, wanted), alone, strict=True))
+
+
+def test_one_scene_seen_from_many_cameras_is_that_scene_moved_and_rendered(
+    config: RendererConfig, motions: Motions
+) -> None:
+    model = Renderer(config).eval()
+    motion = motions(3)
+    with torch.no_grad():
+        scene = model.inverse_render(torch.rand(1, *config.image_shape))
+        expected = model.render(model.transform(scene.expand(3, *scene.shape[1:]), motion))
+        for given in (scene, model.apart(scene)):
+            torch.testing.assert_close(model.view(given, motion), expected, atol=1e-6, rtol=0)
+            torch.testing.assert_close(model.view(given, motion[1:2]), expected[1:2], atol=1e-6, rtol=0)
+
+
+def test_a_scene_goes_with_one_motion_each_or_is_alone(config: RendererConfig, motions: Motions) -> None:
+    model = Renderer(config).eval()
+    scene = model.inverse_render(torch.rand(2, *config.image_shape)).detach()
+    with pytest.raises(EnrError, match=r"expected \(2, 4, 4\)"):
+        model.view(scene, motions(3))

@@ -15,7 +15,7 @@ from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model import Renderer, RendererConfig
 from enr.model.projection import SceneParts
-from enr.model.scene import Scene, frustum_around, move_points, pixel_of, ray_through
+from enr.model.scene import PlacedScene, frustum_around, move_points, pixel_of, ray_through
 from enr.model.sighting import sighting_loss
 from enr.model.warp import frustum_coordinates, frustum_points, invert_rigid
 
@@ -45,14 +45,14 @@ def pictures(count: int, seed: int = 0) -> Tensor:
     return images
 
 
-def smooth_scene(config: RendererConfig, centre: Tensor) -> Scene:
+def smooth_scene(config: RendererConfig, centre: Tensor) -> PlacedScene:
     """A ball of smooth features around each centre, seen by its own camera; interpolation hardly changes it."""
     points = frustum_points(config.scene_shape[1:], frustum_around(centre, config))
     distance = (points - centre[:, None, None, None].double()).norm(dim=-1)[:, None]
     values = torch.cos(math.pi * distance.clamp_max(0.5)).square().float()
     features = values.expand(-1, config.scene_shape[0], -1, -1, -1).clone()
     features[:, -1] = 1
-    return Scene(features, centre, torch.zeros(len(centre)))
+    return PlacedScene(features, centre, torch.zeros(len(centre)))
 
 
 def fine(config: RendererConfig) -> RendererConfig:
@@ -119,7 +119,7 @@ CONFIG = {
 }
 
 
-def error(found: Scene, expected: Scene) -> float:
+def error(found: PlacedScene, expected: PlacedScene) -> float:
     """Relative, of the learned features, in the cells that both have seen."""
     both = (found.features[:, -1:] > 0.999) & (expected.features[:, -1:] > 0.999)
     one, two = (scene.features[:, :1] * both for scene in (found, expected))
@@ -265,7 +265,7 @@ def test_a_range_that_stands_still_takes_no_distance_and_no_place(small, travell
     standing = Renderer(RendererConfig(**small))
     with pytest.raises(EnrError, match="takes no distance"):
         standing.inverse_render(pictures(1), 2.0)
-    with pytest.raises(EnrError, match="a tensor, not Scene"):
+    with pytest.raises(EnrError, match="a tensor, not PlacedScene"):
         standing.render(Renderer(travelling).inverse_render(pictures(1)))
     with pytest.raises(EnrError, match="the place of its object, not Tensor"):
         Renderer(travelling).render(torch.zeros(1, *travelling.scene_shape))

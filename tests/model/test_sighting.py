@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from enr.model import RendererConfig
 from enr.model.scene import pixel_of
-from enr.model.sighting import MEDIAN, QUANTILES, Sight, find_boxes, sighting_loss
+from enr.model.sighting import MEDIAN, QUANTILES, Sight, find_boxes, masked_sighting_loss, sighting_loss
 
 WHITE = torch.ones(3)
 
@@ -115,3 +115,21 @@ def test_what_shows_nothing_or_is_not_known_teaches_nothing(config: RendererConf
     assert loss == 0
     loss.backward()
     assert all(p.grad is None or not p.grad.any() for p in sight.parameters())
+
+
+@pytest.mark.parametrize("unknown", [(), (1,), (0, 2), (0, 1, 2, 3)])
+def test_the_loss_of_a_gpu_is_that_of_the_cpu(config: RendererConfig, unknown: tuple[int, ...]) -> None:
+    """And its gradients; pictures that show nothing or whose centre is not known count in neither."""
+    torch.manual_seed(1)
+    images = torch.cat([picture((1 + n, 2, 8 + n, 9)) for n in range(4)] + [picture()])
+    coarse, centre = torch.randn(5, 16, 6, 8), torch.rand(5, 3) + 1
+    centre[list(unknown)] = torch.nan
+    found = []
+    for loss in (sighting_loss, masked_sighting_loss):
+        torch.manual_seed(2)
+        sight = Sight(16, config)
+        torch.nn.init.normal_(sight.judge[-1].weight)
+        value = loss(sight(images, coarse), centre, config)
+        value.backward()
+        found.append([value.detach(), *(parameter.grad for parameter in sight.judge.parameters())])
+    torch.testing.assert_close(found[0], found[1])

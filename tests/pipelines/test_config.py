@@ -1,3 +1,5 @@
+"""A preset, what is set over it and the shards' camera give one configuration, and whatever does not fit is named."""
+
 from __future__ import annotations
 
 import itertools

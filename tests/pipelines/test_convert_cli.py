@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
 from tests.datagen.posed_folders import apple_entries, uva_entries, write_scene
 
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.runs import latest_run
 
@@ -26,10 +25,6 @@ def here(tmp_path, monkeypatch):
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def enr(*arguments):
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 def write_chairs(folder: Path, layout: str) -> Path:

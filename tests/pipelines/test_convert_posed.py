@@ -15,9 +15,10 @@ from tests.datagen.visual_hull import hull_iou
 from enr.camera import orbit_camera
 from enr.datagen.convert.conversion import ConvertSettings, convert
 from enr.pipelines.data.views import Scene, ViewSet
-from enr.pipelines.evaluation.evaluate import Bench, load_scene
 from enr.pipelines.evaluation.floors import FLOORS, floor_predictions
 from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.scene_choice import ScenePlan, split_views
+from enr.pipelines.evaluation.scene_pictures import EvaluatedData, load_scene
 from enr.pipelines.metrics import psnr
 
 torch.set_num_threads(1)
@@ -73,8 +74,8 @@ def converted(request, tmp_path_factory) -> tuple[Posed, ViewSet]:
 def scene_floors(view_set: ViewSet, scene: Scene, source: int) -> list[float]:
     """The floors in dB of one scene, read and measured as `enr eval` does."""
     settings = EvalSettings(protocol="apple") if source else EvalSettings()
-    bench: Any = Bench(None, view_set, settings, torch.device("cpu"))  # the floors need no model
-    pictures = load_scene(bench, scene)
+    data = EvaluatedData(view_set, settings, torch.device("cpu"))  # the floors need no model
+    pictures = load_scene(data, ScenePlan(scene, *split_views(settings, view_set, scene)))
     floors = floor_predictions(pictures.source, pictures.targets, view_set.background)
     return [float(psnr(floors[name], pictures.targets).mean()) for name in FLOORS]
 

@@ -1,3 +1,5 @@
+"""Shards are read as they were written, as one set of views, and every pair is drawn as often as any other."""
+
 from __future__ import annotations
 
 import itertools
@@ -184,6 +186,28 @@ def test_a_loader_goes_on_where_it_was(view_set, before, seed):
         ours, theirs = next(loader), next(other)
         assert np.array_equal(ours.views, theirs.views)
         assert np.array_equal(ours.rgba, theirs.rgba)
+
+
+def test_what_is_read_ahead_is_what_will_be_asked_for(view_set, monkeypatch):
+    """Each batch once, and wherever a loader goes on; it does not change the batches."""
+    told = []
+    monkeypatch.setattr(ViewSet, "expect", lambda self, views: told.append(views.tolist()))
+    loader = PairLoader(view_set, "train", 2, seed=3)
+    batches = [next(loader).views.tolist() for _ in range(20)]
+    assert told[:19] == batches[1:]
+    assert batches == [PairLoader(view_set, "train", 2, seed=3).groups(number).ravel().tolist() for number in range(20)]
+    loader.load_state_dict({"seed": 3, "position": 5})
+    assert next(loader).views.tolist() == batches[5]
+
+
+def test_a_shard_that_is_cut_off_while_it_is_read_is_named(tmp_path):
+    path = write_toy(tmp_path / "toy.h5", Toy())
+    opened = ViewSet.open([path])
+    opened.expect(np.arange(len(opened)))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    with pytest.raises(EnrError, match=r"toy\.h5 ends before picture"):
+        opened.images(np.arange(len(opened)))
 
 
 def test_the_next_batch_leaves_the_last_one_alone(view_set):

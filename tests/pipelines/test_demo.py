@@ -1,3 +1,5 @@
+"""The demo leaves what it names, keeps to its time, and says it where nothing was learned."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -10,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,12 +20,13 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 if importlib.util.find_spec("bpy") is None:
     pytest.skip("needs enr[datagen]", allow_module_level=True)
 
+from tests.command_line import enr
+
 from enr.errors import EnrError
 from enr.pipelines import demo
-from enr.pipelines.cli.main import main
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.evaluation.floors import FLOORS
-from enr.pipelines.evaluation.report import MODEL, PSNR, SWAPPED_POSE, GroupReport, Report, SceneScores
+from enr.pipelines.evaluation.report import MODEL, PSNR, WRONG_POSE, GroupReport, Report, SceneScores
 
 TINY = DemoSettings(
     chairs=5,
@@ -46,16 +48,17 @@ TINY = DemoSettings(
 def group_report(model_db: float, swapped_db: float, floor_db: float) -> GroupReport:
     scores = {
         MODEL: {PSNR: model_db},
-        SWAPPED_POSE: {PSNR: swapped_db},
+        WRONG_POSE: {PSNR: swapped_db},
         **{floor: {PSNR: floor_db} for floor in FLOORS},
     }
     scene = SceneScores("chair", 0, 1, scores, 0.5, ((0.0, 0.0), (0.0, 0.0)))
     return GroupReport("rototrans", "test", (scene,), 0.0)
 
 
-def result_of(*groups: GroupReport) -> DemoResult:
-    report = Report(groups, (1.0, 1.0, 1.0), {}, (), Path("report.json"))
-    return DemoResult(report, Path("sheet.png"), Path("progress.gif"), (), 1.0)
+def result_of(*groups: GroupReport, validations_db: tuple[float, ...] = (), held_out: int = 10) -> DemoResult:
+    facts = {"checkpoint_metadata": {"data": {"scenes": {"rototrans": {"train": 80, "val": held_out}}}}}
+    report = Report(groups, (1.0, 1.0, 1.0), facts, (), Path("report.json"))
+    return DemoResult(report, Path("sheet.png"), Path("progress.gif"), (), 60.0, validations_db)
 
 
 @given(model=st.floats(5, 40), swapped_loss=st.floats(-5, 10), lead=st.floats(-5, 10))
@@ -70,6 +73,31 @@ def test_every_group_has_to_be_learned():
     good, bad = group_report(20, 16, 15), group_report(20, 19.5, 15)
     assert result_of(good, good).has_learned
     assert not result_of(good, bad).has_learned
+
+
+@pytest.mark.parametrize(
+    ("validations_db", "learned"),
+    [
+        ((), True),
+        ((15.0, 17.0, 18.0), True),
+        ((15.0, 18.0, 17.9), True),
+        ((18.0, 17.0), False),
+        ((15, 18, 17.5), False),
+    ],
+)
+def test_a_model_whose_validations_fall_is_not_said_to_have_learned(validations_db, learned):
+    result = result_of(group_report(20, 16, 15), validations_db=validations_db)
+    assert result.has_learned == learned
+    (said,) = result.verdict
+    assert said == "The model learned to use the pose (1.0 minutes in all)." if learned else "validations fell" in said
+    assert learned or f"from {max(validations_db):.2f} to {validations_db[-1]:.2f} dB" in said
+
+
+@pytest.mark.parametrize(("held_out", "is_said"), [(0, True), (7, True), (8, False)])
+def test_validation_scenes_too_few_to_choose_by_are_said(held_out, is_said):
+    words = result_of(group_report(20, 16, 15), held_out=held_out).verdict
+    assert ("no checkpoint can be chosen by" in words[0]) == is_said
+    assert words[-1].startswith("The model learned")
 
 
 @given(spent=st.floats(0, 20))
@@ -104,6 +132,14 @@ def test_it_leaves_what_it_names(tiny):
     assert any("copy of the input view" in line for line in said)
 
 
+def test_it_ends_with_the_page_about_it(tiny, monkeypatch):
+    settings, result, _ = tiny
+    monkeypatch.setattr(demo, "run_demo", lambda *_, **__: result)
+    page = settings.folder / "report.html"
+    assert f"Report: {page}" in enr("demo", "--out", settings.folder).output
+    assert "Turn it" in page.read_text(encoding="utf-8")
+
+
 def test_it_measures_chairs_that_were_not_trained_on(tiny):
     _, result, _ = tiny
     (group,) = result.report.groups
@@ -114,6 +150,8 @@ def test_it_measures_chairs_that_were_not_trained_on(tiny):
 def test_a_model_that_did_not_learn_is_told_so(tiny):
     _, result, _ = tiny
     assert not result.has_learned
+    assert "did NOT learn" in result.verdict[-1]
+    assert result.validations_db, "they are read from what the training wrote"
 
 
 def test_a_second_demo_makes_the_same_data_anew(tiny):
@@ -146,7 +184,7 @@ def test_without_a_picture_it_ends_in_one_sentence(tiny, monkeypatch):
 @pytest.mark.parametrize("out", ["taken", "taken/deeper"])
 def test_a_file_in_the_way_ends_in_one_sentence(tmp_path, out):
     (tmp_path / "taken").write_text("precious")
-    result = CliRunner().invoke(main, ["demo", "--out", str(tmp_path / out)])
+    result = enr("demo", "--out", str(tmp_path / out))
     assert result.exit_code == 2
     assert result.output.startswith("Error: --out") and result.output.count("\n") == 1
     assert (tmp_path / "taken").read_text() == "precious"

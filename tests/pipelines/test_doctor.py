@@ -1,3 +1,5 @@
+"""Whatever is missing is named with the command that installs it."""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enr.pipelines import doctor
-from enr.pipelines.doctor import Finding
+from enr.pipelines.doctor import Diagnosis
 
 LDD = """
 \tlinux-vdso.so.1 (0x00007f57ee024000)
@@ -97,11 +99,11 @@ def test_the_picture_proves_blender():
 
 
 def test_findings_are_shown_as_they_come(monkeypatch):
-    one, two = Finding("ok", "one"), Finding("missing", "two", "do it")
+    one, two = Diagnosis("ok", "one"), Diagnosis("missing", "two", "do it")
     for name in ("check_machine", "check_packages", "check_libraries", "check_blender", "check_torch"):
         monkeypatch.setattr(doctor, name, lambda: (one,))
     monkeypatch.setattr(doctor, "check_picture", lambda: (two,))
-    shown: list[Finding] = []
+    shown: list[Diagnosis] = []
     assert doctor.examine(shown.append) == tuple(shown) == (one,) * 5 + (two,)
 
 

@@ -1,3 +1,5 @@
+"""A picture from any lens is what the model's own camera would have seen."""
+
 from __future__ import annotations
 
 from pathlib import Path

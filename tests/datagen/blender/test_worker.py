@@ -26,11 +26,6 @@ print("\\nsame" if (bordered == np.load(job["out"])).all() and bordered.any() el
 """
 
 
-@pytest.fixture(scope="module")
-def blocks():
-    return bm.corner_blocks()
-
-
 @pytest.mark.parametrize("size", [(64, 64), (50, 37)])
 def test_the_render_border_changes_no_pixel(tmp_path, blocks, size):
     path = bm.write_obj(tmp_path / "blocks.obj", blocks.vertices, blocks.faces)

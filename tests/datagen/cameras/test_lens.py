@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from tests.datagen import blender_meshes as bm
 from tests.datagen.silhouettes import View, own_iou
 
@@ -18,11 +17,6 @@ from enr.datagen.settings import PoseSettings, RenderSettings
 
 SHAPE = {"samples": 16, "materials": "grey", "normalise": "none"}
 VIEWS = 4
-
-
-@pytest.fixture(scope="module")
-def blocks():
-    return bm.corner_blocks()
 
 
 def tasks(folder):

@@ -10,29 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.datagen.convert.conftest import converted
 from tests.datagen.posed_folders import apple_entries, uva_entries, write_scene
 from tests.datagen.visual_hull import hull_iou
 
 from enr.camera import orbit_camera
 from enr.datagen.convert import conversion as module
 from enr.datagen.convert.conversion import ConvertSettings, convert
-from enr.datagen.convert.pictures import cut_out
+from enr.datagen.convert.cut_out import cut_out
 from enr.errors import EnrError
-from enr.shards import FLAGS, Shard, read_shard, write_shard
+from enr.shards import FLAGS, read_shard, write_shard
 
 SMALL = 12
-
-
-@pytest.fixture
-def there(tmp_path):
-    """A folder whose own name says nothing of a split."""
-    return tmp_path / "posed"
-
-
-def converted(folder: Path, layout, **options) -> list[Shard]:
-    """The shards of a folder, written beside it."""
-    settings = ConvertSettings(folder, layout, folder.parent / "shards", **options)
-    return [read_shard(path) for path in convert(settings).shards]
 
 
 def small_apple(folder: Path, views: int = 2) -> Path:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.datagen.posed_folders import apple_view, make_thing, uva_view
 
 from enr.camera import invert_rigid, orbit_camera
-from enr.datagen.convert.cameras import Cameras, HeldOutDirections, fold, to_cameras
+from enr.datagen.convert.cameras import HeldOutDirections, OrbitCameras, fold, to_cameras
 
 POINTS = make_thing(count=30).points
 KEYS = ("azimuth", "elevation", "x", "y", "z")
@@ -18,7 +18,7 @@ turn = st.floats(-4 * np.pi, 4 * np.pi)
 step = st.floats(-0.5, 0.5)
 
 
-def before(cameras: Cameras) -> np.ndarray:
+def before(cameras: OrbitCameras) -> np.ndarray:
     """The points (30, 3) as the first camera has them before it."""
     camera_from_world = invert_rigid(cameras.world_from_camera(2.0))[0]
     return POINTS @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
@@ -59,7 +59,7 @@ def test_folding_keeps_the_place_and_raises_the_head(azimuth, elevation):
 def test_a_patch_holds_what_lies_within_its_half_size_whatever_the_turns(azimuth, elevation, turns):
     patch = HeldOutDirections(azimuth + 360 * turns, elevation, 3.0)
     offsets = np.array([0.0, 2.9, -2.9, 3.1, -3.1])
-    beside = Cameras(azimuth + offsets, np.full(5, elevation), np.zeros((5, 3)))
-    above = Cameras(np.full(5, azimuth), elevation + offsets, np.zeros((5, 3)))
+    beside = OrbitCameras(azimuth + offsets, np.full(5, elevation), np.zeros((5, 3)))
+    above = OrbitCameras(np.full(5, azimuth), elevation + offsets, np.zeros((5, 3)))
     for cameras in (beside, above):
         assert cameras.inside(patch).tolist() == [True, True, True, False, False]

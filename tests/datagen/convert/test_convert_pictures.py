@@ -1,3 +1,5 @@
+"""A cut-out picture over white is the picture that was given, bit for bit."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from enr.datagen.convert.pictures import cut_out, read_picture, touches_border
+from enr.datagen.convert.cut_out import cut_out, read_picture, touches_border
 from enr.errors import EnrError
 
 LEVELS = st.one_of(st.integers(0, 255), st.integers(248, 255))

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
+from tests.datagen.convert.conftest import converted
 from tests.datagen.posed_folders import apple_entries, uva_entries, write_scene
 
-from enr.datagen.convert.conversion import ConvertSettings, convert
 from enr.errors import EnrError
-from enr.shards import Shard, read_shard
 
 SMALL = 12
-
-
-@pytest.fixture
-def there(tmp_path):
-    """A folder whose own name says nothing of a split."""
-    return tmp_path / "posed"
-
-
-def converted(folder: Path, layout, **options) -> list[Shard]:
-    """The shards of a folder, written beside it."""
-    settings = ConvertSettings(folder, layout, folder.parent / "shards", **options)
-    return [read_shard(path) for path in convert(settings).shards]
 
 
 @pytest.mark.parametrize(("layout", "focal_px"), [("apple", 131.25 / 128 * 8), ("uva", 50 / 36 * 8)])

@@ -1,3 +1,5 @@
+"""A smaller picture holds the mean over each pixel's area, of colour over white and of alpha."""
+
 from __future__ import annotations
 
 import numpy as np

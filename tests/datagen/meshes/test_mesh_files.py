@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from enr.datagen.generate import generate
 from enr.datagen.meshes.discovery import MeshSource, find_meshes, mesh_sha256, unread_files
-from enr.datagen.meshes.files import named_files
 from enr.datagen.meshes.formats import stored_up_axis, unread_words, why_not_read
+from enr.datagen.meshes.mesh_files import named_files
 from enr.datagen.meshes.staging import stage, unstage
 from enr.datagen.meshes.triangles import load_triangles
 from enr.datagen.settings import GenerateSettings

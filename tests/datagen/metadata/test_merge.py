@@ -6,14 +6,13 @@ from pathlib import Path
 
 import h5py
 import pytest
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.datagen.conftest import fake_blender, shard_bytes, small_set, write_mesh
 
 from enr.datagen.generate import generate
 from enr.datagen.metadata.manifest import read_manifest, without_times
 from enr.datagen.metadata.merge import merge
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
 
 VIEWS, PARTS = 2, 3
 NAMES = ("mesh0", "mesh1", "mesh2", "mesh3", "refuses", "refuses-too")
@@ -130,8 +129,8 @@ def test_a_whole_that_differs_is_not_written_over(copy, tmp_path):
 
 
 def test_as_a_user_types_it(copy):
-    result = CliRunner().invoke(main, ["merge", str(copy / "together")])
+    result = enr("merge", str(copy / "together"))
     assert result.exit_code == 0, result.output
     assert f"{4 * VIEWS} images of 4 meshes in 2 shards; 2 meshes failed" in result.output
-    several = CliRunner().invoke(main, ["merge", *map(str, parts(copy))])
+    several = enr("merge", *map(str, parts(copy)))
     assert several.exit_code == 2 and "--out is missing" in several.output

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from enr.datagen.meshes.discovery import find_meshes
 from enr.datagen.meshes.triangles import load_triangles
-from enr.datagen.shapes.catalogue import KINDS, ROLES, make_shape, write_shapes
+from enr.datagen.shapes.catalogue import KINDS, make_shape, write_shapes
+from enr.datagen.shapes.mountains import fractal, terrain
 from enr.datagen.shapes.solids import Solid, box, extrude, lathe, sheet, tube, volume
 from enr.errors import EnrError
 
-CASES = [(kind, index) for kind, count in zip(KINDS, (24, 6, 4), strict=True) for index in range(count)]
+CASES = [(kind, index) for kind, count in zip(KINDS, (24, 6, 4, 6, 3), strict=True) for index in range(count)]
 sizes = st.floats(0.1, 3)
 
 
@@ -38,8 +39,8 @@ def shared_faces(solids):
     height = (normal * corners[:, 0]).sum(axis=1)
     found = set()
     for index, centre in enumerate(corners.mean(axis=1)):
-        same_plane = np.abs(corners @ normal[index] - height[index]).max(axis=1) < 1e-4
-        for other in np.flatnonzero(same_plane & (owner != owner[index]) & (normal @ normal[index] > 0.9999)):
+        alike = np.flatnonzero((normal @ normal[index] > 0.9999) & (owner != owner[index]))
+        for other in alike[np.abs(corners[alike] @ normal[index] - height[index]).max(axis=1) < 1e-4]:
             start, *ends = corners[other]
             weights = np.linalg.lstsq(np.stack([end - start for end in ends], axis=1), centre - start, rcond=None)[0]
             if weights.min() > 0 and weights.sum() < 1:
@@ -54,12 +55,12 @@ def test_shapes_are_centred_closed_and_share_no_faces(kind, index):
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     np.testing.assert_allclose(low, -high, atol=1e-9)
     assert np.linalg.norm(high - low) == pytest.approx(1)
-    assert set(colours) == set(ROLES) >= {solid.material for solid in solids}
+    assert set(colours) >= {name for solid in solids for name in solid.face_materials}
     assert all(((colour > 0) & (colour < 1)).all() for colour in colours.values())
     for solid in solids:
         mesh = as_trimesh(solid)
         assert mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0
-    assert not shared_faces(solids)
+    assert len(solids) == 1 or not shared_faces(solids)
 
 
 def test_a_chair_faces_x_and_stands_on_its_feet():
@@ -72,8 +73,63 @@ def test_a_chair_faces_x_and_stands_on_its_feet():
             assert top[:, 0].mean() < 0
 
 
+def test_a_car_stands_on_four_wheels_below_its_windows_with_its_lamps_in_front():
+    for index in range(20):
+        solids, colours = make_shape("car", 0, index)
+        parts = {name: [one for one in solids if one.material == name] for name in colours}
+        tyres = np.stack([one.vertices.mean(axis=0) for one in parts["tyre"][:4]])
+        np.testing.assert_allclose(tyres[:2] * [1, -1, 1], tyres[2:], atol=1e-9)
+        ground = min(one.vertices[:, 2].min() for one in solids)
+        assert all(one.vertices[:, 2].min() == pytest.approx(ground) for one in parts["tyre"][:4])
+        (glass,) = parts["glass"]
+        assert glass.vertices[:, 2].min() > tyres[:, 2].max()
+        assert np.mean([one.vertices[:, 0].mean() for one in parts["tail"]]) < tyres[:, 0].min()
+        assert max(one.vertices[:, 0].max() for one in parts["lamp"]) > tyres[:, 0].max()
+
+
+def test_a_mountain_is_coloured_by_height_and_slope():
+    """Snow is high, meadows low, water flat; bare rock is steeper than meadows."""
+    order = ["meadow", "wood", "rock", "snow"]
+    heights: dict[str, list[float]] = {}
+    slopes: dict[str, list[float]] = {}
+    for index in range(8):
+        ((solid,), _) = make_shape("mountain", 0, index)
+        corners = solid.vertices[[face[:4] for face in solid.faces if len(face) == 4]]
+        names = [
+            name.rstrip("012") for name, face in zip(solid.face_materials, solid.faces, strict=True) if len(face) == 4
+        ]
+        normal = np.cross(corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1])
+        steep_deg = np.degrees(np.arctan2(np.linalg.norm(normal[:, :2], axis=1), normal[:, 2]))
+        tops = (corners[..., 2].mean(axis=1) - solid.vertices[:, 2].min()) / np.ptp(solid.vertices[:, 2])
+        for name, top, steep in zip(names, tops, steep_deg, strict=True):
+            heights.setdefault(name, []).append(top)
+            slopes.setdefault(name, []).append(steep)
+    means = [np.mean(heights[name]) for name in order]
+    assert means == sorted(means) and means[-1] > 2 * means[0]
+    assert np.mean(slopes["rock"]) > 2 * np.mean(slopes["meadow"])
+    assert np.median(slopes["water"]) == pytest.approx(0, abs=1e-9)
+
+
+def test_terrain_is_low_at_its_border_and_no_two_are_alike():
+    grounds = [terrain(np.random.default_rng(seed)) for seed in range(6)]
+    for ground in grounds:
+        border = np.concatenate([ground[0], ground[-1], ground[:, 0], ground[:, -1]])
+        assert (ground.min(), ground.max()) == (0, 1) and border.max() < 0.25
+    likeness = np.corrcoef([ground.ravel() for ground in grounds])
+    assert likeness[np.triu_indices(6, 1)].max() < 0.95
+
+
+@pytest.mark.parametrize("exponent", [1.2, 2.0])
+def test_the_noise_s_amplitude_falls_with_the_frequency(exponent):
+    """White noise over frequency**exponent: an octave up, the mean amplitude is 2**-exponent of it."""
+    spectra = [np.abs(np.fft.fft2(fractal(np.random.default_rng(seed), 64, exponent))) for seed in range(40)]
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(64, 1 / 64)] * 2))
+    low, high = (np.mean([one[(frequency > f) & (frequency < f + 1)].mean() for one in spectra]) for f in (7.5, 15.5))
+    assert high / low == pytest.approx(2**-exponent, rel=0.1)
+
+
 def test_files_are_shapenet_s_first_layout_and_y_up(tmp_path):
-    paths = write_shapes(tmp_path, 3, seed=5, kinds=KINDS)
+    paths = write_shapes(tmp_path, len(KINDS), seed=5, kinds=KINDS)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
         f"{kind}-5-{index:04d}/model.obj" for index, kind in enumerate(KINDS)
     ]

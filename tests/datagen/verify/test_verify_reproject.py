@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.command_line import enr
 
 from enr.camera import (
     OPENCV_FROM_BLENDER,
@@ -26,7 +26,6 @@ from enr.datagen.meshes.discovery import find_meshes, mesh_sha256
 from enr.datagen.meshes.triangles import load_triangles, normalisation
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.verify.raster import NEAR, clip_near, fine_raster
-from enr.pipelines.cli.main import main
 from enr.shards import Shard, ShardMeta, write_shard
 
 VIEWS = 4
@@ -95,7 +94,7 @@ def place(vertices, faces):
 
 def verify(tmp_path, shard, meshes, **views):
     write_shard(tmp_path / "toy.h5", dataclasses.replace(shard, views={**shard.views, **views}))
-    return CliRunner().invoke(main, ["verify", "--reproject", str(meshes), str(tmp_path / "toy.h5")])
+    return enr("verify", "--reproject", str(meshes), str(tmp_path / "toy.h5"))
 
 
 @pytest.mark.parametrize("size_px", [32, 64, 128])

@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 pytest.importorskip("torch", reason="needs enr[train]")
 
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, write_toy
 
-from enr.pipelines.cli.main import main
+from enr.pipelines.evaluation.report_files import with_present_names
 
 PAGE = Path(__file__).parents[3] / "docs" / "benchmark.md"
 
@@ -33,19 +33,19 @@ def test_the_page_s_code_writes_what_is_measured(tmp_path, monkeypatch):
     assert len(motions) == 3 and all(motion.shape == (4, 4) for motion in motions)
     Path("mine/trans/unasked.png").write_text("Nobody looks at this.")
     words = ["eval", "shards/trans-00000-of-00001.h5", "--predictions", "mine", "--ssim", "--out", "result"]
-    result = CliRunner().invoke(main, words)
+    result = enr(*words)
     assert result.exit_code == 0, result.output
     scores = json.loads(Path("result/report.json").read_text())["results"][0]["scores"]
-    assert scores["model"]["psnr_db"] == pytest.approx(scores["copy_source"]["psnr_db"], abs=0.05)
+    assert scores["model"]["psnr_db"] == pytest.approx(scores["copied_input"]["psnr_db"], abs=0.05)
 
 
 @pytest.mark.parametrize("path", sorted(PAGE.with_suffix("").glob("*.json")), ids=lambda path: path.stem)
 def test_a_row_says_what_its_report_says(path):
-    report = json.loads(path.read_text(encoding="utf-8"))
+    report = with_present_names(json.loads(path.read_text(encoding="utf-8")))
     assert report["format"] == "enr-eval"
     (row,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if f"(benchmark/{path.name})" in line]
     (result,) = report["results"]
-    model, other_pose = result["scores"]["model"], result["scores"]["swapped_pose"]
+    model, other_pose = result["scores"]["model"], result["scores"]["wrong_pose"]
     silhouettes = f"{result['silhouette_iou']:.2f} | {result['chroma_correlation']:.2f}"
     numbers = f"{model['psnr_db']:.2f} | {model['psnr_foreground_db']:.2f} | {model['ssim']:.3f} | {silhouettes}"
     assert f"| {numbers} | {other_pose['psnr_db']:.2f} |" in row

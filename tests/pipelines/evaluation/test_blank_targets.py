@@ -12,8 +12,10 @@ from tests.pipelines.toy_shards import Toy, make_toy
 
 from enr.errors import EnrError
 from enr.model import Renderer, save_model
+from enr.pipelines.evaluation import scene_choice
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.metrics import shows_something
 from enr.pipelines.training.runs import new_folder
 from enr.shards import write_shard
 
@@ -48,6 +50,13 @@ def test_blank_targets_are_in_no_row_and_are_counted(checkpoint, toy, tmp_path):
     assert (whole.scenes[0].targets, group.scenes[0].targets) == (4, 2)
     assert group.scores["background"]["psnr_db"] < 40
     assert any("2 target views" in note and "left out" in note for note in fewer.notes)
+
+
+def test_blank_targets_are_looked_for_once(checkpoint, toy, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(scene_choice, "shows_something", lambda rgba: looked.append(len(rgba)) or shows_something(rgba))
+    measured(checkpoint, blanked(toy, [2]), tmp_path)
+    assert looked == [4], "of the one test scene's targets"
 
 
 def test_scenes_that_are_blank_throughout_are_refused(checkpoint, toy, tmp_path):

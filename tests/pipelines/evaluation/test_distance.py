@@ -7,12 +7,12 @@ import json
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
+from enr.errors import EnrError
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.distance import (
     DistanceErrors,
@@ -42,7 +42,7 @@ def checkpoints(tmp_path_factory):
 
 def run(checkpoint, shard, out, *options):
     arguments = ["eval", "--checkpoint", str(checkpoint), str(shard), "--out", str(out), *options]
-    return CliRunner().invoke(main, arguments)
+    return enr(*arguments)
 
 
 def test_errors_are_summed_up_plainly():
@@ -80,6 +80,8 @@ def test_every_view_counts_and_sources_are_triangulated(shard):
     np.testing.assert_allclose(estimated.error, (one_by_one - truth).numpy(), atol=1e-5)
     np.testing.assert_allclose(triangulated.error, (together - truth[:3]).numpy(), atol=1e-5)
     assert measure_distances(model, (images[:1], images[1:]), motions[:1], truth)[1] is None
+    with pytest.raises(EnrError, match="no number"):
+        measure_distances(model, (images[:3], images[3:]), motions, truth * torch.nan)
     standing = Renderer(tiny_config(SIZE_PX)).eval()
     assert measure_distances(standing, (images[:3], images[3:]), motions, truth) == (None, None)
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pipelines.measured import Bench
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.camera import orbit_camera, target_from_source
 from enr.model.config import RendererConfig
-from enr.model.renderer import Renderer, orbit_motions
+from enr.model.published import orbit_motions
+from enr.model.renderer import Renderer
 from enr.model.warp import frustum_warp
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.equivariance import (
@@ -44,8 +46,6 @@ from enr.pipelines.evaluation.equivariance_report import (
     join,
     summarise,
 )
-from enr.pipelines.evaluation.evaluate import Bench, load_scene, other_targets
-from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.metrics import PSNR_CAP_DB
 
 torch.set_num_threads(1)
@@ -142,11 +142,11 @@ def test_quarter_turns_of_the_cube_obey_the_algebra_exactly():
 
 def test_carried_colours_make_even_an_untrained_model_prefer_the_right_pose(tmp_path):
     view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy(splits=("train", *["test"] * 4), views=6))])
-    bench = Bench(tiny(near=1.2, far=2.8, carry_colour=True), view_set, EvalSettings(), torch.device("cpu"))
+    bench = Bench.of(tiny(near=1.2, far=2.8, carry_colour=True), view_set)
     measured = []
     for scene in view_set.scenes("test"):
-        pictures = load_scene(bench, scene)
-        views = (pictures.source, pictures.targets, pictures.target_from_source, other_targets(bench, pictures))
+        pictures = bench.load(scene)
+        views = (pictures.source, pictures.targets, pictures.target_from_source, pictures.other)
         measured.append(measure_equivariance(bench.model, PosedPictures(*views)))
     means = summarise(join(measured))["all"]
     assert means["pairs"] == 20
@@ -218,11 +218,40 @@ def test_the_table_has_a_row_for_each_bin_and_none_for_a_single_one():
     names = (SEEN, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER, COMPOSITION, COMPOSITION_OTHER, INVERSE, IDENTITY)
     measures = {name: np.full(2, 0.5) for name in names} | {ANGLE_DEG: np.array([10.0, 80.0]), DISTANCE: np.zeros(2)}
     text = format_equivariance(summarise(measures))
-    assert "turn 0° up to 15°" in text and "turn 60° up to 90°" in text and "shift" not in text
-    assert "T(b) T(a) z beside T(ba) z 0.500" in text
-    assert "scenes do NOT agree better" in text, "another pose does as well"
-    better = measures | {FEATURES_OTHER: np.ones(2), PICTURE: np.full(2, 2.0)}
-    assert "scenes agree better in each other's pose" in (said := format_equivariance(summarise(better)))
-    assert "features by +0.50, pictures by +1.50 dB" in said
+    assert "turn 0° to 15°" in text and "turn 60° to 90°" in text and "shift" not in text
+    assert "T(b) T(a) z beside T(ba) z 0.500" in " ".join(text.split())
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def verdict_of(feature_gain: float, picture_gain_db: float) -> str:
+    """What is said below the table where another pose costs so much."""
+    names = (SEEN, FEATURES, COMPOSITION, COMPOSITION_OTHER, INVERSE, IDENTITY)
+    measures = {name: np.full(2, 0.5) for name in names} | {ANGLE_DEG: np.array([10.0, 80.0]), DISTANCE: np.zeros(2)}
+    measures |= {PICTURE: np.full(2, 20.0), PICTURE_OTHER: np.full(2, 20 - picture_gain_db)}
+    text = format_equivariance(summarise(measures | {FEATURES_OTHER: np.full(2, 0.5 + feature_gain)}))
+    return " ".join(text.split("\n\n")[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("gains", "features", "pictures"),
+    [
+        ((0.5, 1.5), "agree better in the right pose", "agree better in the right pose"),
+        ((0.5, -1.5), "agree better in the right pose", "do NOT agree better in the right pose"),
+        ((-0.1, 1.5), "do NOT agree better in the right pose", "agree better in the right pose"),
+        ((0.01, 0.4), *["tell the poses apart too little to judge, by less than 5% of the error"] * 2),
+        ((-0.01, -0.4), *["tell the poses apart too little to judge, by less than 5% of the error"] * 2),
+    ],
+)
+def test_the_verdict_judges_only_what_tells_the_poses_apart(gains, features, pictures):
+    assert f"features {features} ({gains[0]:+.2f}); pictures {pictures} ({gains[1]:+.2f} dB)." in verdict_of(*gains)
+
+
+def test_without_another_pose_nothing_is_judged():
+    assert "nothing is judged" in verdict_of(np.nan, np.nan)
+
+
+def test_the_last_bin_of_shifts_is_open():
+    names = (SEEN, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER, COMPOSITION, COMPOSITION_OTHER, INVERSE, IDENTITY)
+    measures = {name: np.full(2, 0.5) for name in names} | {ANGLE_DEG: np.array([10.0, 80.0]), DISTANCE: np.zeros(2)}
     open_end = format_equivariance(summarise(measures | {DISTANCE: np.array([0.0, 3.0])}))
     assert "shift 1 or more" in open_end

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import load_model, save_model
 from enr.model.renderer import Renderer
-from enr.pipelines.cli.main import main
-from enr.pipelines.evaluation.inputs import EvalSettings, find_origin
+from enr.pipelines.evaluation.checkpoint_predictor import find_origin
+from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.training.runs import create_run, latest_run
 
 torch.set_num_threads(1)
@@ -60,7 +60,7 @@ def workplace(template, tmp_path, monkeypatch) -> Path:
 
 
 def invoke(*arguments: str):
-    return CliRunner().invoke(main, ["eval", *arguments])
+    return enr("eval", *arguments)
 
 
 def files(folder: Path) -> set[Path]:
@@ -78,7 +78,7 @@ def test_the_plain_line_takes_the_latest_run_and_writes_into_it(workplace):
     new = files(workplace) - before
     (folder,) = {path.parent for path in new}
     assert folder.parent == latest(workplace) and folder.name.startswith("eval-")
-    assert {path.name for path in new} == {"report.json", "rototrans-test.png", "rot-val.png"}
+    assert {path.name for path in new} == {"report.json", "report.html", "rototrans-test.png", "rot-val.png"}
     for path in new:
         assert str(path.relative_to(workplace)) in result.output
     assert "checkpoints/best" in result.output
@@ -109,7 +109,12 @@ def test_table_and_json_agree(workplace):
         for scores in part["scores"].values():
             for name, digits in (("psnr_db", 2), ("psnr_foreground_db", 2), ("ssim", 3)):
                 assert f"{scores[name]:.{digits}f}" in result.output
-    assert report["definition"] in result.output
+    assert " ".join(report["definition"].split()) in " ".join(result.output.split())
+
+
+def test_nothing_below_a_table_is_wider_than_a_terminal(workplace):
+    output = invoke("--ssim", "--equivariance", "--untrained", "--out", "out").output
+    assert [line for line in output.splitlines() if len(line) > 80 and not line.startswith("Checkpoint")] == []
 
 
 def test_the_picture_shows_every_scene_twice_and_every_target(workplace):
@@ -235,6 +240,39 @@ def test_ssim_of_pictures_smaller_than_its_window_is_refused_and_leaves_nothing(
     result = invoke("--checkpoint", "odd/tiny", "odd/small.h5", "--ssim")
     assert result.exit_code == 2 and "at least 11x11 px" in result.output
     assert files(workplace) == before
+
+
+def test_predictions_that_are_no_numbers_are_refused_and_leave_nothing(workplace, monkeypatch):
+    before, folders = files(workplace), {path for path in workplace.rglob("*") if path.is_dir()}
+    nowhere = torch.full((3, 3, SIZE_PX, SIZE_PX), torch.nan)
+    monkeypatch.setattr(Renderer, "generate_from_sources", lambda *_, **__: nowhere)
+    result = invoke("--psnr")
+    assert result.exit_code == 2 and "hold values that are no numbers" in result.output
+    assert files(workplace) == before
+    assert {path for path in workplace.rglob("*") if path.is_dir()} == folders
+
+
+def test_a_measure_that_is_no_number_is_refused_and_not_left_out_of_the_mean(workplace, monkeypatch):
+    before = files(workplace)
+    monkeypatch.setattr("enr.pipelines.metrics.ssim", lambda one, two: torch.tensor([0.5, torch.nan, 0.5]))
+    result = invoke("--ssim", "--groups", "rototrans", "--out", "out")
+    assert result.exit_code == 2 and result.output.startswith("Error: ssim of scene box-002 is no number")
+    assert files(workplace) == before
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(workplace, monkeypatch):
+    before = files(workplace)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("enr.pipelines.evaluation.report_files.write_json", full)
+    for out in ([], ["--out", "new/folder"]):
+        result = invoke("--groups", "rototrans", *out)
+        assert result.exit_code == 2 and result.output.startswith("Error: The report could not be written to ")
+        assert result.output.count("\n") == 1 and "No space left on device" in result.output
+    assert files(workplace) == before
+    assert not Path("new").exists() and not list(workplace.glob("runs/*/eval-*"))
 
 
 def test_scenes_of_other_splits_are_counted_where_the_shards_are_not_the_runs(workplace):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from dataclasses import replace
@@ -11,30 +12,34 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET
+from enr.errors import EnrError
+from enr.pipelines.evaluation.equivariance import ANGLE_DEG, FEATURES, SEEN
+from enr.pipelines.evaluation.floors import BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import (
     FEWER_SOURCES,
     FOREGROUND,
     MODEL,
     PSNR,
-    SWAPPED_POSE,
+    WRONG_POSE,
     GroupReport,
     Report,
     SceneScores,
-    _format_group,
-    format_report,
     mean,
-    verdict,
-    write_json,
+    unmeasured_notes,
 )
+from enr.pipelines.evaluation.report_files import with_present_names, write_report
+from enr.pipelines.evaluation.report_table import format_report, verdict
 
 WHITE = (1.0, 1.0, 1.0)
+GREY = (0.5, 0.5, 0.5)
+SHEET = Image.new("RGB", (2, 2))
 
 
 def scored(psnr: float, swapped: float, scene_id: str = "a", chroma=((0.1, 0.1), (0.1, 0.1)), floor=10.0):
     """A scene's scores made by hand."""
-    values = {MODEL: psnr, SWAPPED_POSE: swapped, BACKGROUND: floor, COPY_SOURCE: floor - 1, MEAN_TARGET: floor + 5}
+    values = {MODEL: psnr, WRONG_POSE: swapped, BACKGROUND: floor, COPIED_INPUT: floor - 1, MEAN_OF_TARGETS: floor + 5}
     scores = {name: {PSNR: value, FOREGROUND: value - 5} for name, value in values.items()}
     return SceneScores(scene_id, 0, 4, scores, 0.5, chroma)
 
@@ -52,7 +57,7 @@ def test_the_worth_of_a_second_source_is_said(alone, said):
     scene = scored(20, 15)
     scores = {**scene.scores, FEWER_SOURCES[1]: {PSNR: alone, FOREGROUND: alone - 5}}
     group = GroupReport("rot", "test", (replace(scene, sources=2, scores=scores),), 0.0)
-    assert f"Given 2 sources it {said} the first one alone." in _format_group(group, WHITE, True)
+    assert f"Given 2 sources it {said} the first one alone." in format_report(Report((group,), WHITE, {}, ()))
 
 
 def test_numbers_that_do_not_exist_are_left_out_of_a_mean():
@@ -92,18 +97,66 @@ def hand_report(path: Path, background=WHITE) -> Report:
 
 
 def test_the_json_holds_every_number_and_null_for_none(tmp_path):
-    report = hand_report(tmp_path / "new" / "report.json")
-    write_json(report)
+    report = write_report(hand_report(Path()), [SHEET], tmp_path / "new", Path())
+    assert report.json_path == tmp_path / "new" / "report.json"
     read = json.loads(report.json_path.read_text())
     assert read["seed"] == 7 and read["notes"] == ["a word"]
     (group,) = read["results"]
     assert group["scores"][MODEL] == group["per_scene"][0]["scores"][MODEL] == {PSNR: 20, FOREGROUND: 15}
     assert group["silhouette_iou"] is None
-    assert list(report.json_path.parent.iterdir()) == [report.json_path]
+    assert sorted(report.json_path.parent.iterdir()) == [report.json_path, *report.pictures]
+    assert group["picture"] == "rot-val.png"
+
+
+def test_without_a_named_folder_each_report_has_a_new_one(tmp_path):
+    reports = [write_report(hand_report(Path()), [SHEET], None, tmp_path / "run") for _ in range(2)]
+    folders = {report.json_path.parent for report in reports}
+    assert len(folders) == 2 and all(folder.parent == tmp_path / "run" for folder in folders)
+
+
+class FullDisk:
+    """A picture that the disk has no room for."""
+
+    def save(self, path, format):
+        path.write_bytes(b"half a picture")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("out", [None, "there/new"])
+def test_on_a_full_disk_nothing_half_written_stays(tmp_path, out):
+    folder = None if out is None else tmp_path / out
+    with pytest.raises(EnrError, match=r"could not be written to .*No space left.*--out"):
+        write_report(hand_report(Path()), [FullDisk()], folder, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_report_stays_whole_where_the_new_one_cannot_be_written(tmp_path):
+    write_report(hand_report(Path()), [SHEET], tmp_path, Path())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(EnrError, match="No space left"):
+        write_report(hand_report(Path(), background=GREY), [FullDisk()], tmp_path, Path())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_is_not_measured_everywhere_is_named():
+    whole = scored(20, 15)
+    assert unmeasured_notes(GroupReport("rot", "val", (whole, whole), 1.0)) == [], "nor is what is measured nowhere"
+    nothing = {**whole.scores, MEAN_OF_TARGETS: {PSNR: math.nan, FOREGROUND: math.nan}}
+    parts = replace(whole, silhouette_iou=math.nan, unmeasured={"chroma": 3}, scores=nothing)
+    oracle, silhouette, chroma = unmeasured_notes(GroupReport("rot", "val", (whole, parts, whole), 1.0))
+    assert oracle.startswith("rot val: the mean-of-targets oracle is measured in 2 of 3 scenes")
+    assert silhouette.startswith("rot val: silhouette IoU is measured in 2 of 3 scenes")
+    assert chroma == "rot val: chroma leaves out 3 target views with nothing to measure."
+
+
+def test_pairs_that_are_in_no_mean_of_equivariance_are_named():
+    measures = {ANGLE_DEG: np.ones(4), SEEN: np.ones(4), FEATURES: np.array([1.0, np.nan, 1.0, 1.0])}
+    (note,) = unmeasured_notes(GroupReport("rot", "val", (replace(scored(20, 15), equivariance=measures),), 1.0))
+    assert note.startswith("rot val: equivariance leaves 1 pair out of feature_error")
 
 
 def test_the_oracle_is_called_one(tmp_path):
-    text = format_report(hand_report(tmp_path / "a.json"))
+    text = " ".join(format_report(hand_report(tmp_path / "a.json")).split())
     assert "mean-of-targets oracle" in text and "shown to no model" in text
     assert "ntrained" not in text
 
@@ -114,3 +167,16 @@ def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
     for words in ("per picture", "mean over scenes", "true alpha is above 0", "Wrong-pose control", "Note: a word"):
         assert words in text
     assert "all white" in format_report(hand_report(tmp_path / "a.json"))
+
+
+def test_reports_of_the_first_version_are_read_with_the_present_names(tmp_path):
+    report = write_report(hand_report(Path()), [SHEET], tmp_path, Path())
+    text = report.json_path.read_text()
+    present = json.loads(text)
+    for name, new in (("swapped_pose", WRONG_POSE), ("copy_source", COPIED_INPUT), ("mean_target", MEAN_OF_TARGETS)):
+        assert f'"{new}"' in text
+        text = text.replace(f'"{new}"', f'"{name}"')
+    former = json.loads(text)
+    assert former != present
+    assert with_present_names(former) == with_present_names(present) == present
+    assert with_present_names({}) == {"results": []}

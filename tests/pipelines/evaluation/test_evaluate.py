@@ -10,40 +10,28 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.pipelines.measured import Bench
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.pipelines.data.views import Scene, ViewSet
-from enr.pipelines.evaluation.evaluate import (
-    Bench,
-    load_scene,
-    pick_device,
-    predict,
-    predict_swapped,
-    score_scene,
-)
-from enr.pipelines.evaluation.floors import BACKGROUND, COPY_SOURCE, MEAN_TARGET, derangement, make_untrained
-from enr.pipelines.evaluation.inputs import (
-    EvalSettings,
-    check_fit,
-    choose_groups,
-    choose_scenes,
-    learned_groups,
-    seen_scenes,
-    split_views,
-)
+from enr.pipelines.evaluation.checkpoint_predictor import check_fit, learned_groups, make_untrained, seen_scenes
+from enr.pipelines.evaluation.floors import BACKGROUND, COPIED_INPUT, MEAN_OF_TARGETS, derangement
+from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import (
     CANDIDATES,
     FOREGROUND,
     MODEL,
     PSNR,
-    SWAPPED_POSE,
     UNTRAINED,
+    WRONG_POSE,
     GroupReport,
-    verdict,
 )
+from enr.pipelines.evaluation.report_table import verdict
+from enr.pipelines.evaluation.scene_choice import choose_groups, choose_scenes, split_views
+from enr.pipelines.machine import pick_device
 from enr.pipelines.metrics import PSNR_CAP_DB
 from enr.shards import write_shard
 
@@ -53,7 +41,13 @@ WHITE = (1.0, 1.0, 1.0)
 GREY = (0.5, 0.5, 0.5)
 
 
-class Oracle:
+class Painter:
+    """No renderer: it knows nothing of distances."""
+
+    config = SimpleNamespace(has_travelling_range=False)
+
+
+class Oracle(Painter):
     """Knows the true picture of every motion: what a perfect model predicts."""
 
     def __init__(self, pictures):
@@ -65,7 +59,7 @@ class Oracle:
         return self.pictures.targets[torch.stack(nearest)]
 
 
-class Blank:
+class Blank(Painter):
     """Paints the background whatever it is asked: the collapsed model."""
 
     def generate_from_sources(self, images, motions, batch_size=16):
@@ -98,7 +92,7 @@ def view_set(shards) -> ViewSet:
 
 
 def bench_of(view_set: ViewSet, model=None, **options) -> Bench:
-    return Bench(model or tiny_renderer(), view_set, EvalSettings(**options), CPU)
+    return Bench.of(model or tiny_renderer(), view_set, **options)
 
 
 def psnr_twin(predicted: np.ndarray, target: np.ndarray, mask: np.ndarray) -> float:
@@ -120,22 +114,21 @@ def over(rgba: np.ndarray, background) -> np.ndarray:
 def test_the_scores_of_a_scene_equal_a_slow_twin(view_set, source):
     scene = view_set.scenes("test", "rototrans")[0]
     bench = bench_of(view_set, source=source)
-    pictures = load_scene(bench, scene)
-    predictions = predict(bench, pictures)
-    found = score_scene(pictures, predictions, bench)
+    predictions = bench.predict(scene)
+    found = bench.measure(scene)
 
     rgba = view_set.images(scene.view_indices)
     others = [number for number in range(scene.count) if number != source and rgba[number][..., 3].any()]
     truths = [over(rgba[number], GREY) for number in others]
     masks = [rgba[number][..., 3] > 0 for number in others]
     guesses = predictions.double().numpy()
-    told = predict_swapped(bench, pictures, predictions).double().numpy()
+    told = bench.with_wrong_poses(scene, predictions).double().numpy()
     twins = {
         MODEL: list(guesses),
-        SWAPPED_POSE: list(told),
+        WRONG_POSE: list(told),
         BACKGROUND: [np.full_like(truths[0], 0.5)] * 4,
-        COPY_SOURCE: [over(rgba[source], GREY)] * 4,
-        MEAN_TARGET: [sum(truths) / 4] * 4,
+        COPIED_INPUT: [over(rgba[source], GREY)] * 4,
+        MEAN_OF_TARGETS: [sum(truths) / 4] * 4,
     }
     assert tuple(found.scores) == tuple(name for name in CANDIDATES if name in twins)
     for name, candidate in twins.items():
@@ -148,8 +141,8 @@ def test_the_scores_of_a_scene_equal_a_slow_twin(view_set, source):
 
 def test_the_swapped_score_is_that_of_a_model_told_another_pose(view_set):
     bench = bench_of(view_set)
-    pictures = load_scene(bench, view_set.scenes("test")[0])
-    fast = predict_swapped(bench, pictures, predict(bench, pictures))
+    scene = view_set.scenes("test")[0]
+    pictures, fast = bench.load(scene), bench.with_wrong_poses(scene, bench.predict(scene))
     # Find which pose each target was given, by asking the model for every one of them.
     with torch.no_grad():
         asked = [bench.model(pictures.source[None], motion[None])[0] for motion in pictures.target_from_source]
@@ -160,20 +153,17 @@ def test_the_swapped_score_is_that_of_a_model_told_another_pose(view_set):
 
 def test_a_perfect_model_meets_the_cap_and_loses_it_with_other_poses(view_set):
     bench = bench_of(view_set)
-    pictures = load_scene(bench, view_set.scenes("test")[1])
-    bench = replace(bench, model=Oracle(pictures))
-    found = score_scene(pictures, predict(bench, pictures), bench)
+    scene = view_set.scenes("test")[1]
+    found = bench_of(view_set, Oracle(bench.load(scene))).measure(scene)
     assert found.scores[MODEL] == {PSNR: PSNR_CAP_DB, FOREGROUND: PSNR_CAP_DB}
-    assert found.scores[SWAPPED_POSE][PSNR] < 30
+    assert found.scores[WRONG_POSE][PSNR] < 30
     assert found.chroma[0] == pytest.approx(found.chroma[1])
 
 
 def test_a_model_that_paints_the_background_is_no_better_with_the_right_pose(tmp_path):
     view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy())])
-    bench = bench_of(view_set, Blank())
-    pictures = load_scene(bench, view_set.scenes("test")[0])
-    found = score_scene(pictures, predict(bench, pictures), bench)
-    assert found.scores[MODEL] == found.scores[SWAPPED_POSE] == found.scores[BACKGROUND]
+    found = bench_of(view_set, Blank()).measure(view_set.scenes("test")[0])
+    assert found.scores[MODEL] == found.scores[WRONG_POSE] == found.scores[BACKGROUND]
     assert found.silhouette_iou == 0
     group = GroupReport("rototrans", "test", (found,), 0.0)
     assert group.pose_gap_db == 0
@@ -183,11 +173,11 @@ def test_a_model_that_paints_the_background_is_no_better_with_the_right_pose(tmp
 def test_of_two_views_the_model_is_told_the_source_s_own_pose(tmp_path):
     view_set = ViewSet.open([write_toy(tmp_path / "a.h5", Toy(views=2))])
     bench = bench_of(view_set)
-    pictures = load_scene(bench, view_set.scenes("test")[0])
-    predictions = predict(bench, pictures)
+    scene = view_set.scenes("test")[0]
+    pictures, predictions = bench.load(scene), bench.predict(scene)
     with torch.no_grad():
         expected = bench.model(pictures.source[None], torch.eye(4, dtype=torch.float64)[None])
-    assert torch.allclose(predict_swapped(bench, pictures, predictions), expected)
+    assert torch.allclose(bench.with_wrong_poses(scene, predictions), expected)
     assert not torch.allclose(predictions, expected)
 
 
@@ -195,8 +185,7 @@ def test_of_two_views_the_model_is_told_the_source_s_own_pose(tmp_path):
 def test_the_batch_size_changes_nothing(view_set, batch_size):
     scene = view_set.scenes("test")[0]
     one, other = bench_of(view_set), bench_of(view_set, batch_size=batch_size)
-    first, second = predict(one, load_scene(one, scene)), predict(other, load_scene(other, scene))
-    assert torch.allclose(first, second, atol=1e-5)
+    assert torch.allclose(one.predict(scene), other.predict(scene), atol=1e-5)
 
 
 def test_the_swapped_order_hangs_on_seed_and_scene_alone(view_set):
@@ -204,10 +193,9 @@ def test_the_swapped_order_hangs_on_seed_and_scene_alone(view_set):
 
     def order(scene, seed):
         bench = bench_of(view_set, seed=seed)
-        pictures = load_scene(bench, scene)
-        count = len(pictures.targets)
-        marks = torch.arange(float(count)).reshape(count, 1, 1, 1).expand_as(pictures.targets)
-        return predict_swapped(bench, pictures, marks)[:, 0, 0, 0].tolist()
+        targets = bench.load(scene).targets
+        marks = torch.arange(float(len(targets))).reshape(-1, 1, 1, 1).expand_as(targets)
+        return bench.with_wrong_poses(scene, marks)[:, 0, 0, 0].tolist()
 
     assert order(scenes[0], 0) == order(scenes[0], 0)
     assert len({tuple(order(scene, seed)) for scene in scenes for seed in range(4)}) > 4
@@ -219,10 +207,8 @@ def test_the_untrained_model_is_a_row_of_its_own_drawn_by_the_seed(view_set):
     state = torch.get_rng_state()
     drawn = [make_untrained(model, seed) for seed in (1, 1, 2)]
     assert torch.equal(torch.get_rng_state(), state)
-    benches = [replace(bench_of(view_set, model), untrained=one) for one in (None, model, *drawn)]
-    plain, twin, *found = (
-        score_scene(pictures := load_scene(bench, scene), predict(bench, pictures), bench).scores for bench in benches
-    )
+    bench = bench_of(view_set, model)
+    plain, twin, *found = (bench.beside(one).measure(scene).scores for one in (None, model, *drawn))
     assert UNTRAINED not in plain
     assert twin[UNTRAINED] == twin[MODEL]
     assert found[0][UNTRAINED] == found[1][UNTRAINED] != found[2][UNTRAINED]

@@ -15,9 +15,9 @@ from PIL import Image
 
 from enr.pipelines.evaluation.floors import (
     BACKGROUND,
-    COPY_SOURCE,
+    COPIED_INPUT,
     FLOORS,
-    MEAN_TARGET,
+    MEAN_OF_TARGETS,
     background_name,
     derangement,
     floor_predictions,
@@ -51,13 +51,13 @@ def test_floors_equal_their_slow_twins(seed, count, background):
         mean = sum(targets) / count
         for channel in range(3):
             assert found[BACKGROUND][index, channel].numpy() == pytest.approx(np.full((4, 5), background[channel]))
-        assert found[COPY_SOURCE][index].numpy() == pytest.approx(source)
-        assert found[MEAN_TARGET][index].numpy() == pytest.approx(mean)
+        assert found[COPIED_INPUT][index].numpy() == pytest.approx(source)
+        assert found[MEAN_OF_TARGETS][index].numpy() == pytest.approx(mean)
 
 
 def test_the_mean_of_one_target_is_that_target():
     targets = torch.rand(1, 3, 4, 4)
-    assert torch.equal(floor_predictions(torch.rand(3, 4, 4), targets, WHITE)[MEAN_TARGET], targets)
+    assert torch.equal(floor_predictions(torch.rand(3, 4, 4), targets, WHITE)[MEAN_OF_TARGETS], targets)
 
 
 @given(count=st.integers(2, 300), seed=st.integers(0, 2**32 - 1))

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
+from tests.command_line import check_refused, enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model.checkpoint import save_model
 from enr.model.renderer import Renderer
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.metrics import PSNR_CAP_DB
 
@@ -30,10 +29,6 @@ def there(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_toy(tmp_path / "toy.h5", Toy(splits=("train", "test", "test"), views=VIEWS, size_px=SIZE))
     return tmp_path
-
-
-def enr(*arguments):
-    return CliRunner().invoke(main, ["eval", *map(str, arguments)])
 
 
 def save(folder: Path, view_set: ViewSet, index: int, picture: np.ndarray) -> None:
@@ -60,7 +55,7 @@ def test_true_pictures_are_perfect_predictions(there, with_alpha):
         rgba = view_set.images([index])
         over_white = composite(torch.from_numpy(rgba), (1, 1, 1)).mul(255).round()[0].permute(1, 2, 0).byte().numpy()
         save(there / "mine", view_set, index, rgba[0] if with_alpha else over_white)
-    result = enr("toy.h5", "--predictions", "mine", "--out", "out", "--ssim")
+    result = enr("eval", "toy.h5", "--predictions", "mine", "--out", "out", "--ssim")
     assert result.exit_code == 0, result.output
     assert result.output.startswith("Predictions: mine")
     found = results(there / "out")
@@ -87,8 +82,8 @@ def test_a_models_own_pictures_score_as_the_model_does(there):
             painted = model.generate_novel_views(picture, motions).mul(255).round().byte().permute(0, 2, 3, 1).numpy()
         for index, pixels in zip(targets, painted, strict=True):
             save(there / "mine", view_set, int(index), pixels)
-    assert enr("toy.h5", "--predictions", "mine", "--out", "a").exit_code == 0
-    assert enr("toy.h5", "--checkpoint", "model", "--out", "b", "--device", "cpu").exit_code == 0
+    assert enr("eval", "toy.h5", "--predictions", "mine", "--out", "a").exit_code == 0
+    assert enr("eval", "toy.h5", "--checkpoint", "model", "--out", "b", "--device", "cpu").exit_code == 0
     by_folder, by_model = results(there / "a"), results(there / "b")
     assert set(by_folder["scores"]) == set(by_model["scores"])
     for candidate, scores in by_model["scores"].items():
@@ -104,17 +99,10 @@ def whole_folder(there: Path) -> list[int]:
     return targets
 
 
-def refused(result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    (line,) = [line for line in result.output.splitlines() if line.startswith("Error")]
-    assert all(word in line for word in words), line
-    assert not Path("out").exists()
-
-
 def test_the_table_speaks_of_predictions_and_of_what_is_not_known(there):
     whole_folder(there)
-    one = enr("toy.h5", "--predictions", "mine", "--out", "one").output
-    two = enr("toy.h5", "--predictions", "mine", "--sources", "2", "--out", "two").output
+    one = enr("eval", "toy.h5", "--predictions", "mine", "--out", "one").output
+    two = enr("eval", "toy.h5", "--predictions", "mine", "--sources", "2", "--out", "two").output
     assert "wrong-pose control" in one and "The method " in one
     assert "model" not in one.split("Silhouette IoU")[0]
     assert "what the method was given is not known here" in two
@@ -124,13 +112,20 @@ def test_the_table_speaks_of_predictions_and_of_what_is_not_known(there):
 def test_a_missing_prediction_is_named_and_nothing_is_written(there):
     whole_folder(there)
     (there / "mine/rototrans/box-002/00003.png").unlink()
-    refused(enr("toy.h5", "--predictions", "mine", "--out", "out"), "lacks 1 prediction", "rototrans/box-002/00003.png")
+    check_refused(
+        enr("eval", "toy.h5", "--predictions", "mine", "--out", "out"),
+        "lacks 1 prediction",
+        "rototrans/box-002/00003.png",
+        unwritten="out",
+    )
 
 
 def test_a_picture_of_another_size_is_named(there):
     whole_folder(there)
     Image.new("RGB", (8, 8)).save(there / "mine/rototrans/box-001/00002.png")
-    refused(enr("toy.h5", "--predictions", "mine", "--out", "out"), "00002.png has 8x8 px")
+    check_refused(
+        enr("eval", "toy.h5", "--predictions", "mine", "--out", "out"), "00002.png has 8x8 px", unwritten="out"
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,14 +139,18 @@ def test_a_picture_of_another_size_is_named(there):
 )
 def test_what_needs_a_model_is_refused(there, options, words):
     whole_folder(there)
-    refused(enr(*options, "--predictions", "mine", "--out", "out"), words)
+    check_refused(enr("eval", *options, "--predictions", "mine", "--out", "out"), words, unwritten="out")
 
 
 def test_a_folder_that_is_not_there_is_one_sentence(there):
-    refused(enr("toy.h5", "--predictions", "nowhere", "--out", "out"), "nowhere is not a folder")
+    check_refused(
+        enr("eval", "toy.h5", "--predictions", "nowhere", "--out", "out"), "nowhere is not a folder", unwritten="out"
+    )
 
 
 def test_a_single_target_is_refused(there):
     write_toy(there / "pair.h5", Toy(splits=("test",), views=2, size_px=SIZE, prefix="pair"))
     whole_folder(there)
-    refused(enr("pair.h5", "--predictions", "mine", "--out", "out"), "single target view")
+    check_refused(
+        enr("eval", "pair.h5", "--predictions", "mine", "--out", "out"), "single target view", unwritten="out"
+    )

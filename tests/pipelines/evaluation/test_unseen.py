@@ -9,15 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tests.pipelines.measured import Bench
 from tests.pipelines.toy_shards import Toy, make_toy
 
 from enr.camera import intrinsics, orbit_camera
 from enr.model.config import RendererConfig
 from enr.model.renderer import Renderer
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.evaluation.evaluate import Bench, load_scene, predict, score_scene
 from enr.pipelines.evaluation.foreground import find_opaque, opaque_notes
-from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL
 from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, ball_points, mean_unseen, measure_unseen, unseen_notes
 from enr.shards import write_shard
@@ -128,22 +127,22 @@ def bench_of(folder, name: str, opaque: bool, masked: bool) -> Bench:
     view_set = ViewSet.open([folder / f"{name}.h5"])
     torch.manual_seed(0)
     model = Renderer(CONFIG).eval()
-    return Bench(model, view_set, EvalSettings(), torch.device("cpu"), opaque=find_opaque(view_set))
+    bench = Bench.of(model, view_set)
+    return replace(bench, data=replace(bench.data, opaque=find_opaque(view_set)))
 
 
 def scores(bench: Bench):
-    pictures = load_scene(bench, bench.view_set.scenes("test")[0])
-    return score_scene(pictures, predict(bench, pictures), bench)
+    return bench.measure(bench.data.view_set.scenes("test")[0])
 
 
 def test_the_foreground_of_opaque_pictures_is_their_mask(tmp_path):
     clear, opaque = bench_of(tmp_path, "clear", False, True), bench_of(tmp_path, "opaque", True, True)
-    assert clear.opaque.shards == frozenset() and opaque.opaque.masked == {0}
+    assert clear.data.opaque.shards == frozenset() and opaque.data.opaque.masked == {0}
     one, two = scores(clear), scores(opaque)
     assert two.scores == one.scores and two.chroma == one.chroma
     assert math.isnan(two.silhouette_iou) and not math.isnan(one.silhouette_iou)
-    assert "stored masks" in opaque_notes(opaque.view_set, opaque.opaque, [0])[0]
-    assert opaque_notes(clear.view_set, clear.opaque, [0]) == []
+    assert "stored masks" in opaque_notes(opaque.data.view_set, opaque.data.opaque, [0])[0]
+    assert opaque_notes(clear.data.view_set, clear.data.opaque, [0]) == []
 
 
 def test_opaque_pictures_without_a_mask_have_no_foreground_and_that_is_said(tmp_path):
@@ -151,5 +150,5 @@ def test_opaque_pictures_without_a_mask_have_no_foreground_and_that_is_said(tmp_
     found = scores(bench)
     assert math.isnan(found.scores[MODEL][FOREGROUND]) and np.isnan(found.chroma).all()
     assert math.isnan(found.silhouette_iou)
-    (note,) = opaque_notes(bench.view_set, bench.opaque, [0])
+    (note,) = opaque_notes(bench.data.view_set, bench.data.opaque, [0])
     assert "bare.h5 holds opaque pictures and no mask" in note and "--mask" in note

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from tests.pipelines.experiments.reproduce_content import CONTENT
 from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, validated_train
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 
 
 @pytest.mark.parametrize(
@@ -31,7 +30,10 @@ from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
         ({"evaluations": {"unseen": {"options": {"source": "x"}}}}, "evaluations.unseen: options.source is 'x'"),
         ({"variants": {"slow": {"set": {"leaning_rate": 1}}}}, "variants.slow.set: .*did you mean learning_rate?"),
         ({"variants": {"slow": {"time": 0}}}, "variants.slow.time is 0; it must be above 0"),
-        ({"shapes": {"kinds": ["boat"]}}, "shapes.kinds.0 is 'boat'; give one of 'chair', 'table', 'mug'"),
+        (
+            {"shapes": {"kinds": ["boat"]}},
+            "shapes.kinds.0 is 'boat'; give one of 'chair', 'table', 'mug', 'car', 'mountain'",
+        ),
         ({"scales": {"huge": {}}}, "scales.huge is no scale; known are"),
     ],
 )
@@ -40,16 +42,12 @@ def test_a_refusal_names_the_file_the_variant_and_the_key(change, words):
         at_scale(merged(CONTENT, change), "tiny", "mine.yaml")
 
 
-SAMPLE = "## A file of an experiment"
-
-
 @pytest.fixture
 def sample(pytestconfig, tmp_path) -> Path:
     """The file that the page about experiments shows."""
     page = (pytestconfig.rootpath / "docs" / "experiments.md").read_text(encoding="utf-8")
-    lines = page.split(SAMPLE)[1].split("\n\n")[2].splitlines()
     path = tmp_path / "mine.yaml"
-    path.write_text(textwrap.dedent("\n".join(lines)))
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
     return path
 
 

@@ -9,23 +9,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 
 pytest.importorskip("torch", reason="needs enr[train]")
 pytest.importorskip("trimesh", reason="needs enr[datagen]")
 if importlib.util.find_spec("bpy") is None:
     pytest.skip("needs enr[datagen]", allow_module_level=True)
 
+from tests.command_line import enr
 from tests.pipelines.experiments.reproduce_content import CONTENT
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
-from enr.pipelines.experiments import plan as reproduce_plan
+from enr.pipelines.experiments import experiment_plan as reproduce_plan
 from enr.pipelines.experiments import reproduce as module
+from enr.pipelines.experiments.begun import RECORD_NAME, keep_record
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
-from enr.pipelines.experiments.record import RECORD_NAME, keep_record
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.reproduce import Reproduced, reproduce
 from enr.pipelines.training.loop import DivergedError
 
@@ -265,7 +264,7 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "generate", interrupted)
-    result = CliRunner().invoke(main, ["reproduce", "boxes", "--out", str(tmp_path / "out")])
+    result = enr("reproduce", "boxes", "--out", str(tmp_path / "out"))
     assert result.exit_code == 130
     assert "the same command goes on" in result.output
 
@@ -275,7 +274,7 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch):
 def test_the_command_makes_a_table_of_built_in_shapes(tmp_path):
     """Rendered by Blender: the real thing, minutes."""
     out = str(tmp_path / "out")
-    result = CliRunner().invoke(main, ["reproduce", "few-scenes", "--minutes", "0.05", "--out", out])
+    result = enr("reproduce", "few-scenes", "--minutes", "0.05", "--out", out)
     assert result.exit_code == 0, result.output
     table = (tmp_path / "out" / "table.md").read_text()
     assert table.count("1 object") == 2 and table.count("10 objects") == 2

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 if importlib.util.find_spec("bpy") is None:
     pytest.skip("needs enr[datagen]", allow_module_level=True)
 
+from tests.command_line import enr
 from tests.pipelines.experiments.reproduce_content import CONTENT
 
 from enr.datagen.settings import GenerateSettings
@@ -28,11 +28,11 @@ from enr.pipelines.cli import sections
 from enr.pipelines.cli.main import main
 from enr.pipelines.config import key_values
 from enr.pipelines.config.checking import read_value
-from enr.pipelines.config.datagen import ConvertConfig, DatagenConfig
+from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SCALES, at_scale, experiment_names, merged, read_experiment
+from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.forecast import describe_plan
-from enr.pipelines.experiments.plan import ReproduceSettings, make_plan
 from enr.pipelines.experiments.step import words as words_of
 from enr.pipelines.generation.settings import convert_settings, generate_settings
 from enr.pipelines.training.train import TrainSettings
@@ -267,7 +267,7 @@ def test_a_dry_run_says_how_many_steps_and_hours_it_stands_for(meshes):
 
 
 def invoke(*words: str):
-    return CliRunner().invoke(main, ["reproduce", *words])
+    return enr("reproduce", *words)
 
 
 def test_the_list_names_every_experiment_in_a_line():
@@ -325,7 +325,7 @@ def test_bad_input_ends_in_one_sentence(words, said, tmp_path, monkeypatch):
 
 
 def test_a_setting_that_does_not_fit_its_preset_is_refused_before_anything_is_made(tmp_path, monkeypatch):
-    from enr.pipelines.experiments import plan as reproduce_plan
+    from enr.pipelines.experiments import experiment_plan as reproduce_plan
 
     wrong = at_scale(merged(CONTENT, {"variants": {"slow": {"sets": ["boxes"], "set": {"learning_rate": -1}}}}), "tiny")
     monkeypatch.setattr(reproduce_plan, "read_experiment", lambda *_: wrong)

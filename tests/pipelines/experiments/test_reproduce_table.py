@@ -18,8 +18,8 @@ pytest.importorskip("trimesh", reason="needs enr[datagen]")
 from tests.pipelines.experiments.reproduce_content import CONTENT
 
 from enr.pipelines.experiments.config import at_scale, merged
-from enr.pipelines.experiments.plan import Plan, ReproduceSettings
-from enr.pipelines.experiments.table import Section, format_section, make_sections, spread, write_table
+from enr.pipelines.experiments.experiment_plan import Plan, ReproduceSettings
+from enr.pipelines.experiments.table import TableSection, format_section, make_sections, spread, write_table
 
 FINITE = st.floats(-100, 100)
 
@@ -30,14 +30,18 @@ class Given:
 
     model: float
     background: float = 15.0
-    copy_source: float = 14.0
-    mean_target: float = 18.0
+    copied_input: float = 14.0
+    mean_of_targets: float = 18.0
 
     def scores(self) -> dict[str, dict[str, float]]:
-        floors = {"background": self.background, "copy_source": self.copy_source, "mean_target": self.mean_target}
+        floors = {
+            "background": self.background,
+            "copied_input": self.copied_input,
+            "mean_of_targets": self.mean_of_targets,
+        }
         return {
             name: {"psnr_db": db, "psnr_foreground_db": db - 7, "ssim": db / 100}
-            for name, db in {"model": self.model, "swapped_pose": self.model - 2, **floors}.items()
+            for name, db in {"model": self.model, "wrong_pose": self.model - 2, **floors}.items()
         }
 
 
@@ -70,7 +74,7 @@ def plan_in(folder: Path, change: dict | None = None) -> Plan:
     return Plan(settings, at_scale(merged(CONTENT, change or {}), "tiny"), 5, (), ())
 
 
-def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = None) -> Section:
+def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = None) -> TableSection:
     for name, entry in given_db.items():
         write_report(folder, name, entry.scores())
         write_done(folder, name)
@@ -78,7 +82,7 @@ def section_of(folder: Path, given_db: dict[str, Given], change: dict | None = N
     return section
 
 
-def cells(section: Section) -> dict[str, dict[str, str]]:
+def cells(section: TableSection) -> dict[str, dict[str, str]]:
     """The table by row and column."""
     lines = [
         [cell.strip() for cell in line.split("|")[1:-1]]
@@ -112,6 +116,17 @@ def test_a_row_is_the_mean_over_its_seeds(tmp_path):
     assert (rows["tuned"]["minutes"], rows["tuned"]["steps"]) == ("1.5", "300")
 
 
+def test_reports_of_the_first_version_make_the_same_rows(tmp_path):
+    names = {"wrong_pose": "swapped_pose", "copied_input": "copy_source", "mean_of_targets": "mean_target"}
+    rows = []
+    for folder, former in (("present", {}), ("former", names)):
+        scores = {former.get(name, name): values for name, values in Given(20.0).scores().items()}
+        write_report(tmp_path / folder, "slow-seed0", scores)
+        (section,) = make_sections(plan_in(tmp_path / folder))
+        rows.append(cells(section))
+    assert rows[0] == rows[1]
+
+
 @pytest.mark.parametrize(("minutes", "said"), [(0.04, "0.04"), (0.5, "0.50"), (1.0, "1.0"), (90.26, "90.3")])
 def test_minutes_below_one_have_two_digits(tmp_path, minutes, said):
     write_report(tmp_path, "slow-seed0", Given(20.0).scores())
@@ -121,7 +136,7 @@ def test_minutes_below_one_have_two_digits(tmp_path, minutes, said):
 
 
 def test_the_better_blind_floor_counts(tmp_path):
-    rows = cells(section_of(tmp_path, {"slow-seed0": Given(20.0, background=12.0, copy_source=17.5)}))
+    rows = cells(section_of(tmp_path, {"slow-seed0": Given(20.0, background=12.0, copied_input=17.5)}))
     assert rows["slowly"]["over trivial baselines dB"] == "+2.50"
 
 

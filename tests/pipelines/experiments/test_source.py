@@ -1,3 +1,5 @@
+"""The version of the code is told with its commit where it is its own checkout, and without where it is not."""
+
 from __future__ import annotations
 
 import re

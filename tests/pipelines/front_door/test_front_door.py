@@ -16,11 +16,16 @@ from tests.pipelines.toy_shards import Toy, write_toy
 import enr
 from enr.errors import EnrError
 from enr.pipelines.cli.main import main
-from enr.pipelines.config.datagen import DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.front_door import data, learning, views
+from enr.pipelines.front_door import data, learning, viewing
 
-OF_THE_COMMAND_ALONE = {"datagen": {"dry_run"}, "train": set(), "eval": set(), "render": {"out", "size_px"}}
+OF_THE_COMMAND_ALONE = {
+    "datagen": {"dry_run"},
+    "train": {"no_report"},
+    "eval": {"no_report"},
+    "render": {"out", "size_px"},
+}
 SET = {"steps": 2, "threads": 1, "validations": 1, "frames": 1}
 
 
@@ -58,14 +63,15 @@ def test_every_option_of_datagen_is_a_keyword_with_the_same_default():
 def test_every_option_of_train_is_a_keyword_with_the_same_default():
     keywords = dict(inspect.signature(enr.train).parameters)
     given = options("train")
-    assert set(given) == set(keywords) - {"shards"}
+    assert set(given) - OF_THE_COMMAND_ALONE["train"] == set(keywords) - {"shards"}
     assert Path(keywords["runs"].default) == given["runs"].default
-    assert all(keywords[name].default in (None, False, "runs") for name in given)
+    assert all(keywords[name].default in (None, False, "runs") for name in set(given) & set(keywords))
 
 
 def test_every_option_of_eval_is_a_keyword_with_the_same_default():
     given = options("eval")
-    assert set(given) - {"checkpoint"} == set(learning.EvalOptions.__annotations__)
+    of_the_command = {"checkpoint"} | OF_THE_COMMAND_ALONE["eval"]
+    assert set(given) - of_the_command == set(learning.EvalOptions.__annotations__)
     defaults = EvalSettings()
     context = click.Context(click.Command("eval"))
     for name in ("sources", "seed", "batch_size", "device"):
@@ -73,9 +79,15 @@ def test_every_option_of_eval_is_a_keyword_with_the_same_default():
 
 
 def test_every_option_of_render_is_a_keyword():
-    keywords = set(inspect.signature(views.novel_views).parameters)
+    keywords = set(inspect.signature(viewing.novel_views).parameters)
     paths = {"orbit", "spiral", "dolly"}
     assert set(options("render")) - OF_THE_COMMAND_ALONE["render"] - paths == keywords - {"picture"}
+
+
+def test_every_option_of_report_is_a_keyword_with_the_same_default():
+    keywords, given = dict(inspect.signature(enr.report).parameters), options("report")
+    assert set(given) == set(keywords) - {"runs"}
+    assert (keywords["out"].default, keywords["quick"].default) == (None, False)
 
 
 def test_the_package_says_what_it_offers():
@@ -115,7 +127,7 @@ def test_a_run_goes_wherever_a_checkpoint_does(run, shards, tmp_path):
     assert Path(run).is_dir()
     report = enr.evaluate(run, ssim=True, out=tmp_path / "report", device="cpu")
     assert set(report.psnr_db) == {"rot"} == set(report.ssim) == set(report.wrong_pose_psnr_db)
-    assert set(report.baselines_psnr_db) == {"background", "copy_source", "mean_target"}
+    assert set(report.baselines_psnr_db) == {"background", "copied_input", "mean_of_targets"}
     assert report.json_path.is_file()
     assert f"{report.psnr_db['rot']:.2f}" in repr(report)
     assert f"{report.psnr_db['rot']:.2f}" in report.table
@@ -152,7 +164,7 @@ def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(ru
         (lambda _: enr.generate(""), ["meshes", "empty"]),
         (lambda shards: enr.train(shards, preset="smal-32"), ["smal-32", "small-32"]),
         (lambda shards: enr.train(shards, set="threads=1"), ["set", "table"]),
-        (lambda shards: enr.train(shards, max_minutes=-1), ["max_minutes"]),
+        (lambda shards: enr.train(shards, max_minutes=-1), ["--max-minutes", "-1"]),
         (lambda _: enr.train("nowhere"), ["nowhere"]),
         (lambda shards: enr.train([shards, 7]), ["shards", "7"]),
         (lambda shards: enr.evaluate("nowhere", shards), ["nowhere", "does not exist"]),

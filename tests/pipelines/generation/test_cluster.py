@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from click.testing import CliRunner
+from tests import command_line
 from tests.datagen.conftest import FAKE_WORKER, fake_blender, small_set, write_mesh
 from tests.pipelines.generation.dask_cluster import running_cluster, wait_for
 
@@ -19,7 +19,6 @@ from enr.datagen.plan import plan_shards
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
 from enr.pipelines.generation import cluster
 
 distributed = pytest.importorskip("distributed", reason="Dask comes with enr[cluster]")
@@ -114,13 +113,15 @@ def test_a_scheduler_that_does_not_answer_is_one_sentence_and_status_2(settings,
     for address in ("tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1"):
         with pytest.raises(EnrError, match="No Dask scheduler answers at"):
             cluster.generate_on_cluster(settings, address)
-    result = CliRunner().invoke(main, ["datagen", *map(str, settings.meshes), "--scheduler", "tcp://127.0.0.1:9"])
+    result = command_line.enr("datagen", *map(str, settings.meshes), "--scheduler", "tcp://127.0.0.1:9")
     assert result.exit_code == 2
     assert "No Dask scheduler answers at tcp://127.0.0.1:9" in result.output
 
 
-def task_of(settings: GenerateSettings, **changes) -> cluster.Task:
-    return cluster.Task(settings, plan_shards(settings, "5.0.1")[1], workers=1, enr_version=enr.__version__, **changes)
+def task_of(settings: GenerateSettings, **changes) -> cluster.ShardTask:
+    return cluster.ShardTask(
+        settings, plan_shards(settings, "5.0.1")[1], workers=1, enr_version=enr.__version__, **changes
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,13 @@ import functools
 import shutil
 
 import pytest
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.datagen.conftest import fake_blender
 
 from enr.datagen.generate import generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
 from enr.errors import EnrError
-from enr.pipelines.cli.main import main
-from enr.pipelines.config.datagen import DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.generation import dry_run
 from enr.pipelines.generation.dry_run import FEWEST_MESHES, describe, estimate
 
@@ -66,7 +65,7 @@ def test_of_a_part_it_tells_the_part(settings):
 
 def test_as_a_user_types_it(settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, [*LINE, "--workers", "2", "--dry-run"])
+    result = enr(*LINE, "--workers", "2", "--dry-run")
     assert result.exit_code == 0, result.output
     assert "60 images of 20 meshes, about 0.3 MB" in result.output
     assert "about 5 seconds on this machine with 2 workers (12.0 images/s, give or take 0%)" in result.output
@@ -78,11 +77,11 @@ def test_a_part_as_a_user_types_it(settings, tmp_path, monkeypatch):
     fifteen = functools.partial(GenerateSettings, shard_bytes=15 * VIEWS * 32 * 32 * 4)
     monkeypatch.setattr("enr.pipelines.generation.settings.GenerateSettings", fifteen)
     for number, images in ((1, 45), (2, 15), (3, 0)):
-        result = CliRunner().invoke(main, [*LINE, "--workers", "1", "--part", f"{number}/3"])
+        result = enr(*LINE, "--workers", "1", "--part", f"{number}/3")
         assert result.exit_code == 0, result.output
         assert f"{images} images" in result.output
         assert ("part 3 of 3 has no shard" in result.output) == (number == 3)
-    merged = CliRunner().invoke(main, ["merge", "shards"])
+    merged = enr("merge", "shards")
     assert merged.exit_code == 0, merged.output
     assert "60 images of 20 meshes in 2 shards" in merged.output
 

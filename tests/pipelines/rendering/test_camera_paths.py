@@ -59,5 +59,5 @@ def test_a_step_that_is_no_number_is_refused(step):
 def test_another_path_and_too_few_frames_are_refused():
     with pytest.raises(EnrError, match="choose orbit"):
         path_steps("circle", 10)
-    with pytest.raises(EnrError, match="at least 2"):
+    with pytest.raises(EnrError, match="2 to 1000"):
         path_steps("orbit", 1)

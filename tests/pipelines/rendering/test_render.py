@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from click.testing import CliRunner
+import torch
 from PIL import Image
+from tests.command_line import enr as run_enr
+from tests.pipelines.conftest import CONFIG
 from tests.pipelines.tiny_config import tiny_config
+from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
+import enr
+from enr.compositing import over_background
 from enr.errors import EnrError
 from enr.model import Renderer, save_model
-from enr.pipelines.cli.main import main
+from enr.pipelines.rendering.camera_paths import STEPS_FORMAT, Cameras, CameraStep
 from enr.pipelines.rendering.framing import SEEN_LENGTH, frame_picture
+from enr.pipelines.rendering.maps import depth_pictures
+from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.writing import check_output
 
-CONFIG = tiny_config(16, carry_colour=True)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "checkpoint"
-    save_model(folder, Renderer(CONFIG), {})
-    return folder
+STEPS = f'{{"format": "{STEPS_FORMAT}", "steps": '
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def photograph(tmp_path):
 
 
 def render(*arguments):
-    return CliRunner().invoke(main, ["render", *map(str, arguments)])
+    return run_enr("render", *arguments)
 
 
 def test_the_object_is_framed_as_large_as_the_models_objects(photograph):
@@ -75,7 +78,10 @@ def test_one_view_and_a_path_are_written(photograph, checkpoint):
         (["--out", "views.txt"], "ends in"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
-        (["--fov-deg", "190"], "between 0 and 180"),
+        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
+        (["--distance", "0"], "--distance is 0.0; it must be above 0"),
+        (["--orbit", "--frames", "1"], "2 to 1000"),
+        (["--size-px", "8"], "16 to 2048"),
         (["--checkpoint", "nowhere"], "does not exist"),
     ],
 )
@@ -98,16 +104,140 @@ def test_a_full_disk_is_said_and_leaves_nothing(photograph, checkpoint, monkeypa
     assert not list(photograph.parent.glob("*.png*"))
 
 
-def test_pictures_that_show_no_object_are_refused(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 255, (64, 80, 3), dtype=np.uint8)
-    for name, pixels, word in (
-        ("noise.png", noise, "not plain"),
-        ("empty.png", np.full((64, 80, 3), 200, np.uint8), "Nothing is seen"),
-        ("small.png", noise[:1, :1], "at least 8"),
+@pytest.fixture(scope="module")
+def solid(tmp_path_factory):
+    """A model whose cells are all opaque: what is first on a ray is all that is seen."""
+    folder = tmp_path_factory.mktemp("solid") / "checkpoint"
+    model = Renderer(tiny_config(16, carry_colour=True, depth_range="travelling", half_depth=0.5))
+    torch.nn.init.zeros_(model.projection.alpha.weight)
+    torch.nn.init.constant_(model.projection.alpha.bias, 20.0)
+    save_model(folder, model, {})
+    return folder
+
+
+def test_the_depth_of_an_opaque_volume_is_that_of_its_first_cells(solid, photograph):
+    views = enr.novel_views(photograph, checkpoint=solid, distance=2.0, depth=True, opacity=True)
+    first_cell = 1.5 + 0.5 / 4  # near is half_depth before the centre, a quarter of the range is one cell
+    np.testing.assert_allclose(views.depth, first_cell, atol=1e-4)
+    np.testing.assert_allclose(views.opacity, 1, atol=1e-4)
+
+
+def test_depth_comes_nearer_as_the_camera_does_and_its_picture_stays(solid, photograph):
+    views = [
+        render_novel_views(
+            NovelViewSettings(
+                photograph, Cameras((CameraStep(translation=(0, 0, z)),)), solid, distance=2.0, with_maps=True
+            )
+        )
+        for z in (0.0, 0.25)
+    ]
+    middle = [view.maps.depth[0, 8, 8] for view in views]
+    np.testing.assert_allclose(middle[0] - middle[1], 0.25, atol=1e-3)
+    pictures = [depth_pictures(view.maps.depth, view.centre_depth)[0, 8, 8] for view in views]
+    np.testing.assert_array_equal(*pictures)
+
+
+def test_a_model_that_folds_its_volume_has_no_depth(tmp_path, photograph):
+    save_model(tmp_path / "fold", Renderer(tiny_config(16, projection="fold")), {})
+    with pytest.raises(EnrError, match="neither depth nor opacity"):
+        enr.novel_views(photograph, checkpoint=tmp_path / "fold", depth=True)
+
+
+def test_a_shard_gives_the_picture_and_the_truth(checkpoint, shard, tmp_path):
+    views = enr.novel_views(shard, checkpoint=checkpoint, view=1)
+    toy = make_toy(Toy())
+    over_white = over_background(toy.images[toy.views["split"] == "test"], (1, 1, 1))
+    np.testing.assert_array_equal(views.source, over_white[1])
+    np.testing.assert_array_equal(views.truth, over_white[[0, 2, 3]])
+    assert views.images.shape == views.truth.shape
+    result = render(
+        shard, "--checkpoint", checkpoint, "--scene", "box-004", "--size-px", 32, "--out", tmp_path / "s.png"
+    )
+    assert result.exit_code == 0, result.output
+    assert Image.open(tmp_path / "s.png").height > 2 * 32
+
+
+def test_an_object_becomes_another_and_itself_again(checkpoint, shard):
+    first, second = (enr.novel_views(shard, checkpoint=checkpoint, scene=name, path="orbit", frames=4).images
+                     for name in ("box-000", "box-004"))  # fmt: skip
+    both = enr.novel_views(shard, checkpoint=checkpoint, scene="box-000", towards=shard, path="orbit", frames=4).images
+    np.testing.assert_array_equal(both[0], first[0])
+    np.testing.assert_array_equal(both[2], second[2])
+    assert np.abs(both[1].astype(int) - first[1]).max() > 0
+    still = enr.novel_views(shard, checkpoint=checkpoint, scene="box-000", towards=shard, frames=6).images
+    np.testing.assert_array_equal(still[1], still[5])
+
+
+def test_a_path_saved_by_the_viewer_is_rendered(photograph, checkpoint, tmp_path):
+    path = tmp_path / "path.json"
+    steps = [{"azimuth_deg": 10 * n, "elevation_deg": n, "translation": [0, 0.1, -0.1]} for n in range(3)]
+    path.write_text(json.dumps({"format": STEPS_FORMAT, "steps": steps, "distance": None}))
+    views = enr.novel_views(photograph, checkpoint=checkpoint, path=path)
+    single = enr.novel_views(
+        photograph, checkpoint=checkpoint, azimuth_deg=20, elevation_deg=2, translate=(0, 0.1, -0.1)
+    )
+    np.testing.assert_array_equal(views.images[2], single.images[0])
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        ('{"format": "enr-camera-steps"}', "record it again"),
+        ('{"format": "enr-camera-steps", "steps": []}', "no step"),
+        ('{"format": "enr-camera-steps", "steps": [{"azimuth_deg": 1}]}', "record it again"),
+        (f'{STEPS}[{{"azimuth_deg": 1, "elevation_deg": 0, "translation": [1]}}]}}', "record it again"),
+        (f'{STEPS}[{{"azimuth_deg": NaN, "elevation_deg": 0, "translation": [0, 0, 0]}}]}}', "finite"),
+        ('{"a": 1}', "no pose file"),
+        ("[1, 2]", "JSON object"),
+        ("hello", "not JSON"),
+    ],
+)
+def test_a_path_file_of_another_kind_is_refused(photograph, checkpoint, tmp_path, content, word):
+    (tmp_path / "path.json").write_text(content)
+    result = render(photograph, "--checkpoint", checkpoint, "--path", tmp_path / "path.json")
+    assert result.exit_code == 2
+    assert word in result.output
+    assert not list(photograph.parent.glob("*.gif"))
+
+
+def test_depth_and_opacity_are_written_beside_the_views_and_mp4_plays(photograph, checkpoint, tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg comes with enr[dev]")
+    out = tmp_path / "o.mp4"
+    options = ("--orbit", "--frames", 4, "--size-px", 33, "--depth", "--opacity", "--out", out)
+    result = render(photograph, "--checkpoint", checkpoint, *options)
+    assert result.exit_code == 0, result.output
+    for name in ("o.mp4", "o-depth.mp4", "o-opacity.mp4"):
+        assert name in result.output.splitlines()[-1]
+        assert next(ffmpeg.read_frames(str(tmp_path / name)))["size"] == (34, 34)
+        assert ffmpeg.count_frames_and_secs(str(tmp_path / name))[0] == 4
+
+
+def test_without_ffmpeg_mp4_is_refused_before_anything_is_rendered(photograph, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(EnrError, match=r"enr\[video\]"):
+        check_output(tmp_path / "o.mp4", several=True)
+
+
+def test_shards_of_another_size_and_unknown_scenes_are_refused(checkpoint, shard, tmp_path, photograph):
+    other = write_toy(tmp_path / "large.h5", Toy(size_px=24))
+    for picture, options, words in (
+        (other, {}, "24x24 px, the model's 16x16 px"),
+        (shard, {"scene": "chair"}, "No scene"),
+        (shard, {"scene": "box"}, "More than one"),
+        (shard, {"view": 9}, "give 0 to 3"),
+        (photograph, {"scene": "box"}, "from a shard"),
     ):
-        Image.fromarray(pixels).save(tmp_path / name)
-        with pytest.raises(EnrError, match=word):
-            frame_picture(tmp_path / name, CONFIG)
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(EnrError, match="cannot be read"):
-        frame_picture(tmp_path / "text.png", CONFIG)
+        with pytest.raises(EnrError, match=words):
+            enr.novel_views(picture, checkpoint=checkpoint, **options)
+
+
+def test_views_do_not_depend_on_the_threads_of_the_caller(photograph, checkpoint):
+    before, images = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            images.append(enr.novel_views(photograph, checkpoint=checkpoint, path="orbit", frames=5).images)
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*images)

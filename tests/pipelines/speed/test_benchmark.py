@@ -1,3 +1,5 @@
+"""What is measured counts what was timed, accounts for every second once, and compares equal pictures."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -5,19 +7,18 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.command_line import enr
 
-from enr.pipelines.cli.main import main
 from enr.pipelines.speed import benchmark
 from enr.pipelines.speed.benchmark import BenchSettings
 from enr.pipelines.speed.noise import SYNTHETIC_SCENES, SYNTHETIC_VIEWS, write_noise_shard
-from enr.pipelines.speed.pictures import difference
+from enr.pipelines.speed.picture_difference import difference
 from enr.pipelines.speed.split import solve
 from enr.shards import read_shard
 
-TINY = BenchSettings(views=3, resolution_px=16, samples=1, workers=2, preset="smoke", batch_size=4, seconds=0.2)
+TINY = BenchSettings(views=3, resolution=16, samples=1, workers=2, preset="smoke", batch_size=4, seconds=0.2)
 
 
 def test_repeat_for_counts_what_it_timed():
@@ -70,7 +71,7 @@ def datagen_result(tmp_path_factory):
     write_shapes(folder, count=3, seed=0)
     return benchmark.measure(
         "datagen",
-        dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, check_pairs=1, samples=4, resolution_px=24),
+        dataclasses.replace(TINY, meshes=(folder,), count=2, scaling=True, check_pairs=1, samples=4, resolution=24),
     )
 
 
@@ -138,7 +139,7 @@ def test_pictures_are_compared_over_white():
 
 
 def test_the_command_prints_json():
-    result = CliRunner().invoke(main, ["bench", "loader", "--resolution", "16", "--seconds", "0.1", "--json"])
+    result = enr("bench", "loader", "--resolution", "16", "--seconds", "0.1", "--json")
     assert result.exit_code == 0, result.output
     assert len(result.output.splitlines()) == 1
     assert json.loads(result.output)["loader"]["pairs_per_second"] > 0
@@ -149,7 +150,7 @@ def test_the_command_prints_json():
     [["datagen", "--meshes", "nowhere"], ["loader", "--shards", "nowhere.h5"], ["render", "--preset", "smal-64"]],
 )
 def test_bad_input_ends_in_one_sentence(arguments):
-    result = CliRunner().invoke(main, ["bench", *arguments])
+    result = enr("bench", *arguments)
     assert result.exit_code == 2
     assert len(result.output.strip().splitlines()) == 1
 

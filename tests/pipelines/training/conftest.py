@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tests.pipelines.toy_shards import Toy, write_toy
@@ -20,3 +22,17 @@ def shards(tmp_path_factory):
     write_toy(folder / "rot.h5", Toy(group="rot", seed=1))
     write_toy(folder / "trans.h5", Toy(group="trans", seed=2, prefix="slab"))
     return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder with `shards/` and nothing else."""
+    monkeypatch.chdir(tmp_path)
+    write_toy(Path("shards/rot-00000-of-00001.h5"), Toy(group="rot"))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory):
+    """A shard of the usual toy."""
+    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy())

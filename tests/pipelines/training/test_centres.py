@@ -12,7 +12,7 @@ from enr.camera import invert_rigid
 from enr.model import Renderer
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.training.centres import Centres, Places
+from enr.pipelines.training.centres import Centres, CentreTruths
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.trainer import Trainer
 
@@ -51,12 +51,12 @@ def test_boxes_meet_at_the_objects_centre(view_set, config):
 def test_a_share_of_the_distances_is_dropped(view_set, config):
     loader = PairLoader(view_set, "train", 3, seed=1)
     for share in (0.0, 0.4, 1.0):
-        places = Places(loader, config, TrainConfig(distance_dropout=share))
+        places = CentreTruths(loader, config, TrainConfig(distance_dropout=share))
         torch.manual_seed(0)
-        told = torch.cat([places.distances(next(loader)) for _ in range(100)])
+        told = torch.cat([places.distances(next(loader), CPU) for _ in range(100)])
         assert told.isnan().float().mean() == pytest.approx(share, abs=0.06)
     batch = next(loader)
-    known = Places(loader, config, TrainConfig(distance_dropout=0.0)).distances(batch)
+    known = CentreTruths(loader, config, TrainConfig(distance_dropout=0.0)).distances(batch, CPU)
     np.testing.assert_allclose(known.numpy(), view_set.distances(batch.views), rtol=1e-6)
 
 

@@ -10,7 +10,9 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.errors import EnrError
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.evaluation.inputs import EvalSettings, choose_scenes, seen_scenes, split_views
+from enr.pipelines.evaluation.checkpoint_predictor import seen_scenes
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.scene_choice import choose_scenes, split_views
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import camera_of, describe_data
 from enr.shards import write_shard

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import QUICK
 
 from enr.errors import EnrError
 from enr.model import load_model, read_metadata, save_model
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.initial import RECORD, Initial
 from enr.pipelines.training.prepare import resolve_config
@@ -177,20 +176,20 @@ def test_eval_measures_groups_learned_before_the_fine_tuning_with_a_word(rotatio
     outcome, _ = fit(rototrans, tmp_path, "steps=1", init=rotations.folder)
     run, trans = str(outcome.run.folder), write_toy(tmp_path / "trans.h5", Toy(group="trans", prefix="rod"))
     arguments = ["eval", "--checkpoint", run, "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(main, [*arguments, str(rot)])
+    result = enr(*arguments, str(rot))
     assert result.exit_code == 0, result.output
     assert "rot: learned before the fine-tuning" in " ".join(result.output.split())
     facts = json.loads((tmp_path / "out" / "report.json").read_text())["checkpoint_metadata"]
     assert facts[RECORD]["groups"] == ["rot"]
-    assert CliRunner().invoke(main, [*arguments, str(trans)]).exit_code == 2
+    assert enr(*arguments, str(trans)).exit_code == 2
 
 
 def test_the_command_line_takes_a_start(rotations, rototrans, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(rotations.folder, tmp_path / "start")
     sets = [part for value in (*QUICK, "steps=1") for part in ("--set", value)]
-    result = CliRunner().invoke(main, ["train", str(rototrans), "--init", "start", *sets, "--quiet"])
+    result = enr("train", str(rototrans), "--init", "start", *sets, "--quiet")
     assert result.exit_code == 0, result.output
     assert "The weights start from start/checkpoints/best (rot, step 5)" in result.output
-    result = CliRunner().invoke(main, ["train", str(rototrans), "--init", "nowhere"])
+    result = enr("train", str(rototrans), "--init", "nowhere")
     assert result.exit_code == 2 and "nowhere does not exist" in result.output

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from tests.command_line import check_refused, enr
-from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import fit, resume
 
 from enr.errors import EnrError
@@ -22,11 +21,6 @@ from enr.pipelines.training.runs import create_run, latest_run, load_state, open
 
 CONFIG = {"shards": [], "model": {}, "train": {}}
 MAIN = "from enr.pipelines.cli.main import main; main()"
-
-
-@pytest.fixture(scope="module")
-def shard(tmp_path_factory):
-    return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy())
 
 
 @pytest.fixture
@@ -86,8 +80,8 @@ def test_runs_of_earlier_versions_go_by_the_time_in_their_names(tmp_path):
     assert latest_run(tmp_path) == newer
 
 
-def test_two_trainings_of_one_run_at_once_are_refused(shard, tmp_path):
-    run = fit(shard, tmp_path, "steps=4", stop=lambda step: step >= 2).result.run
+def test_two_trainings_of_one_run_at_once_are_refused(toy, tmp_path):
+    run = fit(toy, tmp_path, "steps=4", stop=lambda step: step >= 2).result.run
     before = (run.folder / "config.yaml").read_bytes()
     with runs.held(run), pytest.raises(EnrError, match="being trained by another process"):
         resume(run.folder)
@@ -95,7 +89,7 @@ def test_two_trainings_of_one_run_at_once_are_refused(shard, tmp_path):
     assert resume(run.folder).result.step == 4
 
 
-def test_a_run_that_trains_is_held(shard, tmp_path):
+def test_a_run_that_trains_is_held(toy, tmp_path):
     refused = []
 
     def meanwhile(step):
@@ -105,14 +99,14 @@ def test_a_run_that_trains_is_held(shard, tmp_path):
         refused.append(step)
         return False
 
-    fit(shard, tmp_path, "steps=2", stop=meanwhile)
+    fit(toy, tmp_path, "steps=2", stop=meanwhile)
     assert refused == [1, 2]
 
 
 @pytest.mark.parametrize("full_at", ["weights", "state"])
-def test_on_a_full_disk_the_old_checkpoint_stays(shard, tmp_path, full_at):
+def test_on_a_full_disk_the_old_checkpoint_stays(toy, tmp_path, full_at):
     """Files may not grow beyond a limit: as `ulimit -f` and a full disk have it, in a process of its own."""
-    done = fit(shard, tmp_path, "steps=20", stop=lambda step: step >= 2)
+    done = fit(toy, tmp_path, "steps=20", stop=lambda step: step >= 2)
     last = done.result.run.last
     weights, state = ((last / name).stat().st_size for name in ("model.safetensors", "trainer.pt"))
     limit = weights // 2 if full_at == "weights" else (weights + state) // 2
@@ -132,10 +126,10 @@ def test_on_a_full_disk_the_old_checkpoint_stays(shard, tmp_path, full_at):
     assert load_state(last)["step"] == 2 and load_model(last)
 
 
-def test_checkpoints_have_the_rights_that_the_umask_leaves(shard, tmp_path):
+def test_checkpoints_have_the_rights_that_the_umask_leaves(toy, tmp_path):
     before = os.umask(0o027)
     try:
-        run = fit(shard, tmp_path, "steps=1").result.run
+        run = fit(toy, tmp_path, "steps=1").result.run
     finally:
         os.umask(before)
     files = [file for folder in (run.last, run.best) for file in folder.iterdir()]

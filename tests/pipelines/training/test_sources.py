@@ -10,14 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.pipelines.measured import Bench
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.pipelines.data.views import ViewSet, composite
-from enr.pipelines.evaluation.evaluate import Bench, load_scene, predict, predict_swapped, score_scene
-from enr.pipelines.evaluation.inputs import EvalSettings, split_views
-from enr.pipelines.evaluation.report import GroupReport, Report, as_dict, format_report
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.report import GroupReport, Report
+from enr.pipelines.evaluation.report_files import as_dict
+from enr.pipelines.evaluation.report_table import format_report
+from enr.pipelines.evaluation.scene_choice import split_views
 from enr.pipelines.metrics import psnr
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import resolve_config
@@ -149,13 +152,11 @@ def test_a_resumed_training_from_several_sources_repeats_the_uninterrupted_one(v
 def bench_of(view_set: ViewSet, **options) -> Bench:
     config, _ = resolve_config(view_set, "smoke", ["carry_colour=true"])
     torch.manual_seed(0)
-    return Bench(Renderer(config.model).eval(), view_set, EvalSettings(**options), CPU)
+    return Bench.of(Renderer(config.model).eval(), view_set, **options)
 
 
 def scores_of(view_set: ViewSet, scene, **options):
-    bench = bench_of(view_set, **options)
-    pictures = load_scene(bench, scene)
-    return score_scene(pictures, predict(bench, pictures), bench)
+    return bench_of(view_set, **options).measure(scene)
 
 
 def test_the_following_views_are_sources_and_no_targets(view_set):
@@ -163,7 +164,7 @@ def test_the_following_views_are_sources_and_no_targets(view_set):
     sources, targets = split_views(EvalSettings(source=1, sources=3), view_set, scene)
     assert (sources - scene.first).tolist() == [1, 2, 3]
     assert (targets - scene.first).tolist() == [0, 4, 5]
-    pictures = load_scene(bench_of(view_set, source=1, sources=3), scene)
+    pictures = bench_of(view_set, source=1, sources=3).load(scene)
     assert pictures.sources.shape[0] == pictures.target_from_sources.shape[1] == 3
     cameras = view_set.views["world_from_camera"]
     expected = np.linalg.inv(cameras[targets[2]]) @ cameras[sources[1]]
@@ -175,9 +176,9 @@ def test_fewer_sources_are_measured_on_the_same_targets(view_set):
     given = {number: scores_of(view_set, scene, sources=number) for number in (1, 3, 4)}
     assert [found.targets for found in given.values()] == [5, 3, 2]
     assert "one_source" not in given[1].scores
-    assert list(given[3].scores)[:4] == ["model", "one_source", "two_sources", "swapped_pose"]
+    assert list(given[3].scores)[:4] == ["model", "one_source", "two_sources", "wrong_pose"]
     bench = bench_of(view_set, sources=4)
-    pictures = load_scene(bench, scene)
+    pictures = bench.load(scene)
     assert {"one_source", "two_sources", "model"} <= given[4].scores.keys() and "four_sources" not in given[4].scores
     with torch.no_grad():
         for number, name in ((1, "one_source"), (2, "two_sources"), (4, "model")):
@@ -190,11 +191,11 @@ def test_fewer_sources_are_measured_on_the_same_targets(view_set):
 def test_with_a_single_target_the_model_is_told_the_pose_of_the_first_source(view_set):
     scene = view_set.scenes("test")[0]
     bench = bench_of(view_set, sources=5)
-    pictures = load_scene(bench, scene)
+    pictures = bench.load(scene)
     cameras = torch.from_numpy(view_set.views["world_from_camera"][scene.view_indices])
     motions = torch.linalg.inv(cameras[0]) @ cameras[:5]
     expected = bench.model.generate_from_sources(pictures.sources, motions[None])
-    torch.testing.assert_close(predict_swapped(bench, pictures, predict(bench, pictures)), expected)
+    torch.testing.assert_close(bench.with_wrong_poses(scene, bench.predict(scene)), expected)
 
 
 def test_more_sources_than_there_are_views_are_refused(view_set):

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from tests.command_line import enr
-from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import QUICK
 
 from enr.pipelines.training.journal import Console
@@ -25,14 +24,6 @@ from enr.pipelines.training.runs import latest_run, load_state
 
 MAIN = "from enr.pipelines.cli.main import main; main()"
 OPTIONS = [part for value in (*QUICK, "log_every=1") for part in ("--set", value)]
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder with `shards/`."""
-    monkeypatch.chdir(tmp_path)
-    write_toy(Path("shards/rot-00000-of-00001.h5"), Toy(group="rot"))
-    return tmp_path
 
 
 def start(*arguments, **options):

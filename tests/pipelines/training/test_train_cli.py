@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
-import pytest
-from tests.command_line import enr
+from tests.command_line import check_refused, enr
 from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 
 from enr.pipelines.training.runs import latest_run
@@ -19,20 +19,9 @@ QUICK = [
 ]
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty working folder with `shards/`."""
-    monkeypatch.chdir(tmp_path)
-    write_toy(Path("shards/rot-00000-of-00001.h5"), Toy(group="rot"))
-    return tmp_path
-
-
-def refused(*arguments, words=()):
-    result = enr("train", *arguments)
-    assert result.exit_code == 2, result.output
-    (line,) = [text for text in result.output.splitlines() if text.startswith("Error:")]
-    assert all(word in line for word in words), line
-    assert not Path("runs").exists()
+def check_untrained(*arguments: str, words: Sequence[str]) -> None:
+    """The command is refused in a sentence with these words, and there is no run."""
+    check_refused(enr("train", *arguments), *words, unwritten="runs")
 
 
 def test_it_trains_and_names_the_run(here):
@@ -74,35 +63,39 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(here):
     Path("cut.h5").write_bytes(content[: len(content) // 2])
     Path("text.h5").write_text("hello")
     good = "shards/rot-00000-of-00001.h5"
-    refused("text.h5", words=["text.h5", "HDF5"])
-    refused("cut.h5", words=["cut.h5", "truncated"])
-    refused("missing.h5", words=["missing.h5"])
-    refused(good, "large.h5", words=["resolution", "16x16", "24x24"])
-    refused(good, "newer.h5", words=["schema 99"])
-    refused("single.h5", words=["single view", "--views 2"])
-    refused("single-val.h5", words=["single view", "val"])
-    refused(good, "--name", "a/b", words=["a/b", "slash"])
-    refused(good, "--runs", "text.h5", words=["text.h5", "--runs"])
-    refused(good, "--runs", "text.h5/deeper", words=["text.h5", "--runs"])
-    refused("--resume", "--runs", "text.h5", words=["text.h5", "--runs"])
-    refused("untrained.h5", words=["no scene", "train"])
-    refused(good, "--set", "leaning_rate=1", words=["did you mean learning_rate?"])
-    refused(good, "--set", "batch_size=x", words=["batch_size"])
-    refused(good, "--set", "batch_size=1000000000", words=["batch_size=1000000000", "GiB of memory are free"])
-    refused(good, "--set", "seed=99999999999999999999", words=["seed", "2**63"])
+    check_untrained("text.h5", words=["text.h5", "HDF5"])
+    check_untrained("cut.h5", words=["cut.h5", "truncated"])
+    check_untrained("missing.h5", words=["missing.h5"])
+    check_untrained(good, "large.h5", words=["resolution", "16x16", "24x24"])
+    check_untrained(good, "newer.h5", words=["schema 99"])
+    check_untrained("single.h5", words=["single view", "--views 2"])
+    check_untrained("single-val.h5", words=["single view", "val"])
+    check_untrained(good, "--name", "a/b", words=["a/b", "slash"])
+    check_untrained(good, "--runs", "text.h5", words=["text.h5", "--runs"])
+    check_untrained(good, "--runs", "text.h5/deeper", words=["text.h5", "--runs"])
+    check_untrained("--resume", "--runs", "text.h5", words=["text.h5", "--runs"])
+    check_untrained("untrained.h5", words=["no scene", "train"])
+    check_untrained(good, "--set", "leaning_rate=1", words=["did you mean learning_rate?"])
+    check_untrained(good, "--set", "batch_size=x", words=["batch_size"])
+    check_untrained(good, "--set", "batch_size=1000000000", words=["batch_size=1000000000", "GiB of memory are free"])
+    check_untrained(good, "--set", "seed=99999999999999999999", words=["seed", "2**63"])
     for shape in ("64", "[3,16]", "[3,x,16]"):
-        refused(good, "--preset", "chairs-64", "--set", f"image_shape={shape}", words=["image_shape", "[3,64,64]"])
-    refused(good, "--preset", "smoke", "--set", "image_shape=[3,64,64]", words=["image_shape=[3,16,16]", "shards"])
-    refused(good, "--preset", "chairs-128", words=["128x128", "16x16"])
-    refused(good, "--preset", "smal-64", words=["did you mean small-64?"])
-    refused("--resume", words=["No earlier run"])
-    refused("--resume", "shards", words=["not a run"])
-    refused("--resume", good, words=["not a run"])
+        check_untrained(
+            good, "--preset", "chairs-64", "--set", f"image_shape={shape}", words=["image_shape", "[3,64,64]"]
+        )
+    check_untrained(
+        good, "--preset", "smoke", "--set", "image_shape=[3,64,64]", words=["image_shape=[3,16,16]", "shards"]
+    )
+    check_untrained(good, "--preset", "chairs-128", words=["128x128", "16x16"])
+    check_untrained(good, "--preset", "smal-64", words=["did you mean small-64?"])
+    check_untrained("--resume", words=["No earlier run"])
+    check_untrained("--resume", "shards", words=["not a run"])
+    check_untrained("--resume", good, words=["not a run"])
 
 
 def test_without_shards_it_says_what_to_give(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    refused(words=["enr datagen"])
+    check_untrained(words=["enr datagen"])
 
 
 def test_a_failed_resume_leaves_the_run_as_it_was(here):

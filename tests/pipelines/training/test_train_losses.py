@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.command_line import enr
 from tests.model.test_lpips import features_of, heads_of, write_weights
 from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import QUICK
@@ -15,7 +15,6 @@ from tests.pipelines.training.fitting import QUICK
 from enr.errors import EnrError
 from enr.model import Renderer
 from enr.model.losses import cycle_loss, scene_loss
-from enr.pipelines.cli.main import main
 from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
@@ -118,7 +117,7 @@ def test_lpips_without_its_weights_is_refused_before_anything_is_written(shard, 
 
     def refused(*assignments, words):
         sets = [part for value in assignments for part in ("--set", value)]
-        result = CliRunner().invoke(main, ["train", str(shard), "--preset", "smoke", *sets])
+        result = enr("train", str(shard), "--preset", "smoke", *sets)
         assert result.exit_code == 2, result.output
         (line,) = result.output.strip().splitlines()[-1:]
         assert line.startswith("Error:") and words in line, line

@@ -1,0 +1,146 @@
+"""The pictures that another method predicted as a predictor: they get the numbers and rows that a checkpoint gets.
+
+They lie as `FOLDER/<group>/<scene id>/<view, five digits>.png`, one for each target view, in the shards' size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from enr.camera import GROUPS, Group
+from enr.errors import EnrError
+from enr.pipelines.data.views import Scene, ViewSet, composite
+from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.predictor import SceneMeasures
+from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.scene_choice import PartPlan
+from enr.pipelines.evaluation.scene_pictures import ScenePictures
+from enr.pipelines.training.runs import check_folder
+from enr.words import count_of
+
+FEWEST_TARGETS = 2
+UNKNOWN_TRAINING = "what these predictions were trained on is not known here."
+UNKNOWN_SOURCES = (
+    "what the method was given is not known here: --sources only says which views are no targets, and whose source is "
+    "copied."
+)
+NOT_OF_PREDICTIONS = {
+    "checkpoint": "--checkpoint",
+    "untrained": "--untrained",
+    "equivariance": "--equivariance",
+    "known_distance": "--known-distance",
+}
+
+
+@dataclass(frozen=True)
+class PredictedFolder:
+    """A folder of predicted pictures.
+
+    Attributes:
+        folder: where they lie.
+        shards: the true pictures.
+        sources: how many views the settings say were given.
+        home: the current folder.
+        config: there is no renderer.
+        learned: all groups: what was learned is not known.
+    """
+
+    folder: Path
+    shards: tuple[Path, ...]
+    sources: int = 1
+    home: Path = Path()
+    config: None = None
+    learned: tuple[Group, ...] = GROUPS
+
+    @classmethod
+    def open(cls, folder: Path, settings: EvalSettings) -> PredictedFolder:
+        """A folder to be measured.
+
+        Raises:
+            EnrError: it is none, the settings need a checkpoint or name no shards, or the report cannot be written.
+        """
+        given = [option for name, option in NOT_OF_PREDICTIONS.items() if getattr(settings, name)]
+        if given:
+            raise EnrError(
+                f"--predictions and {given[0]} contradict each other: there is no model; leave one of them out."
+            )
+        if not settings.shards:
+            raise EnrError("--predictions are compared with true pictures; name the shards: enr eval shards/*.h5")
+        if not folder.is_dir():
+            raise EnrError(f"{folder} is not a folder; give one with <group>/<scene id>/<view>.png in it.")
+        check_folder(settings.out or Path("eval"), "--out")
+        return cls(folder, settings.shards, settings.sources)
+
+    def check_data(self, view_set: ViewSet) -> list[str]:
+        """What is not known of the method."""
+        return [UNKNOWN_TRAINING, *([UNKNOWN_SOURCES] if self.sources > 1 else [])]
+
+    def check_parts(self, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
+        """Refuse, before any work, what would be measured in part.
+
+        Raises:
+            EnrError: predictions are missing, or a scene has a single target.
+        """
+        missing = []
+        for plan in [plan for part in parts for plan in part.scenes]:
+            if len(plan.targets) < FEWEST_TARGETS:
+                raise EnrError(
+                    f"Scene {plan.scene.scene_id} has a single target view, so that no other pose's prediction is "
+                    "there to compare with; make shards with more views."
+                )
+            files = [self._file(plan.scene, view) for view in view_set.views["view_index"][plan.targets].tolist()]
+            missing += [file for file in files if not file.is_file()]
+        if missing:
+            raise EnrError(
+                f"{self.folder} lacks {count_of(len(missing), 'prediction')}, the first "
+                f"{missing[0].relative_to(self.folder)}; every target view needs one (or choose --groups, --split)."
+            )
+        return []
+
+    def predict(self, pictures: ScenePictures) -> torch.Tensor:
+        """The predictions (n, 3, height, width) in [0, 1], over the shards' background.
+
+        Raises:
+            EnrError: one cannot be read, or is of another size.
+        """
+        height_px, width_px = pictures.targets.shape[-2:]
+        files = [self._file(pictures.scene, view) for view in pictures.target_views]
+        rgba = np.stack([_read(file, (width_px, height_px)) for file in files])
+        return composite(torch.from_numpy(rgba), pictures.background).to(pictures.targets.device)
+
+    def predict_rows(self, pictures: ScenePictures, predictions: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The predictions of other poses; nobody predicted from fewer sources."""
+        return {WRONG_POSE: predictions[pictures.other]}
+
+    def measure_scenes(self, pictures: ScenePictures) -> SceneMeasures:
+        """Nothing: pictures are all there is."""
+        return SceneMeasures()
+
+    def facts(self) -> dict[str, Any]:
+        """The folder."""
+        return {"predictions": str(self.folder)}
+
+    def _file(self, scene: Scene, view: int) -> Path:
+        """Where the prediction of a view of that number lies."""
+        return self.folder / scene.group / scene.scene_id / f"{view:05d}.png"
+
+
+def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise EnrError(f"{path} cannot be read as a picture ({error}); write it again as an 8-bit PNG.") from error
+    if pixels.shape[:2] != size_px[::-1]:
+        raise EnrError(
+            f"{path} has {pixels.shape[1]}x{pixels.shape[0]} px, the shards' pictures {size_px[0]}x{size_px[1]}; "
+            "predict pictures of their size."
+        )
+    return pixels

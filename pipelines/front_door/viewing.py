@@ -1,0 +1,126 @@
+"""`enr.novel_views`: a picture's object from other cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enr.errors import EnrError
+from enr.pipelines.front_door.given import PathInput, checked, one_path
+from enr.pipelines.front_door.learning import LATEST
+from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
+from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.published_guide import generate_novel_views
+from enr.pipelines.rendering.writing import write_views
+
+__all__ = ["Views", "generate_novel_views", "novel_views"]
+
+
+@dataclass(frozen=True)
+class Views:
+    """Novel views of a picture.
+
+    Attributes:
+        images: (views, height, width, 3) uint8.
+        source: (height, width, 3) uint8, the picture as the model was given it.
+        notes: what was assumed or estimated, a sentence each.
+        truth: (views, height, width, 3) uint8, what a shard has from the same cameras; else None.
+        depth: (views, height, width) float32 in object units, NaN where nothing is; None unless asked for.
+        opacity: (views, height, width) float32 in [0, 1]; None unless asked for.
+    """
+
+    images: NDArray[np.uint8]
+    source: NDArray[np.uint8]
+    notes: tuple[str, ...]
+    truth: NDArray[np.uint8] | None = None
+    depth: NDArray[np.float32] | None = None
+    opacity: NDArray[np.float32] | None = None
+
+    def save(self, path: PathInput, *, size_px: int = 256) -> Path:
+        """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
+
+        Raises:
+            EnrError: the name has another ending.
+        """
+        return write_views(self.images, self.source, one_path(path, "The output"), size_px, self.truth)
+
+    def __repr__(self) -> str:
+        count, height, width = self.images.shape[:3]
+        return f"<Views: {count} of {width}x{height} px>"
+
+
+@checked
+def novel_views(
+    picture: PathInput,
+    *,
+    checkpoint: PathInput | None = None,
+    azimuth_deg: float = 0.0,
+    elevation_deg: float = 0.0,
+    translate: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    path: PathInput | None = None,
+    frames: int = 36,
+    distance: float | None = None,
+    source_elevation_deg: float = 0.0,
+    fov_deg: float | None = None,
+    scene: str | None = None,
+    view: int = 0,
+    towards: PathInput | None = None,
+    depth: bool = False,
+    opacity: bool = False,
+    device: str = "auto",
+) -> Views:
+    """Render the object of a picture from other cameras, as `enr render` does.
+
+    Args:
+        picture: an object before a plain background, or with transparency; or a shard, whose other views it renders.
+        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, which comes with enr.
+        azimuth_deg: turn to the right around the object.
+        elevation_deg: turn upwards around it.
+        translate: then move the camera right, down and forward, in object units.
+        path: `orbit`, `spiral`, `dolly`, one saved by the viewer, or a pose file, whose first camera is the picture's.
+        frames: views of a path by name.
+        distance: depth of the object's centre, in object units; None: estimated.
+        source_elevation_deg: how far above the object's horizon the picture was taken.
+        fov_deg: horizontal field of view of the picture; None: the object is framed.
+        scene: of a shard, the beginning of the scene's id; None: the first unseen one.
+        view: of a shard, which view is the picture.
+        towards: a second picture, whose object the first one becomes, and then itself again.
+        depth: whether depth is wanted, too.
+        opacity: whether opacity is.
+        device: auto, cpu or cuda.
+
+    Raises:
+        EnrError: something does not fit; the message says what to do.
+    """
+    step = CameraStep(azimuth_deg, elevation_deg, _three_numbers(translate))
+    views = render_novel_views(
+        NovelViewSettings(
+            picture=one_path(picture, "The picture"),
+            cameras=choose_cameras(step, _path_or_none(path, "path"), frames, is_blend=towards is not None),
+            checkpoint=_path_or_none(None if checkpoint == LATEST else checkpoint, "checkpoint"),
+            distance=distance,
+            source_elevation_deg=source_elevation_deg,
+            fov_deg=fov_deg,
+            device=device,
+            scene=scene,
+            view=view,
+            towards=_path_or_none(towards, "towards"),
+            with_maps=depth or opacity,
+        )
+    )
+    maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
+    return Views(views.images, views.source, views.notes, views.truth, *maps)
+
+
+def _three_numbers(translate: object) -> tuple[float, float, float]:
+    if not isinstance(translate, Sequence | np.ndarray) or isinstance(translate, str) or len(translate) != 3:
+        raise EnrError(f"translate is given as {translate!r}; give three numbers: right, down, forward.")
+    return (translate[0], translate[1], translate[2])
+
+
+def _path_or_none(given: PathInput | None, what: str) -> Path | None:
+    return None if given is None else one_path(given, what)

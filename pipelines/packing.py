@@ -1,0 +1,252 @@
+"""`enr pack`: a trained run in the layout of the Hub; its card says how it was made, how good it is, and where not."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from PIL import Image
+from tabulate import tabulate
+
+from enr.errors import EnrError
+from enr.files import replacing
+from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
+from enr.model.config import RendererConfig
+from enr.model.counting import count_macs, count_parameters
+from enr.model.hub import EXAMPLES, save_packed
+from enr.pipelines.data.views import ViewSet
+from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_content import ReportContent
+from enr.pipelines.evaluation.report_files import with_present_names
+from enr.pipelines.experiments.begun import RECORD_NAME
+from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
+from enr.pipelines.training.runs import Run, find_checkpoint
+from enr.words import count_of
+
+WORST = 5
+"""Scenes that the card names as the worst."""
+
+SHAPE_ID = re.compile(r"([a-z]+)-\d+-\d{3,}")
+"""Scene ids of built-in shapes begin with their kind."""
+
+FOLDER = re.compile(r"(?<!\S)/\S*/")
+"""Where the shards and runs lay on one machine is nobody else's concern."""
+
+COLUMNS = {"model": "this model", **FLOOR_LABELS, WRONG_POSE: "this model, wrong pose"}
+
+CARD = Template("""---
+license: apache-2.0
+library_name: enr
+tags: [novel-view-synthesis, equivariance, neural-rendering]
+---
+
+# $name
+
+Renders an object from other cameras, given one picture of it: $size px, $parameters parameters, $macs million
+multiply-adds to encode a picture and render a view.
+
+    import enr
+
+    model = enr.load_model("$name")   # or this folder
+
+`enr render PICTURE --checkpoint $name` renders other views of a picture, `enr view $name` opens a page on which the
+object turns.
+
+## Data
+
+$data
+
+## Training
+
+$training
+
+## Scores
+
+Unseen objects ($scenes), views of $group; PSNR in dB, mean over the views of an object, then over objects. The weights
+were rounded to half precision afterwards.
+
+$scores
+
+## Where it fails
+
+$failures
+- what one picture does not show is guessed: the far side is blurred where such objects differ
+- objects unlike those that it was trained on, surroundings, hard shadows, cameras and lenses outside the ranges above
+""")
+
+
+@dataclass(frozen=True)
+class PackSettings:
+    """What is packed.
+
+    Attributes:
+        run: a run or a checkpoint.
+        out: the folder to write.
+        report: the `report.json` of its evaluation; None: the newest beside the run.
+        overwrite: replace a model that is there.
+    """
+
+    run: Path
+    out: Path
+    report: Path | None = None
+    overwrite: bool = False
+
+
+def pack(settings: PackSettings) -> int:
+    """Write the folder; the size of the weights in bytes.
+
+    Raises:
+        EnrError: no checkpoint, no evaluation of it, a model too large, or a folder that is in use.
+    """
+    checkpoint, run = find_checkpoint(settings.run)
+    if settings.out.is_file():
+        raise EnrError(f"{settings.out} is a file; give a folder for the model.")
+    if (settings.out / WEIGHTS_NAME).exists() and not settings.overwrite:
+        raise EnrError(f"{settings.out} holds a model already; give another folder, or --overwrite.")
+    report = _read_report(settings, checkpoint, run)
+    model, metadata = load_model(checkpoint), read_metadata(checkpoint)
+    data = metadata.get("data", {})
+    shards = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
+    done = read_json(run.folder.parent / DONE_NAME) if run else {}
+    if run and done:
+        done["experiment"] = read_json(run.folder.parents[2] / RECORD_NAME).get("command")
+    card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
+    size = save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
+    if run:
+        _write_examples(settings.out / EXAMPLES, run, report["results"][0])
+    return size
+
+
+def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
+    """The evaluation that is asked for, or the newest of the checkpoint in its run or its experiment."""
+    if settings.report is not None:
+        report = read_json(settings.report)
+        if report.get("format") != "enr-eval" or not report.get("results"):
+            raise EnrError(f"{settings.report} is not the report of an evaluation; give a report.json of `enr eval`.")
+        return with_present_names(report)
+    near = [*run.folder.glob("*/report.json"), *run.folder.parents[2].glob("evals/*/*/report.json")] if run else []
+    reports = [read_json(path) for path in near]
+    own = [report for report in reports if Path(report.get("checkpoint") or "").resolve() == checkpoint.resolve()]
+    if not own:
+        raise EnrError(
+            f"No evaluation of {checkpoint} was found, and its card says how good it is; measure it with "
+            f"`enr eval --checkpoint {settings.run} --ssim`, or name one with --report."
+        )
+    return with_present_names(max(own, key=lambda report: str(report["time"])))
+
+
+def make_card(
+    name: str, config: RendererConfig, metadata: Mapping[str, Any], done: Mapping[str, Any], report: Mapping[str, Any]
+) -> str:
+    """The README.
+
+    Args:
+        name: of the model.
+        config: its architecture.
+        metadata: its checkpoint's.
+        done: what an experiment recorded of its training (command, hardware, commit); empty without one.
+        report: of its evaluation.
+    """
+    part = report["results"][0]
+    return CARD.substitute(
+        name=name,
+        size=f"{config.image_shape[2]}x{config.image_shape[1]}",
+        parameters=f"{count_parameters(config):,}",
+        macs=f"{count_macs(config) / 1e6:,.0f}",
+        data="\n".join(_data_lines(metadata)),
+        training="\n".join(_training_lines(metadata, done)),
+        scenes=count_of(part["scenes"], "scene"),
+        group=part["group"],
+        scores=_score_table(part),
+        failures="\n".join(_failure_lines(part, report)),
+    )
+
+
+def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
+    data = metadata.get("data", {})
+    kinds = Counter(_kind(scene) for scene in data.get("trained_scene_ids", ()))
+    named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()) if kind)
+    for group, counts in data.get("scenes", {}).items():
+        yield f"- {group}: " + ", ".join(f"{count} {split}" for split, count in counts.items()) + " scenes"
+    if named:
+        yield f"- trained on built-in shapes by kind: {named}"
+    yield f"- pictures: {sum(shard.get('views', 0) for shard in data.get('shards', ())):,}"
+    for made in data.get("made_with", ()):
+        poses, render = made.get("poses", {}), made.get("render", {})
+        chosen = {name: poses.get(name) for name in ("group", "radius", "elevation_deg", "azimuth_deg", "box")}
+        chosen |= {name: render.get(name) for name in ("focal_px", "samples", "normalise")}
+        chosen["lighting"] = render.get("look", {}).get("lighting")
+        yield "- " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
+
+
+def _training_lines(metadata: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
+    if done.get("experiment"):
+        yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
+    command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
+    yield f"- command: `{FOLDER.sub('', command)}`"
+    if done:
+        machine = done.get("machine", {})
+        yield f"- hardware: {done.get('device')}; {machine.get('cores')} cores, {machine.get('processor')}"
+        yield f"- made by {done.get('source')}, {str(done.get('time'))[:10]}"
+    hours = metadata.get("elapsed_s", 0) / 3600
+    yield f"- these weights: step {metadata.get('step', 0):,}, after {hours:.1f} hours"
+
+
+def _score_table(part: Mapping[str, Any]) -> str:
+    """A row for all scenes, and one for each kind of built-in shape where there are several."""
+    scenes = part["per_scene"]
+    kinds = defaultdict(list)
+    for scene in scenes:
+        kinds[_kind(scene["scene_id"])].append(scene)
+    parts = [("all", scenes), *sorted(kinds.items())] if len(kinds) > 1 else [("all", scenes)]
+    rows = [
+        [name or "others", len(some), *(f"{_mean(some, column, 'psnr_db'):.2f}" for column in COLUMNS), _ssim(some)]
+        for name, some in parts
+    ]
+    return tabulate(rows, headers=["", "scenes", *COLUMNS.values(), "SSIM"], tablefmt="pipe", disable_numparse=True)
+
+
+def _failure_lines(part: Mapping[str, Any], report: Mapping[str, Any]) -> Iterator[str]:
+    ordered = sorted(part["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
+    named = [f"{scene['scene_id']} ({scene['scores']['model']['psnr_db']:.2f} dB)" for scene in ordered[:WORST]]
+    yield f"- the worst scenes: {', '.join(named)}"
+    yield from (f"- {note}" for note in report.get("notes", ()))
+
+
+def _write_examples(folder: Path, run: Run, part: Mapping[str, Any]) -> None:
+    """The input view of each kind's middle unseen scene, to be looked at with `enr view`.
+
+    Of built-in shapes alone: pictures of other objects may not be free to be passed on.
+    """
+    kinds = defaultdict(list)
+    for scene in sorted(part["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"]):
+        kinds[_kind(scene["scene_id"])].append(scene["scene_id"])
+    middle = {ids[len(ids) // 2]: kind for kind, ids in kinds.items() if kind}
+    if not middle or not all(path.is_file() for path in run.shards):
+        return
+    view_set = ViewSet.open(run.shards)
+    for scene in view_set.scenes(part["split"], part["group"]):
+        if scene.scene_id in middle:
+            with replacing(folder / f"{middle[scene.scene_id]}.png") as partial:
+                Image.fromarray(view_set.images(scene.source_indices[:1])[0]).save(partial, format="png")
+
+
+def _kind(scene_id: str) -> str:
+    found = SHAPE_ID.fullmatch(scene_id)
+    return found[1] if found else ""
+
+
+def _mean(scenes: Sequence[Mapping[str, Any]], candidate: str, metric: str) -> float:
+    values = [scene["scores"].get(candidate, {}).get(metric) for scene in scenes]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
+def _ssim(scenes: Sequence[Mapping[str, Any]]) -> str:
+    mean = _mean(scenes, "model", "ssim")
+    return "" if mean != mean else f"{mean:.3f}"

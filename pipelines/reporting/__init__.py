@@ -1,0 +1,1 @@
+"""`enr report`: runs and their evaluations as one self-contained HTML page."""

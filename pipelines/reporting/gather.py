@@ -1,0 +1,189 @@
+"""What a report is told about each run: its configuration, its measurements, its evaluations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from enr.errors import EnrError
+from enr.pipelines.evaluation.report import FORMAT
+from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
+from enr.pipelines.evaluation.report_files import with_present_names
+from enr.pipelines.training.journal import GIF_NAME, read_metrics
+from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_checkpoint, open_run, standing
+from enr.words import count_of
+
+JSON_NAME = "report.json"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One column of a report: a run with its evaluations, or an evaluation without a run.
+
+    Attributes:
+        name: what the page calls it.
+        folder: of the run, or of the evaluation.
+        run: None where the checkpoint lies in no run.
+        evaluations: the one that the page is about first; empty where nothing was evaluated.
+    """
+
+    name: str
+    folder: Path
+    run: Run | None
+    evaluations: tuple[ReportContent, ...]
+
+    @property
+    def evaluation(self) -> ReportContent | None:
+        """The evaluation that the page is about."""
+        return self.evaluations[0] if self.evaluations else None
+
+    @property
+    def results(self) -> list[GroupContent]:
+        """Of that evaluation, one entry for each group and split."""
+        return self.evaluation["results"] if self.evaluation else []
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of its results should know."""
+        return self.evaluation["notes"] if self.evaluation else []
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """What was measured while it trained, a table a line."""
+        return read_metrics(self.run.metrics) if self.run else []
+
+    def lines(self, kind: str) -> list[dict[str, Any]]:
+        """The measurements of one kind, `train` or `validation`."""
+        return [line for line in self.metrics if line.get("kind") == kind]
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """Where the weights lie that were evaluated, where none were the run's; None where they are no longer there."""
+        if self.evaluation is not None:
+            told = self.evaluation["checkpoint"]
+            return Path(told) if told and Path(told).exists() else None
+        try:
+            return checkpoint_of(self.run) if self.run else None
+        except EnrError:
+            return None
+
+    @property
+    def trained_on(self) -> tuple[Path, ...]:
+        """The shards that were trained on; empty where the run is not known."""
+        return self.run.shards if self.run else ()
+
+    @property
+    def shards(self) -> tuple[Path, ...]:
+        """The shards that were measured on, else those that were trained on."""
+        return tuple(Path(path) for path in self.evaluation["shards"]) if self.evaluation else self.trained_on
+
+    @property
+    def given(self) -> tuple[tuple[int, ...], bool]:
+        """The numbers of the input views, and whether the model was told their distance."""
+        told = self.evaluation or {}
+        first = told.get("source_view", 0)
+        return tuple(range(first, first + told.get("sources", 1))), bool(told.get("known_distance"))
+
+    @property
+    def gif(self) -> Path | None:
+        """The same scenes again and again as the model learned."""
+        path = self.folder / GIF_NAME
+        return path if self.run and path.is_file() else None
+
+
+def gather(paths: Sequence[Path]) -> tuple[Reported, ...]:
+    """Read runs and evaluations.
+
+    Args:
+        paths: run folders, or what `enr eval` wrote (its folder or its JSON file).
+
+    Raises:
+        EnrError: one of them is neither.
+    """
+    found = [_gather(path) for path in paths]
+    names = [one.name for one in found]
+    if len(set(names)) < len(names):  # copies of a run, or several evaluations of one
+        names = [str(path) for path in paths]
+    return tuple(replace(one, name=name) for one, name in zip(found, names, strict=True))
+
+
+def _gather(path: Path) -> Reported:
+    if (path / CONFIG_NAME).is_file():
+        run = open_run(path)
+        return Reported(path.absolute().name, path, run, _of_run(path))
+    file = path / JSON_NAME if path.is_dir() else path
+    if not file.is_file() or file.suffix != ".json":
+        raise EnrError(
+            f"{path} is neither a run nor an evaluation; give folders made by `enr train` (with {CONFIG_NAME}) or "
+            f"`enr eval` (with {JSON_NAME})."
+        )
+    evaluation, made_by = read_evaluation(file), None
+    checkpoint, holder = Path(evaluation.get("checkpoint") or ""), file.absolute().parent.parent
+    if evaluation.get("checkpoint") and checkpoint.exists():
+        made_by = find_checkpoint(checkpoint)[1]
+    elif (holder / CONFIG_NAME).is_file():
+        made_by = open_run(holder)
+    if made_by is None:
+        return Reported(file.absolute().parent.name, file.parent, None, (evaluation,))
+    others = tuple(other for other in _of_run(made_by.folder) if setting_of(other) != setting_of(evaluation))
+    return Reported(made_by.folder.absolute().name, made_by.folder, made_by, (evaluation, *others))
+
+
+def read_evaluation(file: Path) -> ReportContent:
+    """The content of an evaluation's JSON file.
+
+    Raises:
+        EnrError: it is none.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EnrError(f"{file} cannot be read as an evaluation ({error}); give what `enr eval` wrote.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("results"):
+        raise EnrError(f"{file} is not an evaluation; give what `enr eval` wrote.")
+    told = content.get("checkpoint")
+    return {**with_present_names(content), "checkpoint": told and str(_where_it_lies(Path(told), file.absolute()))}
+
+
+def _where_it_lies(told: Path, file: Path) -> Path:
+    """A checkpoint as an evaluation names it, which was run elsewhere or whose folder was moved since."""
+    beside = file.parent.parent / "checkpoints" / told.name
+    places = (told, *(parent / told for parent in file.parents), beside)
+    return next((standing(place) for place in places if standing(place).exists()), told)
+
+
+def _of_run(folder: Path) -> tuple[ReportContent, ...]:
+    """A run's evaluations: of each setting the newest; the plainest first."""
+    newest: dict[str, ReportContent] = {}
+    for file in folder.glob(f"*/{JSON_NAME}"):
+        try:
+            evaluation = read_evaluation(file)
+        except EnrError:  # something else of that name; the page is about what can be read
+            continue
+        setting = setting_of(evaluation)
+        if setting not in newest or _age(evaluation) > _age(newest[setting]):
+            newest[setting] = evaluation
+    ordered = sorted(newest.items(), key=lambda item: (item[0] != "", item[0]))
+    return tuple(evaluation for _, evaluation in ordered)
+
+
+def _age(evaluation: ReportContent) -> str:
+    return str(evaluation.get("time", ""))
+
+
+def setting_of(evaluation: ReportContent) -> str:
+    """How it differs from a plain evaluation, in words; empty where it does not."""
+    sources, first = evaluation.get("sources", 1), evaluation.get("source_view", 0)
+    words = [
+        count_of(sources, "input view") if sources > 1 else "",
+        f"input view {first}" if first else "",
+        "known distance" if evaluation.get("known_distance") else "",
+        f"protocol {evaluation['protocol']}" if evaluation.get("protocol") else "",
+        f"{evaluation['max_scenes']} scenes at most" if evaluation.get("max_scenes") else "",
+        "predictions of another method" if evaluation.get("predictions") else "",
+    ]
+    return ", ".join(word for word in words if word)

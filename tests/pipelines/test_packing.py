@@ -1,0 +1,119 @@
+"""`enr pack`: a run becomes a folder that is a checkpoint, and its card says what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.command_line import enr
+from tests.pipelines.tiny_config import tiny_config
+from tests.pipelines.toy_shards import Toy, write_toy
+
+from enr.model import Renderer, load_model, read_metadata, save_model
+from enr.pipelines.packing import COLUMNS
+from enr.pipelines.training.runs import create_run
+from enr.shards import read_shard
+
+SPLITS = ("train", "test", "test", "test")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A run and its evaluation, as an experiment leaves them."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("packing")
+    shard = write_toy(folder / "shards" / "rototrans.h5", Toy(splits=SPLITS))
+    run = create_run(folder / "runs" / "a-seed0", "a", {"shards": [str(shard)], "model": {}, "train": {}})
+    data = {"shards": [{"path": str(shard), "group": "rototrans", "views": 16}], "trained_scene_ids": ["car-0-0003"]}
+    metadata = {"group": ["rototrans"], "data": data, "step": 1234, "elapsed_s": 7200.0}
+    save_model(run.best, Renderer(tiny_config(16)), metadata)
+    done = {"command": f"enr train {shard} --preset tiny", "device": "an abacus", "machine": {"cores": 3}}
+    (run.folder.parent / "done.json").write_text(json.dumps(done))
+    (folder / "command.json").write_text(json.dumps({"command": f"enr reproduce mine --out {folder}"}))
+    out = folder / "evals" / "a-seed0" / "unseen"
+    assert enr("eval", "--checkpoint", str(run.folder), str(shard), "--ssim", "--out", str(out)).exit_code == 0
+    return run.folder
+
+
+def test_the_folder_is_a_checkpoint_and_its_card_says_what_was_measured(trained, tmp_path):
+    said = enr("pack", str(trained), str(tmp_path / "mine"))
+    assert said.exit_code == 0, said.output
+    assert load_model(tmp_path / "mine").config == tiny_config(16)
+    assert read_metadata(tmp_path / "mine")["data"]["shards"][0]["path"] == "rototrans.h5"
+    card = (tmp_path / "mine" / "README.md").read_text()
+    report = json.loads(next(trained.parents[2].glob("evals/*/*/report.json")).read_text())
+    (part,) = report["results"]
+    assert len(COLUMNS) == 5
+    for candidate in COLUMNS:
+        assert f"| {part['scores'][candidate]['psnr_db']:.2f} " in card
+    worst = min(part["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
+    assert f"- the worst scenes: {worst['scene_id']} (" in card
+    for words in (
+        "an abacus; 3 cores",
+        "`enr train rototrans.h5 --preset tiny`",
+        "enr reproduce mine",
+        "after 2.0 hours",
+    ):
+        assert words in card
+    assert "step 1,234" in card and "car 1" in card
+    assert str(trained.parents[2]) not in card + (tmp_path / "mine" / "config.json").read_text()
+
+
+def test_kinds_have_rows_of_their_own(trained, tmp_path):
+    """Ids of built-in shapes say their kind; a kind's row is the mean over its scenes."""
+    path = next(trained.parents[2].glob("evals/*/*/report.json"))
+    report = json.loads(path.read_text())
+    for scene, name in zip(report["results"][0]["per_scene"], ("car-0-0001", "mug-0-0002", "mug-0-0007"), strict=True):
+        scene["scene_id"] = name
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    said = enr("pack", str(trained), str(tmp_path / "mine"), "--report", str(tmp_path / "report.json"))
+    assert said.exit_code == 0, said.output
+    rows = re.findall(r"^\| (all|car|mug) +\| (\d) +\| ([\d.]+)", (tmp_path / "mine" / "README.md").read_text(), re.M)
+    car, *mugs = (scene["scores"]["model"]["psnr_db"] for scene in report["results"][0]["per_scene"])
+    means = {"all": (car + sum(mugs)) / 3, "car": car, "mug": sum(mugs) / 2}
+    assert [(name, int(count)) for name, count, _ in rows] == [("all", 3), ("car", 1), ("mug", 2)]
+    assert all(float(value) == pytest.approx(means[name], abs=0.006) for name, _, value in rows)
+
+
+def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "other.json").write_text("{}")
+    bare = tmp_path / "bare"
+    save_model(bare, Renderer(tiny_config(16)), {})
+    packed = tmp_path / "packed"
+    assert enr("pack", str(trained), str(packed)).exit_code == 0
+    for arguments, words in (
+        ((tmp_path / "nowhere", tmp_path / "out"), "does not exist"),
+        ((bare, tmp_path / "out"), "No evaluation of"),
+        ((trained, tmp_path / "file"), "is a file; give a folder"),
+        ((trained, packed), "holds a model already"),
+        ((trained, tmp_path / "out", "--report", tmp_path / "other.json"), "is not the report of an evaluation"),
+    ):
+        said = enr("pack", *map(str, arguments))
+        assert said.exit_code == 2 and words in said.output and said.output.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+    assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
+
+
+def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained, tmp_path):
+    """The middle one of each kind, as the shard holds it."""
+    assert enr("pack", str(trained), str(tmp_path / "boxes")).exit_code == 0
+    assert not (tmp_path / "boxes" / "examples").exists()
+    shard = write_toy(tmp_path / "mugs.h5", Toy(splits=SPLITS, prefix="mug-0"))
+    run = create_run(tmp_path / "mugs", "mugs", {"shards": [str(shard)], "model": {}, "train": {}})
+    save_model(run.best, Renderer(tiny_config(16)), {"group": ["rototrans"]})
+    assert enr("eval", "--checkpoint", str(run.folder), str(shard), "--out", str(run.folder / "eval")).exit_code == 0
+    assert enr("pack", str(run.folder), str(tmp_path / "packed")).exit_code == 0
+    (example,) = (tmp_path / "packed" / "examples").iterdir()
+    report = json.loads((run.folder / "eval" / "report.json").read_text())
+    ordered = sorted(report["results"][0]["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
+    views = read_shard(shard)
+    first = views.views["scene_id"].tolist().index(ordered[1]["scene_id"])
+    assert example.name == "mug.png"
+    assert np.array_equal(np.asarray(Image.open(example)), views.images[first])
