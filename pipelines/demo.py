@@ -102,16 +102,18 @@ class DemoResult:
         """What there is to say of the model, in sentences; the last one says whether it learned."""
         held_out = _held_out(self.report)
         few = (
-            f"Of the {count_of(held_out, 'object')} held out for validation, fewer than {FEWEST_SCENES}, no checkpoint "
-            "can be chosen by: the last one was measured."
+            f"With {count_of(held_out, 'object')} held out for validation there are too few to choose a checkpoint by "
+            f"(it takes {FEWEST_SCENES}): the last one was measured."
         )
         return (*([few] if held_out < FEWEST_SCENES else []), self._learned_in_words())
 
     def _learned_in_words(self) -> str:
         if self.has_fallen:
+            steps = self.report.facts.get("checkpoint_metadata", {}).get("step", 0)
             return (
-                f"The model is NOT said to have learned: its validations fell from {max(self.validations_db):.2f} to "
-                f"{self.validations_db[-1]:.2f} dB; try another --seed."
+                f"The model is NOT said to have learned: over its {count_of(steps, 'step')} its validations fell from "
+                f"{max(self.validations_db):.2f} to {self.validations_db[-1]:.2f} dB, whatever the scores above; try "
+                "again on a quieter machine."
             )
         if not self.has_learned:
             return "The model did NOT learn to use the pose; run `enr doctor`, or try again on a quieter machine."

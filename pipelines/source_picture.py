@@ -127,6 +127,8 @@ def read_upright(
                 notes.append(f"Of its {image.width}x{image.height} pixels no more than {most_px} a side are kept.")
                 image.thumbnail((most_px, most_px))
             return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+    except FileNotFoundError as error:
+        raise EnrError(f"{name} does not exist; give a PNG or JPEG file.") from error
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EnrError(f"{name} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error

@@ -10,7 +10,7 @@ import click
 
 from enr.pipelines.cli.datagen_options import FILE, SECTIONS
 from enr.pipelines.cli.sections import SectionedCommand, command_line, given, in_sections
-from enr.words import count_of
+from enr.words import count_of, splits_in_words
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -84,7 +84,7 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
         lines.append(f"part {part[0]} of {part[1]} has no shard: there are fewer shards than parts; nothing to do")
     lines += [f"{name} was damaged and was made again: {problem}" for name, problem in summary.damaged.items()]
     if summary.scenes:
-        lines.append(_splits(summary.scenes_by_split))
+        lines.append(splits_in_words(summary.scenes_by_split, "--split gives"))
         if summary.repeated:
             trained, held_out = summary.repeated[0]
             lines.append(
@@ -104,14 +104,6 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
         described = [path.name for path in (summary.manifest, summary.card, summary.contact_sheet) if path]
         lines.append(f"in {summary.manifest.parent}: shards, {', '.join(described)}")
     return "\n".join(lines)
-
-
-def _splits(scenes: dict[str, int]) -> str:
-    """How many meshes went where, and what to do about a split that has none."""
-    line = ", ".join(f"{count:,} {split}" for split, count in scenes.items())
-    empty = [split for split in ("val", "test") if not scenes[split]]
-    advice = f"; --split gives {' and '.join(empty)} a larger share, or more meshes do" if empty else ""
-    return f"meshes by split: {line}{advice}"
 
 
 def _failures(summary: Summary) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any
 
@@ -52,12 +53,27 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; the nearest one is said where there is none."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            from enr.pipelines.config.checking import nearest
+
+            ctx.fail(f"There is no command {args[0]!r}; {nearest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; print an `EnrError` as one sentence and exit with status 2."""
         try:
             return super().invoke(ctx)
         except EnrError as error:
             click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"Error: What the command prints cannot be written ({error.strerror}); make room.", err=True)
             ctx.exit(2)
 
 

@@ -51,11 +51,9 @@ FRAMES = 36
     default=(0.0, 0.0, 0.0),
     help="Move the turned camera right, down and forward, in object units (an object's box has a diagonal of about 1).",
 )
-@click.option("--orbit", "path_name", flag_value="orbit", help="Follow a path once around the object.")
-@click.option(
-    "--spiral", "path_name", flag_value="spiral", help="Follow a path twice around the object, up and down again."
-)
-@click.option("--dolly", "path_name", flag_value="dolly", help="Follow a path towards the object and away from it.")
+@click.option("--orbit", is_flag=True, help="Follow a path once around the object.")
+@click.option("--spiral", is_flag=True, help="Follow a path twice around the object, up and down again.")
+@click.option("--dolly", is_flag=True, help="Follow a path towards the object and away from it.")
 @click.option(
     "--path",
     "path_file",
@@ -91,7 +89,8 @@ FRAMES = 36
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Render with this run or checkpoint [default: the latest run's best, or the model that comes with enr].",
+    help="Render with this run or checkpoint [default: the latest run's best, else the model that comes with enr, "
+    "where this copy has it].",
 )
 @click.option("--size-px", type=int, default=256, show_default=True, help="Show the views so many pixels wide.")
 @click.option("--depth", is_flag=True, help="Write depth, too: white is nearest, black is nothing.")
@@ -103,22 +102,24 @@ FRAMES = 36
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a .png, or for a path a .gif, .webp, .mp4 or a sheet as .png [default: PICTURE's name with "
-    "-view.png or -<path>.gif].",
+    "-view.png, -<path>.gif or, with --towards, -to-<second>-<path>.gif].",
 )
 def command(**options: Any) -> None:
     """`enr render`."""
-    from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
+    from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, choose_cameras
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
     from enr.pipelines.rendering.writing import check_size, write_maps, write_views
 
-    path_name, path_file = options.pop("path_name"), options.pop("path_file")
-    if path_name and path_file:
-        raise EnrError(f"--path and --{path_name} were both given; choose one.")
+    path_file = options.pop("path_file")
+    named = [name for name in PATHS if options.pop(name)]
+    if len(chosen := [*["--path"] * bool(path_file), *(f"--{name}" for name in named)]) > 1:
+        raise EnrError(f"{chosen[0]} and {chosen[1]} were both given; choose one.")
+    path = named[0] if named else path_file
     step = CameraStep(*(options.pop(name) for name in ("azimuth_deg", "elevation_deg", "translate")))
     kinds = [kind for kind in ("depth", "opacity") if options.pop(kind)]
     size_px, frames, out = check_size(options.pop("size_px")), options.pop("frames"), options.pop("out")
-    cameras = choose_cameras(step, path_name or path_file, frames, is_blend=options["towards"] is not None)
-    out = _output(options["picture"], out, path_name or ("path" if path_file else "towards"), cameras)
+    cameras = choose_cameras(step, path, frames, is_blend=options["towards"] is not None)
+    out = _output((options["picture"], options["towards"]), out, Path(path).stem if path else "", cameras)
     views = render_novel_views(NovelViewSettings(cameras=cameras, with_maps=bool(kinds), **options))
     written = [write_views(views.images, views.source, out, size_px, views.truth)]
     written += write_maps(views.maps, views.centre_depth, out, size_px, kinds) if views.maps else []
@@ -128,12 +129,14 @@ def command(**options: Any) -> None:
     click.echo(f"{'View' if len(views.images) == 1 else 'Views'}: {', '.join(map(str, written))}")
 
 
-def _output(picture: Path, out: Path | None, path_name: str, cameras: Cameras) -> Path:
+def _output(pictures: tuple[Path, Path | None], out: Path | None, path_name: str, cameras: Cameras) -> Path:
     """Where to write; refused before anything is rendered."""
     from enr.pipelines.rendering.writing import MOVING, STILL, check_output
 
+    picture, towards = pictures
     is_shard = picture.suffix == ".h5" or picture.is_dir()
     several = len(cameras) > 1
-    name = f"{picture.stem}-{path_name}{MOVING[0]}" if several else f"{picture.stem}-view{STILL[0]}"
+    words = [picture.stem, *(["to", towards.stem] if towards else []), *([path_name] if path_name else [])]
+    name = f"{'-'.join(words)}{MOVING[0]}" if several else f"{picture.stem}-view{STILL[0]}"
     holder = Path() if is_shard else picture.parent  # beside shards nothing is written: folders of them are read whole
     return check_output(out or holder / name, several=several or is_shard)

@@ -38,6 +38,10 @@ BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "below"),
 }
+NOT_SO_MANY = ("missing", "tuple_type", "too_long", "too_short")
+"""Refusals of a tuple that has not as many parts as its type."""
+
+NUMERALS = {2: "two", 3: "three", 4: "four", 6: "six"}
 KINDS = {
     "finite_number": "a finite number",
     "float_parsing": "a number",
@@ -121,15 +125,34 @@ def read_value(value: object, key: str = "") -> object:
 
 def refusal(error: ValidationError, kind: type, section: str) -> str:
     """The first thing that does not fit, in one sentence."""
-    found = error.errors()[0]
+    found, *others = error.errors()
     place = ".".join([section, *(str(part) for part in found["loc"] if str(part) != "__root__")]).strip(".")
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         *path, key = found["loc"]
         known = _names(_kind_at(kind, path))
         return f"{place.rpartition('.')[0]} has no entry {key!r}; {nearest(str(key), known)}"
+    entries = [part for part in found["loc"] if isinstance(part, str)]
+    if found["type"] in NOT_SO_MANY and (expected := _so_many(_kind_at(kind, entries))):
+        return f"{'.'.join([section, *entries]).strip('.')} is {found['input']!r}; give {expected}."
     if found["type"] in ("missing", "missing_argument"):
         return f"{place} is missing; give it."
-    return f"{place} is {found['input']!r}; {_expected(found)}"
+    words = [other["ctx"]["expected"] for other in others if other["type"] == "literal_error" and _beside(other, found)]
+    expected = " or ".join([_expected(found).rstrip("."), *words])
+    return f"{place} is {found['input']!r}; {expected}."
+
+
+def _so_many(kind: Any) -> str:
+    """What a tuple of so many numbers, or an optional one, is in words; empty for anything else."""
+    for entry in (kind, *typing.get_args(kind)):
+        parts = typing.get_args(entry) if typing.get_origin(entry) is tuple else ()
+        if parts and Ellipsis not in parts:
+            return f"{NUMERALS.get(len(parts), str(len(parts)))} {'whole ' * (parts[0] is int)}numbers"
+    return ""
+
+
+def _beside(other: ErrorDetails, found: ErrorDetails) -> bool:
+    """Whether both say what one and the same entry might have been."""
+    return other["loc"][:-1] == found["loc"][:-1] != ()
 
 
 def of_option(said: str, names: Mapping[str, str] | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from enr.errors import EnrError
 from enr.pipelines.data.views import Scene, ViewSet
 from enr.pipelines.front_door.given import PathInput, PathsInput, check_keywords, checked, many_paths
 from enr.shards import SPLITS, Split
-from enr.words import count_of
+from enr.words import count_of, splits_in_words
 
 if TYPE_CHECKING:
     from enr.datagen.generate import Summary
@@ -110,7 +111,8 @@ class Shards(Sequence[Path]):
     def __repr__(self) -> str:
         made = f"{count_of(self.summary.images, 'image')} of {count_of(self.summary.scenes, 'mesh')}"
         failed = f", {count_of(len(self.failures), 'mesh')} failed" if self.failures else ""
-        return f"<Shards: {made} in {count_of(len(self), 'shard')}{failed}>"
+        splits = ", ".join(f"{count:,} {split}" for split, count in self.summary.scenes_by_split.items())
+        return f"<Shards: {made} ({splits}) in {count_of(len(self), 'shard')}{failed}>"
 
 
 @checked
@@ -119,7 +121,7 @@ def generate(meshes: PathsInput, *, quiet: bool = True, **options: Unpack[Datage
 
     Args:
         meshes: files, folders or zip archives, one or many.
-        quiet: no progress on standard error.
+        quiet: say nothing on standard error: no progress, no meshes by split.
         options: those of `enr datagen`, by name (`max_meshes` is `--max-meshes`), with its defaults.
 
     Raises:
@@ -140,6 +142,8 @@ def generate(meshes: PathsInput, *, quiet: bool = True, **options: Unpack[Datage
     if not summary.shards and summary.failures:
         name, reason = next(iter(summary.failures.items()))
         raise EnrError(f"None of the meshes could be rendered ({name}: {reason}); mend them, or give others.")
+    if not quiet and summary.scenes:
+        print(splits_in_words(summary.scenes_by_split, "split=... gives"), file=sys.stderr)
     return Shards(summary.shards, summary)
 
 

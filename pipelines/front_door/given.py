@@ -42,11 +42,27 @@ def many_paths(given: object, what: str) -> tuple[Path, ...]:
     """The paths of one path or of several.
 
     Raises:
-        EnrError: one of them is none.
+        EnrError: one of them is none, or there is none.
     """
     if isinstance(given, str | bytes | os.PathLike) or not isinstance(given, Iterable):
         return (one_path(given, what),)
-    return tuple(one_path(path, what) for path in given)
+    paths = tuple(one_path(path, what) for path in given)
+    if not paths:
+        raise EnrError(f"{what} is given as an empty list (did a pattern match nothing?); give at least one path.")
+    return paths
+
+
+OF_THE_COMMAND: Mapping[str, Mapping[str, str]] = {
+    "generate": {"dry_run": "is an option of the command alone: `enr datagen --dry-run`."},
+    "train": {"no_report": "is an option of the command alone, as only the command writes that page by itself."},
+    "evaluate": {"no_report": "is an option of the command alone, as only the command writes that page by itself."},
+    "novel_views": {
+        **{name: f'is an option of the command alone; give path="{name}".' for name in ("orbit", "spiral", "dolly")},
+        "out": "is an option of the command alone; call .save(path) of what it returns.",
+        "size_px": "is an option of the command alone; call .save(path, size_px=...) of what it returns.",
+    },
+}
+"""What to say of an option that a command has and its call has not, by call and option."""
 
 
 def check_keywords(call: Callable[..., object], given: Iterable[str], known: Iterable[str]) -> None:
@@ -60,6 +76,8 @@ def check_keywords(call: Callable[..., object], given: Iterable[str], known: Ite
         *(name for name, value in inspect.signature(call).parameters.items() if value.kind != value.VAR_KEYWORD),
     ]
     for name in given:
+        if said := OF_THE_COMMAND.get(call.__name__, {}).get(name):
+            raise EnrError(f"enr.{call.__name__} has no keyword {name!r}: it {said}")
         if name not in names:
             raise EnrError(f"enr.{call.__name__} has no keyword {name!r}; {nearest(name, names)}")
 

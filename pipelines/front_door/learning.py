@@ -60,7 +60,7 @@ class TrainedRun:
 
 @checked
 def train(
-    shards: PathsInput = (),
+    shards: PathsInput | None = None,
     *,
     preset: str | None = None,
     set: Mapping[str, object] | None = None,
@@ -75,7 +75,7 @@ def train(
     """Train a renderer on shards, as `enr train` does.
 
     Args:
-        shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; none: the folder `shards`.
+        shards: `.h5` files or folders of them, one or many, or what `enr.generate` returned; None: the folder `shards`.
         preset: such as small-64; None takes what fits.
         set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
         batch_size: scenes a step; `auto`: as many as fit into memory.
@@ -98,7 +98,7 @@ def train(
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
     folder = one_path(runs, "runs")
     run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
-    paths = many_paths(shards, "shards") or (() if run else (Path("shards"),))
+    paths = many_paths(shards, "shards") if shards is not None else () if run else (Path("shards"),)
     if paths:
         find_shards(paths)
     if run is not None:
@@ -210,13 +210,13 @@ class Evaluation:
 
 @checked
 def evaluate(
-    checkpoint: PathInput | None = None, shards: PathsInput = (), **options: Unpack[EvalOptions]
+    checkpoint: PathInput | None = None, shards: PathsInput | None = None, **options: Unpack[EvalOptions]
 ) -> Evaluation:
     """Measure a checkpoint on scenes that it was not trained on, as `enr eval` does.
 
     Args:
         checkpoint: a run (what `enr.train` returned), a checkpoint, a published `.pt`, or `latest`; None: the latest.
-        shards: `.h5` files or folders of them, one or many; none: those of the run.
+        shards: `.h5` files or folders of them, one or many; None: those of the run.
         options: those of `enr eval`, by name, with its defaults.
 
     Raises:
@@ -233,7 +233,7 @@ def evaluate(
             values[name] = one_path(values[name], name)
     settings = EvalSettings(
         checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
-        shards=many_paths(shards, "shards"),
+        shards=() if shards is None else many_paths(shards, "shards"),
         with_ssim=bool(options.get("ssim", False)),
         splits=_listed(options.get("split", ())),  # type: ignore[arg-type]
         groups=_listed(options.get("groups", ())),  # type: ignore[arg-type]
@@ -248,11 +248,11 @@ def _listed(given: object) -> tuple[object, ...]:
 
 
 @checked
-def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool = False) -> Path:
+def report(runs: PathsInput | None = None, *, out: PathInput | None = None, quick: bool = False) -> Path:
     """One HTML page about runs, side by side, as `enr report` writes it; needs no other file and no network.
 
     Args:
-        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; none: the latest run.
+        runs: run folders (what `enr.train` returned) or evaluations (their folders), one or many; None: the latest run.
         out: the file; None: `report.html` in the run's folder, of several runs `enr-report.html`.
         quick: fewer pictures, in a second or two.
 
@@ -265,7 +265,8 @@ def report(runs: PathsInput = (), *, out: PathInput | None = None, quick: bool =
     from enr.pipelines.reporting.write import ReportSettings, write_report
 
     file = None if out is None else one_path(out, "out")
-    return write_report(ReportSettings(many_paths(runs, "runs"), file, quick))
+    folders = () if runs is None else many_paths(runs, "runs")
+    return write_report(ReportSettings(folders, file, quick))
 
 
 @checked
@@ -274,7 +275,7 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
 
     Args:
         which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
-            `shapes`, the model that comes with enr.
+            `shapes`, the model that comes with enr, where this copy has it.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:

@@ -77,7 +77,7 @@ def novel_views(
 
     Args:
         picture: an object before a plain background, or with transparency; or a shard, whose other views it renders.
-        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, which comes with enr.
+        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, where it is.
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.

@@ -21,10 +21,10 @@ from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
-from enr.pipelines.rendering.framing import frame_picture
+from enr.pipelines.rendering.framing import check_picture, frame_picture
 from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import SceneMaps, scene_maps
-from enr.pipelines.training.runs import find_checkpoint, latest_run
+from enr.pipelines.training.runs import RUNS, find_checkpoint, latest_run
 
 SHIPPED = Path("shapes")
 """The model that comes with enr."""
@@ -90,7 +90,7 @@ class NovelViews:
 
 
 def default_checkpoint() -> Path:
-    """The latest run, else the model that comes with enr.
+    """The latest run, else the model that comes with enr, where this copy has it.
 
     Raises:
         EnrError: there is neither.
@@ -100,7 +100,10 @@ def default_checkpoint() -> Path:
     except EnrError:
         with suppress(EnrError):
             return find_checkpoint(SHIPPED)[0]
-        raise
+        raise EnrError(
+            f"No earlier run in {RUNS}/, and this copy of enr has no model of its own; train one with "
+            "`enr train shards/*.h5`, or name a checkpoint."
+        ) from None
 
 
 @contextmanager
@@ -122,6 +125,9 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     Raises:
         EnrError: there is no checkpoint, or it or the picture cannot be used, or the distance does not fit.
     """
+    for picture in (settings.picture, settings.towards):
+        if picture is not None and not _is_shard(picture):
+            check_picture(picture)
     checkpoint, _ = find_checkpoint(settings.checkpoint or default_checkpoint())
     model = load_model(checkpoint, pick_device(settings.device))
     given, shards, number = _input_view(settings.picture, (settings.scene, settings.view), settings, model)
@@ -145,11 +151,15 @@ def render_novel_views(settings: NovelViewSettings) -> NovelViews:
     return NovelViews(to_uint8(given.image), images, checkpoint, tuple(notes), truth, maps, centre_depth)
 
 
+def _is_shard(picture: Path) -> bool:
+    return picture.suffix == ".h5" or picture.is_dir()
+
+
 def _input_view(
     picture: Path, choice: tuple[str | None, int], settings: NovelViewSettings, model: Renderer
 ) -> tuple[InputView, ShardScenes | None, int]:
     """The picture that the model is given; and where it is a shard's, its scenes and which of them."""
-    if picture.suffix != ".h5" and not picture.is_dir():
+    if not _is_shard(picture):
         if choice != (None, 0):
             raise EnrError(f"--scene and --view choose from a shard, and {picture} is none; leave them out.")
         framed = frame_picture(picture, model.config, settings.fov_deg)

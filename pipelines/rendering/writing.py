@@ -30,14 +30,24 @@ def check_output(path: Path, several: bool) -> Path:
         EnrError: its ending is of no kind that is written, or its folder is missing or closed.
     """
     kinds = (*MOVING, *STILL) if several else STILL
+    if not several and path.suffix.lower() in MOVING:
+        raise EnrError(
+            f"{path.name} is the name of an animation, and a single view was asked for; give a name that ends in "
+            f"{STILL[0]}, or a path such as --orbit."
+        )
     if path.suffix.lower() not in kinds:
-        raise EnrError(f"The output is named {path.name}; give a name that ends in {' or '.join(kinds)}.")
+        raise EnrError(
+            f"The output is named {path.name}; {'views' if several else 'a single view'} "
+            f"can be written under a name that ends in {' or '.join(kinds)}."
+        )
     if not path.parent.is_dir():
         raise EnrError(f"The folder of {path} does not exist; make it, or give another --out.")
     if not os.access(path.parent, os.W_OK):
         raise EnrError(f"The folder {path.parent} cannot be written to; give another --out.")
     if path.suffix.lower() == ".mp4" and importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise EnrError("MP4 needs imageio-ffmpeg; pip install 'enr[video]', or name a .gif or .webp.")
+        raise EnrError(
+            "MP4 needs imageio-ffmpeg; run `pip install -e '.[video]'` in the clone of enr, or name a .gif or .webp."
+        )
     return path
 
 

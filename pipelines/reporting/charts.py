@@ -84,6 +84,10 @@ class Chart:
         """Where its points are."""
         return [(self.axes[0].at(x), self.axes[1].at(y)) for x, y in line.points]
 
+    def cut(self, line: Line) -> list[float]:
+        """Where, along x, its points lie above the frame."""
+        return [self.axes[0].at(x) for x, y in line.points if y > self.axes[1].high]
+
 
 def make_chart(
     title: str, labels: tuple[str, str], lines: Sequence[Line], description: str = "", top: float | None = None

@@ -244,7 +244,8 @@ def _curves(runs: Sequence[Reported]) -> list[Chart]:
             psnr.append(Line("all background", checked, _values(validation, "background_db"), 2, "dashed"))
         loss.append(Line("" if alone else run.name, *_smooth(train, "loss"), colour))
     highest = sorted(y for line in loss for _, y in line.points)
-    top = highest[int(0.98 * (len(highest) - 1))] if highest else None
+    # Of many points the few highest, from before it learned, are cut off; of few, each tells something.
+    top = highest[int(0.98 * (len(highest) - 1))] if len(highest) >= SMOOTHED else None
     charts = (
         make_chart(
             "PSNR while it learned" if alone else "PSNR on validation", ("minutes of training", "PSNR in dB"), psnr

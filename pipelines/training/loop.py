@@ -314,9 +314,11 @@ class TrainingLoop:
         if RECORD in self._task.metadata:
             return  # trained before
         if minutes is not None and steps < min(FEW_STEPS, self._config.steps or FEW_STEPS) and self._progress() >= 1:
+            further = steps - self._before.step
+            since = f" in all, {further:,} of them since it was resumed" if self._before.step else ""
             self._console.say(
-                f"Warning: only {count_of(steps, 'step')} fitted into {minutes_in_words(minutes)} (--max-minutes); the "
-                "weights are nearly untrained."
+                f"Warning: only {count_of(steps, 'step')} fitted into {minutes_in_words(minutes)}{since} "
+                "(--max-minutes); the weights are nearly untrained."
             )
 
     def _save_best(self) -> None:

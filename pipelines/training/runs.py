@@ -188,7 +188,7 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
             that comes with enr.
 
     Raises:
-        EnrError: there is nothing, or a run without a checkpoint.
+        EnrError: there is nothing, a run without a checkpoint, or a folder of another kind.
     """
     if (path / CONFIG_NAME).is_file():
         run = open_run(path)
@@ -199,7 +199,18 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     found = shipped_model(path) or path
     if not found.exists():
         raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
+    if found.is_dir() and not any(found.glob("*.safetensors")) and not any(found.glob("*.json")):
+        raise EnrError(f"{found} is neither a run nor a checkpoint; {_given_instead(found)}.")
     return found, None
+
+
+def _given_instead(folder: Path) -> str:
+    """What to give in place of a folder: the run that it is a part of, or the latest one in it."""
+    if (folder.resolve().parent / CONFIG_NAME).is_file():
+        return f"give its run, {folder.resolve().parent}"
+    with suppress(EnrError):
+        return f"give a run in it, such as the latest, {latest_run(folder)}"
+    return "give a run folder, a checkpoint folder or a published .pt file"
 
 
 def checkpoint_of(run: Run) -> Path:

@@ -133,6 +133,6 @@ class Shelf:
 
 
 def _stamp(path: Path) -> int:
-    """What changes when a checkpoint is replaced."""
+    """What changes when a checkpoint is replaced; 0 where there are no weights, of which `load_model` tells more."""
     weights = path / "model.safetensors" if path.is_dir() else path
-    return weights.stat().st_mtime_ns
+    return weights.stat().st_mtime_ns if weights.exists() else 0

@@ -96,7 +96,7 @@ def test_a_model_whose_validations_fall_is_not_said_to_have_learned(validations_
 @pytest.mark.parametrize(("held_out", "is_said"), [(0, True), (7, True), (8, False)])
 def test_validation_scenes_too_few_to_choose_by_are_said(held_out, is_said):
     words = result_of(group_report(20, 16, 15), held_out=held_out).verdict
-    assert ("no checkpoint can be chosen by" in words[0]) == is_said
+    assert ("too few to choose a checkpoint by" in words[0]) == is_said
     assert words[-1].startswith("The model learned")
 
 

@@ -100,8 +100,8 @@ def test_an_impossible_lens_is_refused(tmp_path, focal_px):
 
 def test_what_is_no_picture_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
-    for path in (tmp_path / "a.png", tmp_path / "gone.png"):
-        with pytest.raises(EnrError, match=rf"{path.name} cannot be read"):
+    for path, word in ((tmp_path / "a.png", "cannot be read"), (tmp_path / "gone.png", "does not exist")):
+        with pytest.raises(EnrError, match=rf"{path.name} {word}"):
             read_source_picture(path, config(), 20.0)
 
 

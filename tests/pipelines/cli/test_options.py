@@ -87,6 +87,10 @@ def test_a_refused_number_is_named_with_its_option(line, words, tmp_path, monkey
     check_refused(enr(*line.split(), *(["--checkpoint", "runs"] if line.startswith("eval") else [])), words)
 
 
+def test_an_unknown_command_is_refused_with_the_nearest():
+    check_refused(enr("datgen"), "There is no command 'datgen'; did you mean datagen?")
+
+
 def test_options_of_datagen_come_in_sections():
     lines = enr("datagen", "--help").output.splitlines()
     headings = [line.rstrip(":") for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]

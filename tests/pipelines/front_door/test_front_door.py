@@ -19,12 +19,13 @@ from enr.pipelines.cli.main import main
 from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.front_door import data, learning, viewing
+from enr.pipelines.front_door.given import OF_THE_COMMAND
 
 OF_THE_COMMAND_ALONE = {
-    "datagen": {"dry_run"},
-    "train": {"no_report"},
-    "eval": {"no_report"},
-    "render": {"out", "size_px"},
+    "datagen": set(OF_THE_COMMAND["generate"]),
+    "train": set(OF_THE_COMMAND["train"]),
+    "eval": set(OF_THE_COMMAND["evaluate"]),
+    "render": set(OF_THE_COMMAND["novel_views"]),
 }
 SET = {"steps": 2, "threads": 1, "validations": 1, "frames": 1}
 
@@ -80,8 +81,7 @@ def test_every_option_of_eval_is_a_keyword_with_the_same_default():
 
 def test_every_option_of_render_is_a_keyword():
     keywords = set(inspect.signature(viewing.novel_views).parameters)
-    paths = {"orbit", "spiral", "dolly"}
-    assert set(options("render")) - OF_THE_COMMAND_ALONE["render"] - paths == keywords - {"picture"}
+    assert set(options("render")) - OF_THE_COMMAND_ALONE["render"] == keywords - {"picture"}
 
 
 def test_every_option_of_report_is_a_keyword_with_the_same_default():
@@ -171,6 +171,24 @@ def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(ru
         (lambda _: enr.evaluate(split="tset"), ["split", "tset", "test"]),
         (lambda _: enr.evaluate(sim=True), ["sim", "ssim"]),
         (lambda _: enr.evaluate(sources=0), ["sources", "0"]),
+        (lambda _: enr.evaluate(seed=-1), ["--seed is -1", "at least 0"]),
+        (lambda _: enr.evaluate(max_scenes=0), ["--max-scenes is 0", "at least 1"]),
+        (lambda _: enr.train([]), ["shards", "an empty list"]),
+        (lambda _: enr.evaluate("nowhere", shards=[]), ["shards", "an empty list"]),
+        (lambda _: enr.report([]), ["runs", "an empty list"]),
+        (lambda _: enr.generate([]), ["meshes", "an empty list"]),
+        (lambda _: enr.open_shards(()), ["shards", "an empty list"]),
+        (lambda shards: enr.train(shards, batch_size="big"), ["--batch-size is 'big'; ", "a whole number or 'auto'."]),
+        (lambda _: enr.generate("a.obj", elevation_deg=(0,)), ["--elevation-deg is (0,); give two numbers."]),
+        (lambda _: enr.generate("a.obj", elevation_deg=30), ["--elevation-deg is 30; give two numbers."]),
+        (lambda _: enr.generate("a.obj", elevation_deg=(0, 1, 2)), ["--elevation-deg is (0, 1, 2); give two numbers."]),
+        (lambda _: enr.generate("a.obj", split=(50, 50)), ["--split is (50, 50); give three numbers."]),
+        (lambda _: enr.generate("a.obj", part=3), ["--part is 3; give two whole numbers."]),
+        (lambda _: enr.generate("a.obj", dry_run=True), ["of the command alone", "enr datagen --dry-run"]),
+        (lambda shards: enr.train(shards, no_report=True), ["no_report", "of the command alone"]),
+        (lambda _: enr.evaluate(no_report=True), ["no_report", "of the command alone"]),
+        (lambda _: enr.novel_views("a.png", orbit=True), ["of the command alone", 'path="orbit"']),
+        (lambda _: enr.novel_views("a.png", out="b.png"), ["of the command alone", ".save(path)"]),
         (lambda shards: enr.train(shards, prset="small-32"), ["prset", "did you mean preset"]),
         (lambda shards: enr.train(shards, preset=4), ["preset", "4", "a text"]),
         (lambda shards: enr.train(shards, "small-32"), ["enr.train", "positional"]),

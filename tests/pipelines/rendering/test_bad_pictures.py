@@ -112,13 +112,32 @@ def refused(*arguments):
 def test_missing_files_and_closed_folders_are_said(checkpoint, tmp_path, monkeypatch):
     box().save(tmp_path / "box.png")
     given = ("--checkpoint", checkpoint)
-    assert "none.png cannot be read" in refused("render", tmp_path / "none.png", *given)
+    assert "none.png does not exist" in refused("render", tmp_path / "none.png", *given)
     assert "No shard found" in refused("render", tmp_path, *given)
     assert "none does not exist" in refused("render", tmp_path / "box.png", "--checkpoint", tmp_path / "none")
-    assert "none.png cannot be read" in refused("view", checkpoint, "--picture", tmp_path / "none.png", "--no-browser")
-    assert "cannot be read" in refused("render", tmp_path / "box.png", *given, "--towards", tmp_path / "none.png")
+    assert "none.png does not exist" in refused("view", checkpoint, "--picture", tmp_path / "none.png", "--no-browser")
+    assert "does not exist" in refused("render", tmp_path / "box.png", *given, "--towards", tmp_path / "none.png")
     monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
     assert "cannot be written to; give another --out" in refused("render", tmp_path / "box.png", *given)
+
+
+def test_the_picture_is_checked_before_a_model_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("enr.model.shipped.FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (900, 700, 3), dtype=np.uint8)).save("busy.png")
+    box().save("box.png")
+    assert "nosuch.jpg does not exist" in refused("render", "nosuch.jpg")
+    assert "nosuch.jpg does not exist" in refused("render", "box.png", "--towards", "nosuch.jpg", "--orbit")
+    assert "busy.png is not plain" in refused("render", "busy.png")
+    assert "this copy of enr has no model of its own" in refused("render", "box.png")
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_by_the_viewer_as_by_render(tmp_path):
+    (tmp_path / "shards").mkdir()
+    box().save(tmp_path / "box.png")
+    said = refused("render", tmp_path / "box.png", "--checkpoint", tmp_path / "shards")
+    assert "shards lacks model.safetensors" in said
+    assert refused("view", tmp_path / "shards", "--no-browser") == said
 
 
 def test_weights_of_another_size_are_refused_by_both(checkpoint, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from enr.pipelines.rendering.camera_paths import STEPS_FORMAT, Cameras, CameraSt
 from enr.pipelines.rendering.framing import SEEN_LENGTH, frame_picture
 from enr.pipelines.rendering.maps import depth_pictures
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.parts import NOTEWORTHY, noteworthy_parts
 from enr.pipelines.rendering.writing import check_output
 
 STEPS = f'{{"format": "{STEPS_FORMAT}", "steps": '
@@ -72,10 +74,66 @@ def test_one_view_and_a_path_are_written(photograph, checkpoint):
     assert Image.open(photograph.parent / "o.gif").n_frames >= 2
 
 
+def test_default_names_tell_what_was_asked_for(photograph, checkpoint):
+    second = photograph.with_name("lid.jpg")
+    second.write_bytes(photograph.read_bytes())
+    base = ["--frames", 2, "--checkpoint", checkpoint, "--size-px", 16]
+    for words in (["--orbit"], ["--towards", second, "--orbit"], ["--towards", second]):
+        result = render(photograph, *words, *base)
+        assert result.exit_code == 0, result.output
+    names = {path.name for path in photograph.parent.glob("*.gif")}
+    assert names == {"box-orbit.gif", "box-to-lid-orbit.gif", "box-to-lid.gif"}
+
+
+LEG, OTHER_LEG = ((220, 244), (120, 460)), ((356, 380), (120, 460))
+BACK, SEAT = ((220, 380), (120, 180)), ((220, 380), (290, 330))
+
+
+def chair(stray=()):
+    """A chair, in columns 220-379 and rows 120-459, before a wall that darkens downwards, with noise."""
+    random = np.random.default_rng(1)
+    pixels = np.repeat(np.linspace(215, 165, 600)[:, None, None], 600, axis=1) + np.array([0.0, -4.0, -12.0])
+    for columns, rows in [LEG, OTHER_LEG, BACK, SEAT]:
+        pixels[slice(*rows), slice(*columns)] = (110, 60, 40)
+    for row, column in stray:
+        pixels[row, column] = 90
+    return Image.fromarray((pixels + random.normal(0, 3, pixels.shape)).clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_neither_stray_pixels_nor_a_shaded_wall_spoil_the_frame(tmp_path, ending):
+    path = tmp_path / f"chair.{ending}"
+    chair([(20, 560), (580, 3), (0, 0)]).save(path)
+    framed = frame_picture(path, CONFIG)
+    found = [int(number) for number in re.findall(r"\d+", next(note for note in framed.notes if "columns" in note))]
+    np.testing.assert_allclose(found, [220, 379, 120, 459], atol=2)
+    assert not any("border" in note for note in framed.notes)
+
+
+def test_an_object_that_touches_the_border_is_said(tmp_path):
+    chair().crop((0, 0, 600, 400)).save(tmp_path / "cut.png")
+    assert any("touches the picture's border" in note for note in frame_picture(tmp_path / "cut.png", CONFIG).notes)
+
+
+def test_parts_of_noteworthy_size_are_those_of_a_known_library():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for seed in range(20):
+        mask = np.random.default_rng(seed).random((23, 31)) < 0.1 + 0.02 * seed
+        labels, _ = ndimage.label(mask, np.ones((3, 3)))
+        sizes = np.bincount(labels[mask])
+        expected = mask & (sizes >= NOTEWORTHY * sizes.max())[labels]
+        np.testing.assert_array_equal(noteworthy_parts(mask), expected)
+    assert not noteworthy_parts(np.zeros((3, 4), bool)).any()
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
         (["--out", "views.txt"], "ends in"),
+        (["--out", "view.bmp"], "a single view can be written under a name that ends in .png"),
+        (["--out", "view.gif"], "view.gif is the name of an animation, and a single view was asked for"),
+        (["--orbit", "--spiral"], "--orbit and --spiral were both given"),
+        (["--orbit", "--path", "x"], "--path and --orbit were both given"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
         (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
@@ -214,7 +272,7 @@ def test_depth_and_opacity_are_written_beside_the_views_and_mp4_plays(photograph
 
 def test_without_ffmpeg_mp4_is_refused_before_anything_is_rendered(photograph, checkpoint, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EnrError, match=r"enr\[video\]"):
+    with pytest.raises(EnrError, match=r"pip install -e .\.\[video\]"):
         check_output(tmp_path / "o.mp4", several=True)
 
 

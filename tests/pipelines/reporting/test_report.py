@@ -10,6 +10,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -333,3 +334,23 @@ def test_a_chart_scales_its_points_and_leaves_out_what_is_no_number():
     assert [text for _, text in chart.axes[0].ticks] == ["0", "2", "4", "6", "8", "10"]
     assert "a: y 1.00 at 0, 3.00 at 10 (x)" in chart.description
     assert make_chart("t", ("x", "y"), [Line("a", [1], [None])]) is None
+
+
+def test_what_lies_above_a_charts_top_is_marked():
+    line = Line("a", [0, 5, 10], [9.0, 2.0, 1.0])
+    assert make_chart("t", ("x", "y"), [line]).cut(line) == []
+    chart = make_chart("t", ("x", "y"), [line], top=2.0)
+    assert chart.cut(line) == [chart.axes[0].start]
+    assert all(chart.axes[1].end <= y <= chart.axes[1].start for _, y in chart.drawn(line))
+
+
+def test_a_short_trainings_loss_is_shown_whole():
+    run = SimpleNamespace(
+        name="run",
+        lines=lambda kind: (
+            [{"elapsed_s": 60.0 * n, "loss": 1 / n, "psnr_db": 9.0} for n in (1, 2, 3, 4)] if kind == "train" else []
+        ),
+    )
+    loss = write._curves([run])[-1]
+    assert loss.title == "Training loss"
+    assert loss.axes[1].high >= 1

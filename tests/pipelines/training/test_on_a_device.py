@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import fit
 from torch.overrides import TorchFunctionMode
 
+import enr
 from enr.model import Renderer, load_model, renderer
 from enr.pipelines import metrics
 from enr.pipelines.data.device import ResidentViews, fits_on
@@ -24,6 +26,7 @@ from enr.pipelines.training.prepare import resolve_config
 from enr.pipelines.training.trainer import Trainer
 from enr.pipelines.training.validation import FixedViews, choose_triples
 
+PACKAGE = f"{Path(enr.__file__).parent}/"
 CPU, META = torch.device("cpu"), torch.device("meta")
 CASES = {
     "published": ("smoke", ()),
@@ -77,8 +80,8 @@ class BlockingCopies(TorchFunctionMode):
         is_there = isinstance(given, torch.Tensor) and not given.is_cpu
         moves = func in self.MAKES or (func is torch.Tensor.to and not kwargs.get("non_blocking"))
         if moves and not is_there and not result.is_cpu:
-            ours = [line for line in traceback.extract_stack(limit=12)[:-1] if "/enr/" in line.filename]
-            self.found.add(f"{ours[-1].filename.split('/enr/')[1]}:{ours[-1].lineno}" if ours else "elsewhere")
+            ours = [line for line in traceback.extract_stack(limit=12)[:-1] if line.filename.startswith(PACKAGE)]
+            self.found.add(f"{ours[-1].filename.removeprefix(PACKAGE)}:{ours[-1].lineno}" if ours else "elsewhere")
         return result
 
 

@@ -17,7 +17,7 @@ from tests.pipelines.training.fitting import fit, resume
 from enr.errors import EnrError
 from enr.model import load_model
 from enr.pipelines.training import runs
-from enr.pipelines.training.runs import create_run, latest_run, load_state, open_run
+from enr.pipelines.training.runs import create_run, find_checkpoint, latest_run, load_state, open_run
 
 CONFIG = {"shards": [], "model": {}, "train": {}}
 MAIN = "from enr.pipelines.cli.main import main; main()"
@@ -53,6 +53,17 @@ def test_the_latest_run_is_the_last_that_was_made_whatever_the_zone(tmp_path, lo
     local_time(zones[1])
     assert latest_run(tmp_path) != (second := made(tmp_path, "two"))
     assert latest_run(tmp_path) == second
+
+
+def test_a_folder_around_a_checkpoint_is_refused_with_the_run_to_give(tmp_path):
+    made(tmp_path / "runs", "one")
+    latest = made(tmp_path / "runs", "two")
+    for folder in (tmp_path / "runs", latest / "checkpoints"):
+        with pytest.raises(EnrError, match="neither a run nor a checkpoint") as refused:
+            find_checkpoint(folder)
+        assert str(refused.value).endswith(f"{latest}.")
+    with pytest.raises(EnrError, match="neither a run nor a checkpoint; give a run folder"):
+        find_checkpoint(tmp_path)
 
 
 def test_runs_of_one_second_are_told_apart(tmp_path):

@@ -127,6 +127,17 @@ def test_keys_turn_and_reset(page):
     assert page.execute_script("return [enr.camera.azimuth_deg, enr.camera.elevation_deg]") == [0, 0]
 
 
+def test_keys_are_heard_wherever_the_focus_is_but_in_a_field(page):
+    page.execute_script("document.activeElement.blur()")
+    page.find_element("tag name", "body").send_keys("0\ue014")
+    until(page, SETTLED)
+    assert page.execute_script("return enr.camera.azimuth_deg") == 5
+    page.find_element("id", "pixels").send_keys("\ue014")
+    assert page.execute_script("return enr.camera.azimuth_deg") == 5
+    page.find_element("id", "view").send_keys("0")
+    until(page, SETTLED)
+
+
 def test_a_recorded_path_is_rendered_as_it_was_seen(page, checkpoint, picture, tmp_path):
     page.find_element("id", "record").click()
     drag(page, 80, 20)
