@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from enr.datagen.meshes.archives import open_archive
 from enr.datagen.meshes.formats import (
     ARCHIVE_SUFFIX,
-    NO_IMPORTER,
     is_mesh,
     known_suffixes,
     suffix_of,
+    unread_kind,
     unread_words,
     why_not_read,
 )
@@ -94,14 +94,14 @@ def draw_meshes(sources: Sequence[MeshSource], limit: int | None) -> tuple[MeshS
 
 
 def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """3D files in the folders and archives among `paths` whose format is not read (COLLADA and so on), sorted."""
+    """3D files in the folders and archives among `paths` that are not read (COLLADA, `.obj.gz` and so on), sorted."""
     found: set[Path] = set()
     for place in (Path(given) for given in paths):
         for path in _walk_folder(place) if place.is_dir() else [place]:
-            if suffix_of(path) in NO_IMPORTER:
+            if unread_kind(path):
                 found.add(path)
             elif suffix_of(path) == ARCHIVE_SUFFIX and path.is_file():
-                found.update(path / member for member in _members(path) if suffix_of(path / member) in NO_IMPORTER)
+                found.update(path / member for member in _members(path) if unread_kind(path / member))
     return tuple(sorted(found))
 
 
