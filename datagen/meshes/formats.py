@@ -120,13 +120,13 @@ def unread_words(paths: Iterable[PurePath]) -> str:
     """One line about files of an `unread_kind`; empty if there are none."""
     count = Counter(unread_kind(path) for path in paths)
     sentences = []
-    for is_packed, words, advice in (
-        (False, "of formats that Blender 5 cannot import", "convert them to glTF"),
-        (True, "that are packed", f"unpack them, or pack them as {ARCHIVE_SUFFIX}"),
+    for is_packed, before, after, advice in (
+        (False, "", "of formats that Blender 5 cannot import ", "convert them to glTF"),
+        (True, "packed ", "", f"unpack them, or pack them as {ARCHIVE_SUFFIX}"),
     ):
         kinds = [(name, times) for name, times in count.most_common() if name.startswith(".") is is_packed]
         total = sum(times for _, times in kinds)
         if kinds:
             listed = ", ".join(f"{times} {name}" for name, times in kinds)
-            sentences.append(f"{total:,} file{'s' if total > 1 else ''} {words} left alone ({listed}); {advice}")
+            sentences.append(f"{total:,} {before}file{'s' if total > 1 else ''} {after}left alone ({listed}); {advice}")
     return "; ".join(sentences)

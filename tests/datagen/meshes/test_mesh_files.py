@@ -229,7 +229,7 @@ def test_packed_meshes_are_said(tmp_path):
     write_files(tmp_path, {**packed, "mug.obj": OBJ, "table.csv.gz": b"", "e.dae": b""})
     found = unread_files([tmp_path])
     assert {path.name for path in found} == {*packed, "e.dae"} and len(find_meshes([tmp_path])) == 1
-    assert re.search(r"1 file of .* \(1 COLLADA\); .*; 4 files that are packed .* \(2 \.obj\.gz, ", unread_words(found))
+    assert re.search(r"1 file of .* \(1 COLLADA\); .*; 4 packed files .* \(2 \.obj\.gz, ", unread_words(found))
     with pytest.raises(EnrError, match="it is packed; unpack it"):
         find_meshes([tmp_path / "a.obj.gz"])
 
