@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,7 @@ from enr.words import count_of
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _KEEP_BYTES = 2**31 - 1
 PROBE_ROUNDS, PROBE_LAYERS, PROBE_SECONDS = 5, 12, 0.5
+DEVICE_NAME = re.compile(r"cpu|(?:cuda|mps|xpu)(?::\d+)?")
 WORTH_IT = 1.05
 """Fewer threads than cores are taken only where they are quicker by so much."""
 
@@ -123,9 +125,11 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not DEVICE_NAME.fullmatch(name):  # torch would answer with all the kinds it was ever built for
+        raise EnrError(f"The device {name!r} cannot be used; choose auto, cpu or cuda.")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta` has tensors, but no numbers in them
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error

@@ -22,6 +22,8 @@ NO_NUMBER = re.compile(
 """A coordinate of an OBJ file that is not written as a number, such as 0,5."""
 TOO_LARGE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}\S+[eE]\+?0*(?:39|[4-9]\d|[1-9]\d\d)", re.MULTILINE)
 """A coordinate that single precision does not hold."""
+CORNERS = re.compile(rb"^[ \t]*(?:v[ \t]|f[ \t]+([^\n#]*))", re.MULTILINE)
+"""The vertices of an OBJ file, and the corners of its faces."""
 NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"
 PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception)\b")
 REASON_CHARACTERS = 200
@@ -120,6 +122,25 @@ def _check_text(text: bytes) -> None:
         raise MeshError(
             f"a coordinate of the mesh is not written as a number ({wrong[1][:40].decode('utf-8', 'replace')})"
         )
+    _check_corners(text)
+
+
+def _check_corners(text: bytes) -> None:
+    """Refuse an OBJ file of which Blender would leave out faces: those of vertices that do not stand before them."""
+    count = 0
+    for line in CORNERS.finditer(re.sub(rb"\\\r?\n", b" ", text)):
+        if line[1] is None:
+            count += 1
+            continue
+        for corner in line[1].split():
+            written = corner.partition(b"/")[0]
+            try:
+                is_there = 0 < int(written) <= count or -count <= int(written) < 0
+            except ValueError:
+                is_there = False
+            if not is_there:
+                name = written[:40].decode("utf-8", "replace")
+                raise MeshError(f"a face names vertex {name}, which is none of the {count:,} before it")
 
 
 def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ STL_NOT_FINITE = re.compile(rb"^[ \t]*vertex[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|
 NOT_FINITE = "has vertices that are not finite numbers; export the mesh again."
 START_BYTES = 2**14
 GLB_HEADER, CHUNK_HEADER = struct.Struct("<4sII"), struct.Struct("<I4s")
+SHEAR = 1e-3
+"""Largest cosine of the angle between two axes of a matrix that rounding explains."""
 GLB_START_BYTES = GLB_HEADER.size + CHUNK_HEADER.size
 
 
@@ -155,6 +158,7 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
             head = handle.read(GLB_START_BYTES) if is_binary else b""
             length = CHUNK_HEADER.unpack_from(head, GLB_HEADER.size)[0] if is_binary else -1
             document = json.loads(handle.read(length))
+            _check_nodes(path, document.get("nodes") or ())
             near = near_gltf(document) or (document, np.zeros(3))
             if not _name_in_any_case(near[0], path.parent) and near[0] is document:
                 return None
@@ -183,6 +187,25 @@ def _name_in_any_case(document: dict[str, Any], folder: Path) -> bool:
         if found is not None:
             entry["uri"], is_needed = quote(str(found.resolve())), True
     return is_needed
+
+
+def _check_nodes(path: Path, nodes: Sequence[dict[str, Any]]) -> None:
+    """Refuse nodes that glTF does not allow, and that Blender places as it likes.
+
+    Raises:
+        EnrError: a rotation is four zeros, or a matrix is sheared.
+        ValueError, AttributeError, TypeError: these are no nodes.
+    """
+    for number, node in enumerate(nodes):
+        if not any(node.get("rotation", (1,))):
+            raise EnrError(f"{path}: node {number} has a rotation of four zeros, which is none; export the mesh again.")
+        axes = np.array(node.get("matrix", np.eye(4)), dtype=np.float64).reshape(4, 4)[:3, :3]
+        lengths = np.linalg.norm(axes, axis=1)
+        if (np.abs(np.triu(axes @ axes.T, 1)) > SHEAR * np.outer(lengths, lengths)).any():
+            raise EnrError(
+                f"{path}: node {number} has a matrix with shear, which glTF does not allow and Blender drops; "
+                "apply it to the vertices."
+            )
 
 
 def _name_from_anywhere(document: dict[str, Any], folder: Path) -> None:

@@ -17,6 +17,8 @@ MAP_D = re.compile(rb"^[ \t]*map_d[ \t]+\S", re.MULTILINE | re.IGNORECASE)
 OPACITY = re.compile(rb"^[ \t]*(d|Tr)[ \t]+(?:-halo[ \t]+)?([-+.\deE]+)", re.MULTILINE)
 FAINTEST = 0.1
 """A surface of less opacity may leave no trace in 8 bits and few samples."""
+FAN = 6
+"""The mode of a primitive that only some readers of glTF files know."""
 OWN_WAYS = {
     "EXT_mesh_gpu_instancing": "its parts are instances (EXT_mesh_gpu_instancing)",
     "KHR_draco_mesh_compression": "its triangles are compressed (KHR_draco_mesh_compression)",
@@ -56,6 +58,8 @@ def _reasons_of_gltf(document: dict[str, Any], shows_materials: bool) -> Iterato
         yield "it is bent by a skeleton"
     if any(any(item.get("weights") or ()) for item in (*nodes, *meshes)):
         yield "it is bent by shape keys"
+    if any(primitive.get("mode") == FAN for mesh in meshes for primitive in mesh.get("primitives") or ()):
+        yield "it has fans of triangles"
     used = set(document.get("extensionsUsed") or ())
     yield from (words for extension, words in OWN_WAYS.items() if extension in used)
     if not shows_materials:

@@ -11,7 +11,9 @@ normalisation, and the covered share of each pixel is compared with the stored a
   principal point that is half a pixel off, another focal length).
 
 A view that does not fit is a wrong camera where another camera explains it, or where other views show that the mesh
-can be compared. Else the picture shows something that the triangles alone do not tell, and the mesh is not compared.
+can be compared. Where no view fits and no camera explains that, the scene is wrong as a whole: meshes whose triangles
+are known not to tell their pictures were left out before. Where some views fit and others only lack or add something,
+the mesh is not compared.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ EXPLAINED = 2
 """Views of a scene for which other cameras are tried."""
 MOST_OTHERS = 48
 UP_AXIS_OF: dict[str | None, UpAxis] = {None: "auto", "Y": "y", "Z": "z"}
+LOOK = "look at them (`enr inspect`)"
 OFFSETS = ("right", "down", "outwards", "turned clockwise")
 
 
@@ -216,7 +219,7 @@ def _judge_scene(part: _Sample, pictures: dict[int, Picture], fits: dict[int, Fi
     """The views of a scene that do not show its mesh.
 
     Raises:
-        EnrError: its pictures differ from its triangles, and no camera explains that.
+        EnrError: some of its pictures have more, or less, than its triangles, and no camera explains that.
     """
     limits = {row: outline_limit_px(part.meta, fit.noise_px) for row, fit in fits.items()}
     if np.median([fit.noise_px for fit in fits.values()]) > THIN_PX and min(limits.values()) > MOST_PX:
@@ -226,8 +229,14 @@ def _judge_scene(part: _Sample, pictures: dict[int, Picture], fits: dict[int, Fi
         return
     reasons = {row: explanation(pictures[row], _cameras(part, row), limits[row]) for row in wrong[:EXPLAINED]}
     others_fit = len(wrong) < len(fits)
-    if not any(reasons.values()) and not (others_fit and _is_another(fits[wrong[0]], limits[wrong[0]])):
-        raise EnrError(_unexplained_words(int(part.views["view_index"][wrong[0]]), fits[wrong[0]]))
+    explained, worst = any(reasons.values()), fits[wrong[0]]
+    if not explained and not (others_fit and _is_another(worst, limits[wrong[0]])):
+        shown = _shown_words(int(part.views["view_index"][wrong[0]]), worst)
+        if others_fit:
+            raise EnrError(f"its pictures show {shown}, and no other camera explains that; {LOOK}")
+        words = "neither its cameras nor its mesh explain its pictures"
+        yield Finding(part.path, f"scene {part.views['scene_id'][wrong[0]]}: {words}, which show {shown}; {LOOK}")
+        return
     for row in sorted(wrong):
         reason = reasons.get(row) or ("other views fit" if others_fit else "as those of other views are")
         yield Finding(
@@ -243,13 +252,9 @@ def _is_another(fit: Fit, limit_px: float) -> bool:
     return min(fit.excess_px, fit.missing_px) > limit_px
 
 
-def _unexplained_words(view: int, fit: Fit) -> str:
+def _shown_words(view: int, fit: Fit) -> str:
     shown = "more" if fit.excess_px > fit.missing_px else "less"
-    return (
-        f"its pictures show {shown} than its triangles (view {view}: outlines "
-        f"{fit.outline_px:.2f} px apart, IoU {fit.iou:.3f}), and no other camera explains that; look at them "
-        "(`enr inspect`)"
-    )
+    return f"{shown} than its triangles (view {view}: outlines {fit.outline_px:.2f} px apart, IoU {fit.iou:.3f})"
 
 
 def _cameras(part: _Sample, own: int) -> dict[str, Array]:

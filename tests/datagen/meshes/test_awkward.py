@@ -17,7 +17,7 @@ from enr.errors import EnrError
 from enr.shards import read_shard
 
 RIGHT_REASONS = (
-    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|"
+    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|names vertex|"
     "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'|"
     r"not written as a number \(3\.1\+e2\)"
 )

@@ -8,6 +8,7 @@ from tests.datagen import blender_meshes as bm
 from tests.datagen.glb_files import box, write_glb
 
 from enr.datagen.meshes.discovery import find_meshes
+from enr.datagen.meshes.rewriting import rewritten
 from enr.datagen.meshes.staging import stage
 from enr.errors import EnrError
 
@@ -88,6 +89,43 @@ def test_coordinates_that_blender_takes_for_others_are_named(tmp_path, number):
     decorated.write_text("v 0 0 0 1.0\nv\t+1. 0e0  -.0 # a corner\nv 0 1E+0 \\\n0\nf 1 2 3\n")
     outcomes = bm.render(*(bm.make_job(path, 2, width_px=24, height_px=24, samples=1) for path in (wrong, decorated)))
     assert "number" in outcomes[0].reason and not outcomes[1].reason
+
+
+@pytest.mark.parametrize("face", ["0 1 2", "1 2 9", "-5 -2 -1", "1 2 x/1", "4/1/1 2/2/2 3/3/3"])
+def test_faces_that_blender_leaves_out_are_named(tmp_path, face):
+    content = "v 0 0 0\nv 1 0 0\nv 0 0 1\nf 1/9 -2//7 \\\n3\nf 1 2 3 # not 9\n{}v 1 1 1\nf 4 -3 -2\n"
+    for name, more in (("whole", ""), ("wrong", f"f {face}\n")):
+        (tmp_path / f"{name}.obj").write_text(content.format(more))
+    paths = (tmp_path / "whole.obj", tmp_path / "wrong.obj")
+    whole, wrong = bm.render(*(bm.make_job(path, 2, width_px=24, height_px=24, samples=1) for path in paths))
+    assert not whole.reason and "a face names vertex" in wrong.reason and wrong.kind == "bad_mesh"
+
+
+SHEARED = [1, 0, 0, 0, 0.5, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".gltf"])
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        ({"rotation": [0, 0, 0, 0]}, "node 0 has a rotation of four zeros"),
+        ({"matrix": SHEARED}, "node 0 has a matrix with shear"),
+        ({"matrix": [0, -2, 0, 0, 3, 0, 0, 0, 0, 0, 1.00001, 0, 5, 6, 7, 1]}, None),
+        ({"matrix": [0, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]}, None),
+        ({"rotation": [0, 0, 1, 0], "scale": [1, 2, 3]}, None),
+    ],
+)
+def test_nodes_that_blender_places_otherwise_are_named(tmp_path, suffix, node, words):
+    path = tmp_path / f"m{suffix}"
+    if suffix == ".glb":
+        write_glb(path, [box()], [{"mesh": 0} | node])
+    else:
+        bm.write_gltf_cubes(path, ["m"], [{"mesh": 0} | node])
+    if words is None:
+        assert rewritten(path) is None
+        return
+    with pytest.raises(EnrError, match=words):
+        rewritten(path)
 
 
 def test_a_gltf_with_a_coordinate_that_is_no_number_is_named(tmp_path):

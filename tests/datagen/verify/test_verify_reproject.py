@@ -164,9 +164,36 @@ def test_pictures_of_something_else_accuse_no_camera(tmp_path, meshes):
     images = shard.images.copy()
     images[:VIEWS, np.hypot(x, y) > 28] = 255
     result = verify(tmp_path, dataclasses.replace(shard, images=images), meshes)
+    assert result.exit_code == 1 and "its camera is wrong" not in result.output and "1 finding" in result.output
+    words = "neither its cameras nor its mesh explain its pictures, which show more than its triangles"
+    assert f"scene {shard.scenes['scene_id'][0]}: {words}" in result.output
+
+
+def test_a_ring_in_some_views_is_not_compared(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    images = shard.images.copy()
+    images[1, np.hypot(*(np.mgrid[:64, :64] - 31.5)) > 28] = 255
+    result = verify(tmp_path, dataclasses.replace(shard, images=images), meshes)
     assert result.exit_code == 0, result.output
     assert f"not compared: {shard.scenes['scene_id'][0]}: its pictures show more than its triangles" in result.output
     assert "4 views reprojected" in result.output
+
+
+def test_cameras_that_are_wrong_at_random_are_found(tmp_path, meshes):
+    shard, rng = pictures(meshes, 64), np.random.default_rng(3)
+    count = len(shard.images)
+    away = orbit_camera(rng.uniform(-180, 180, count), rng.uniform(-80, 80, count), rng.uniform(1.2, 4, count))
+    result = verify(tmp_path, shard, meshes, world_from_camera=roll_camera(away, rng.uniform(40, 320, count)))
+    assert result.exit_code == 1 and "not compared" not in result.output
+    assert all(f"scene {scene_id}" in result.output for scene_id in shard.scenes["scene_id"])
+
+
+def test_pictures_of_another_mesh_are_found(tmp_path, meshes):
+    shard = pictures(meshes, 64)
+    images = np.roll(shard.images, VIEWS, axis=0)
+    result = verify(tmp_path, dataclasses.replace(shard, images=images), meshes)
+    assert result.exit_code == 1 and "not compared" not in result.output
+    assert all(f"scene {scene_id}" in result.output for scene_id in shard.scenes["scene_id"])
 
 
 def test_a_picture_of_something_else_is_found_where_other_views_show_the_mesh(tmp_path, meshes):

@@ -312,3 +312,10 @@ def test_a_device_that_is_not_there_is_refused():
     for name in ("cuda:99", "nonsense"):
         with pytest.raises(EnrError, match=f"The device '{name}' cannot be used"):
             pick_device(name)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:3", "meta", "CUDA", ""])
+def test_a_device_of_no_such_name_is_answered_with_those_there_are(name):
+    with pytest.raises(EnrError) as error:
+        pick_device(name)
+    assert str(error.value) == f"The device {name!r} cannot be used; choose auto, cpu or cuda."
