@@ -49,6 +49,7 @@ class Summary:
         clipped_share: share of views in which the object reaches over the picture's border.
         cards: graphics cards that this run rendered on, one worker or more on each; 0 on the CPU.
         without_textures: scenes in the shards of which a texture was not found, or is no picture that Blender reads.
+        without_colours: scenes in the shards whose files hold colours that their pictures lack.
         scenes_by_split: scenes in the shards for train, val and test.
         repeated: ids of two scenes, trained on and held out, that are the same mesh; each held-out one once.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
@@ -71,6 +72,7 @@ class Summary:
     clipped_share: float
     cards: int
     without_textures: int
+    without_colours: int
     scenes_by_split: dict[str, int]
     repeated: tuple[tuple[str, str], ...]
     worker_peak_memory_mb: float
@@ -122,8 +124,8 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
 def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: RunLog) -> Summary:
     """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
-    scenes = images = clipped = bare = 0
-    flags, splits = Counter[str](), Counter[str]()
+    scenes = images = clipped = 0
+    flags, splits, lacks = Counter[str](), Counter[str](), Counter[str]()
     trained: dict[str, str] = {}
     held_out: dict[str, str] = {}
     for path in shards:
@@ -133,7 +135,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         clipped += int(views["clipped"].sum())
         flags.update(count_flags(views["flags"]))
         splits.update(table["split"].tolist())
-        bare += sum(bool(json.loads(facts).get("textures_missing")) for facts in table["facts"].tolist())
+        lacks.update(name for facts in table["facts"].tolist() for name, count in json.loads(facts).items() if count)
         for scene_id, split, sha256 in zip(
             *(table[key].tolist() for key in ("scene_id", "split", "mesh_sha256")), strict=True
         ):
@@ -170,7 +172,8 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         flags=dict(flags),
         clipped_share=clipped / max(images, 1),
         cards=log.cards,
-        without_textures=bare,
+        without_textures=lacks["textures_missing"],
+        without_colours=lacks["colours_hidden"],
         scenes_by_split={split: splits[split] for split in SPLITS},
         repeated=tuple(
             (trained[sha256], scene_id) for scene_id, sha256 in held_out.items() if sha256 in trained and sha256

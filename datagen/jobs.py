@@ -11,6 +11,7 @@ from enr.datagen.appearance.palette import linear_palette
 from enr.datagen.cameras.lens import view_intrinsics
 from enr.datagen.cameras.poses import Poses, noise_seed, sample_poses
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.meshes.hidden_colours import has_hidden_colours
 from enr.datagen.meshes.staging import StagedMesh, stage
 from enr.datagen.messages import Job
 from enr.datagen.settings import GenerateSettings, RenderSettings
@@ -36,6 +37,8 @@ def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch
             yield {**render_job(settings.render, source, poses, StagedMesh(source.place, None)), "refused": str(error)}
             continue
         job: Job = {**render_job(settings.render, source, poses, staged), "checks": settings.pool.checks}
+        if settings.render.materials == "original" and has_hidden_colours(staged.original or staged.path):
+            job["colours_hidden"] = True
         yield job if staged.folder is None else {**job, "staged_in": str(staged.folder)}
 
 

@@ -39,6 +39,7 @@ class Job(TypedDict, total=False):
         normalise: `diagonal`, `longest` or `none`.
         materials: `original`, `grey`, `palette`, or None for what the file can offer.
         palette: linear RGB colours.
+        colours_hidden: whether the file holds colours that its materials do not show.
         lighting: see `enr.datagen.appearance.lighting.Lighting`.
         surroundings: whether what is behind the object is saved, too.
         passes: names of the pictures beside the colour.
@@ -67,6 +68,7 @@ class Job(TypedDict, total=False):
     normalise: Literal["diagonal", "longest", "none"]
     materials: str | None
     palette: Any
+    colours_hidden: bool
     lighting: dict[str, Any]
     surroundings: bool
     passes: list[str]

@@ -144,7 +144,7 @@ def prepare_mesh(
     mesh = agreement.placed(parts, scale, offset) if job.get("checks", True) else None
     blender_mesh.apply_normalisation(objects, scale, offset)
     blender_mesh.shade_flat(objects)
-    held = blender_materials.mesh_facts(objects)
+    held = blender_materials.mesh_facts(objects) | ({"colours_hidden": 1} if job.get("colours_hidden") else {})
     sheets.part(objects)
     blender_materials.paint(objects, path, materials, job["palette"])
     facts: Answer = {

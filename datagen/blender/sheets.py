@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.datagen.blender.importing import NOT_FINITE_REASON, MeshError
+
 SHIFT = "enr-shift"
 GAP = 2e-5
 """How far a sheet's side is moved, as a share of the mesh's size: far less than a pixel, far more than rounding."""
@@ -23,8 +25,15 @@ Floats = NDArray[np.float64]
 
 
 def clean(objects: list[Any], both_sides: bool) -> None:
-    """Remove broken and doubled faces of meshes as their importer read them; a sheet's two sides stay if asked."""
+    """Remove broken and doubled faces of meshes as their importer read them; a sheet's two sides stay if asked.
+
+    Raises:
+        MeshError: a corner of a face has a coordinate that is no finite number, for which `validate` would put 0.
+    """
     for mesh in _meshes(objects):
+        places, used = _positions(mesh), _corner_vertices(mesh)
+        if not np.isfinite(places[used[(used >= 0) & (used < len(places))]]).all():
+            raise MeshError(NOT_FINITE_REASON)
         if SHIFT in mesh.attributes:  # a file may hold an attribute of any name
             mesh.attributes.remove(mesh.attributes[SHIFT])
         if both_sides:

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from enr.datagen.meshes.archives import open_archive
 from enr.datagen.meshes.formats import (
     ARCHIVE_SUFFIX,
-    NO_IMPORTER,
     is_mesh,
     known_suffixes,
     suffix_of,
+    unread_kind,
     unread_words,
     why_not_read,
 )
@@ -94,14 +94,14 @@ def draw_meshes(sources: Sequence[MeshSource], limit: int | None) -> tuple[MeshS
 
 
 def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """3D files in the folders and archives among `paths` whose format is not read (COLLADA and so on), sorted."""
+    """3D files in the folders and archives among `paths` that are not read (COLLADA, `.obj.gz` and so on), sorted."""
     found: set[Path] = set()
     for place in (Path(given) for given in paths):
         for path in _walk_folder(place) if place.is_dir() else [place]:
-            if suffix_of(path) in NO_IMPORTER:
+            if unread_kind(path):
                 found.add(path)
             elif suffix_of(path) == ARCHIVE_SUFFIX and path.is_file():
-                found.update(path / member for member in _members(path) if suffix_of(path / member) in NO_IMPORTER)
+                found.update(path / member for member in _members(path) if unread_kind(path / member))
     return tuple(sorted(found))
 
 
@@ -163,10 +163,13 @@ def _sources(given: Path) -> Iterator[MeshSource]:
 
 def _in_archive(path: Path) -> Iterator[MeshSource]:
     archive = open_archive(path)
-    for member in archive.members():
-        if is_mesh(PurePosixPath(member)):
-            archive.check(member)
-            yield MeshSource("", path, member)
+    meshes = [member for member in archive.members() if is_mesh(PurePosixPath(member))]
+    nested = next((name for name in archive.members() if suffix_of(PurePosixPath(name)) == ARCHIVE_SUFFIX), None)
+    if nested and not meshes:
+        raise EnrError(f"{path} holds no mesh but another archive ({nested}); unpack it.")
+    for member in meshes:
+        archive.check(member)
+        yield MeshSource("", path, member)
 
 
 def _in_archive_of_folder(path: Path) -> list[MeshSource]:

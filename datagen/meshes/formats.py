@@ -69,6 +69,9 @@ NO_IMPORTER = {
 }
 """3D formats that Blender 5 cannot import, by suffix; a folder's files of these kinds are worth a word to its owner."""
 
+PACKED_ALONE = (".gz", ".bz2", ".xz", ".zst")
+PACKED_FOLDERS = (".tar", ".tgz", ".7z", ".rar")
+
 
 def suffix_of(path: PurePath) -> str:
     """The suffix in lower case, with its dot."""
@@ -78,6 +81,15 @@ def suffix_of(path: PurePath) -> str:
 def is_mesh(path: PurePath) -> bool:
     """Whether a file is of a format that is read, by its name."""
     return suffix_of(path) in FORMATS
+
+
+def unread_kind(path: PurePath) -> str:
+    """What a file is by its name where it is a mesh that is not read: `COLLADA`, `.obj.gz`, `.rar`; else empty."""
+    suffix = suffix_of(path)
+    inner = suffix_of(path.with_suffix("")) if suffix in PACKED_ALONE else ""
+    if suffix in PACKED_FOLDERS or inner in (*FORMATS, *NO_IMPORTER, ".tar"):
+        return inner + suffix
+    return NO_IMPORTER.get(suffix, "")
 
 
 def stored_up_axis(path: PurePath, choice: UpAxis = "auto") -> Literal["Y", "Z"] | None:
@@ -91,7 +103,9 @@ def stored_up_axis(path: PurePath, choice: UpAxis = "auto") -> Literal["Y", "Z"]
 
 def why_not_read(path: PurePath) -> str:
     """Why a file is refused by its name alone, and what to do about it."""
-    name = NO_IMPORTER.get(suffix_of(path))
+    name = unread_kind(path)
+    if name.startswith("."):
+        return f"{path} is not read: it is packed; unpack it, or give a {ARCHIVE_SUFFIX}."
     if name:
         return f"{path} is not read: Blender 5 has no importer for {name}; convert it to glTF."
     return f"{path} is not of a format that is read; convert it to one of {known_suffixes()}."
@@ -103,10 +117,16 @@ def known_suffixes() -> str:
 
 
 def unread_words(paths: Iterable[PurePath]) -> str:
-    """One line about files that `NO_IMPORTER` names; empty if there are none."""
-    count = Counter(NO_IMPORTER[suffix_of(path)] for path in paths)
-    if not count:
-        return ""
-    kinds = ", ".join(f"{times} {name}" for name, times in count.most_common())
-    files = "1 file" if count.total() == 1 else f"{count.total():,} files"
-    return f"{files} of formats that Blender 5 cannot import left alone ({kinds}); convert them to glTF"
+    """One line about files of an `unread_kind`; empty if there are none."""
+    count = Counter(unread_kind(path) for path in paths)
+    sentences = []
+    for is_packed, before, after, advice in (
+        (False, "", "of formats that Blender 5 cannot import ", "convert them to glTF"),
+        (True, "packed ", "", f"unpack them, or pack them as {ARCHIVE_SUFFIX}"),
+    ):
+        kinds = [(name, times) for name, times in count.most_common() if name.startswith(".") is is_packed]
+        total = sum(times for _, times in kinds)
+        if kinds:
+            listed = ", ".join(f"{times} {name}" for name, times in kinds)
+            sentences.append(f"{total:,} {before}file{'s' if total > 1 else ''} {after}left alone ({listed}); {advice}")
+    return "; ".join(sentences)

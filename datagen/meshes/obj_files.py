@@ -172,7 +172,7 @@ def locate(folder: Path, name: str, within: Path | None = None) -> Path | None:
         return None
     if found.is_file():  # a device or a pipe would never end
         return found
-    place = Path(found.anchor)
+    place = Path(found.absolute().anchor)
     for part in posixpath.normpath(found.absolute()).split("/")[1:]:
         try:
             exact = place / part

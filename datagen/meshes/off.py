@@ -21,6 +21,22 @@ def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
     Raises:
         ValueError: it is not written as OFF is, with what is wrong.
     """
+    header, points, faces = _parts(path)
+    vertices = np.array([line[:3] for line in points], dtype=np.float64).reshape(-1, 3)
+    if header[4]:
+        vertices = vertices / np.array([line[3:4] for line in points], dtype=np.float64)
+    return vertices, _triangles(vertices, faces)
+
+
+def off_has_colours(path: Path) -> bool:
+    """Whether the vertices or the faces of an OFF file have colours; `ValueError` as of `read_off`."""
+    header, points, faces = _parts(path)
+    plain = 3 + 3 * bool(header[3]) + bool(header[4]) + 2 * bool(header[1])
+    return any(len(line) > plain for line in points) or any(len(line) > 1 + int(line[0]) for line in faces)
+
+
+def _parts(path: Path) -> tuple[re.Match[str], list[list[str]], list[list[str]]]:
+    """What the first word says, and the words of the vertices' and the faces' lines."""
     text = plain_text(path.read_bytes()).decode("utf-8", "replace")
     lines = [words for line in text.splitlines() if (words := line.partition("#")[0].split())]
     if not lines:
@@ -38,10 +54,7 @@ def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
     vertices, faces = int(lines[0][0]), int(lines[0][1])
     if len(lines) < 1 + vertices + faces:
         raise ValueError(f"it ends before the {vertices} vertices and {faces} faces that it announces")
-    points = np.array([line[:3] for line in lines[1 : 1 + vertices]], dtype=np.float64).reshape(-1, 3)
-    if header[4]:
-        points = points / np.array([line[3:4] for line in lines[1 : 1 + vertices]], dtype=np.float64)
-    return points, _triangles(points, lines[1 + vertices : 1 + vertices + faces])
+    return header, lines[1 : 1 + vertices], lines[1 + vertices : 1 + vertices + faces]
 
 
 def _triangles(points: Array, lines: list[list[str]]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ import numpy as np
 from enr.camera import Array
 from enr.datagen.meshes.far import near_gltf, near_obj, near_ply, near_stl, ply_is_finite
 from enr.datagen.meshes.formats import suffix_of
-from enr.datagen.meshes.obj_files import has_plain_names, plain_copy, plain_text
+from enr.datagen.meshes.obj_files import has_plain_names, locate, plain_copy, plain_text
 from enr.errors import EnrError
 
 STL_HEAD_BYTES, STL_TRIANGLE_BYTES = 84, 50
@@ -157,10 +157,10 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
         with path.open("rb") as handle:
             head = handle.read(GLB_START_BYTES) if is_binary else b""
             length = CHUNK_HEADER.unpack_from(head, GLB_HEADER.size)[0] if is_binary else -1
-            read = json.loads(handle.read(length))
-            _check_nodes(path, read.get("nodes") or ())
-            near = near_gltf(read)
-            if near is None:
+            document = json.loads(handle.read(length))
+            _check_nodes(path, document.get("nodes") or ())
+            near = near_gltf(document) or (document, np.zeros(3))
+            if not _name_in_any_case(near[0], path.parent) and near[0] is document:
                 return None
             rest = handle.read()
     except (ValueError, AttributeError, TypeError, struct.error):
@@ -173,6 +173,20 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
     text += b" " * (-len(text) % 4)
     size = GLB_START_BYTES + len(text) + len(rest)
     return Rewritten(GLB_HEADER.pack(b"glTF", 2, size) + CHUNK_HEADER.pack(len(text), b"JSON") + text + rest, offset)
+
+
+def _name_in_any_case(document: dict[str, Any], folder: Path) -> bool:
+    """Let a document name its buffers and pictures in the case that they have on the disk; whether that was needed."""
+    is_needed = False
+    for entry in [*document.get("buffers", ()), *document.get("images", ())]:
+        uri = entry.get("uri")
+        if not isinstance(uri, str) or uri.startswith("data:"):
+            continue
+        name = unquote(uri).replace("\\", "/")
+        found = None if (folder / name).is_file() else locate(folder, name)
+        if found is not None:
+            entry["uri"], is_needed = quote(str(found.resolve())), True
+    return is_needed
 
 
 def _check_nodes(path: Path, nodes: Sequence[dict[str, Any]]) -> None:

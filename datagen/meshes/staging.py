@@ -33,6 +33,7 @@ class StagedMesh:
         path: the file to import.
         up_axis: the axis that points up in it; None where the file says it itself.
         folder: made for this mesh alone, to be removed after its render; None for a file that lies on the disk anyway.
+        original: the file as it was before it was converted; None where that is `path`.
         offset: what was taken off the vertices, in the Z-up frame: they lie so far from the origin that single
             precision would move them.
     """
@@ -41,6 +42,7 @@ class StagedMesh:
     up_axis: Literal["Y", "Z"] | None
     folder: Path | None = None
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    original: Path | None = None
 
 
 def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto", checks: bool = True) -> StagedMesh:
@@ -100,7 +102,7 @@ def _convert(path: Path, folder: Path, up_axis: UpAxis) -> StagedMesh:
     target = folder / "converted.ply"
     trimesh.Trimesh(vertices, faces, process=False).export(target, file_type="ply")
     x, y, z = (0.0, 0.0, 0.0) if offset is None else offset.tolist()
-    return StagedMesh(target, "Z", folder, (x, y, z))
+    return StagedMesh(target, "Z", folder, (x, y, z), original=path)
 
 
 def _extract(archive: Archive, member: str, folder: Path) -> Path:

@@ -106,6 +106,7 @@ def _pictures(manifest: Manifest) -> str:
         ("background that readers put behind it", f"{_plain(manifest['background'])} (sRGB in 0..1)"),
         ("materials", _counted(manifest["counts"]["materials"])),
         ("meshes with missing textures", manifest["counts"]["meshes_with_missing_textures"]),
+        ("meshes with colours that are not shown", manifest["counts"]["meshes_with_hidden_colours"]),
         *_lens(render),
         *_rows({**poses, **render}),
     ]

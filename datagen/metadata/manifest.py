@@ -322,5 +322,6 @@ def _counts(
         "images_by_flag": {name: flags[name] for name in FLAGS},
         "materials": dict(sorted(Counter(mesh["materials"] for mesh in meshes).items())),
         "meshes_with_missing_textures": sum(bool(mesh["facts"].get("textures_missing")) for mesh in meshes),
+        "meshes_with_hidden_colours": sum(bool(mesh["facts"].get("colours_hidden")) for mesh in meshes),
         "licences": dict(sorted(Counter(mesh["licence"] or "unknown" for mesh in meshes).items())),
     }

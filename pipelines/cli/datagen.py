@@ -97,6 +97,11 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
             f"{count_of(summary.without_textures, 'mesh')} lack a texture, which was not found or cannot be read, and "
             "show a plain colour; textures_missing in the manifest says which"
         )
+    if summary.without_colours:
+        lines.append(
+            f"{count_of(summary.without_colours, 'mesh')} with colours that are not shown (of faces in PLY, of STL and "
+            "OFF, or a PLY's texture): export them as glTF; colours_hidden in the manifest says which"
+        )
     if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
         lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))
     lines += _failures(summary)

@@ -17,9 +17,9 @@ from enr.errors import EnrError
 from enr.shards import read_shard
 
 RIGHT_REASONS = (
-    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|"
-    "names vertex|not written as a number|"
-    "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'"
+    "holds NUL bytes|holds no mesh|has no faces|holds no triangles|have no area|no vertices|No end_header|names vertex|"
+    "Invalid PLY header|cannot be read as .off|Failed to read file 'empty.stl'|'stl_empty_ascii.stl'|"
+    r"not written as a number \(3\.1\+e2\)"
 )
 """What is wrong with the files of the collection that cannot be rendered, by the words that say so."""
 SMALL = RenderSettings(width_px=32, height_px=32, focal_px=44.0, samples=2)
@@ -88,8 +88,9 @@ def test_the_awkward_collection(tmp_path):
     assert {source.scene_id for source in sources if source.suffix in whole_formats} - made == {"empty_nodes"}
     part_read = {name for name, reason in failures.items() if "names vertex" in reason}  # once rendered without faces
     assert len(part_read) == 1 and len(made | part_read) >= 143
+    assert "visible" in failures.pop("fuze.obj")  # its one material says `Tr 1`
     unexplained = {name: reason for name, reason in failures.items() if not re.search(RIGHT_REASONS, reason)}
-    assert unexplained == {"fuze.obj": "nothing of the mesh is visible in any view"}  # its library says `Tr 1`
+    assert unexplained == {}
     found = {source.path for source in sources}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path not in found):
         with pytest.raises(EnrError, match="convert it to"):

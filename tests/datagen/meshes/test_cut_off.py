@@ -1,5 +1,7 @@
 """Files that Blender would read without a word, but only in part or with other numbers: each is named."""
 
+import zipfile
+
 import numpy as np
 import pytest
 from tests.datagen import blender_meshes as bm
@@ -13,6 +15,13 @@ from enr.errors import EnrError
 FACET = "facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex 0 1 0\nendloop\nendfacet\n"
 TEXT_STL = f"solid a\n{FACET}endsolid a\nsolid b\n{FACET}endsolid b\n"
 PLY = "ply\nformat {} 1.0\nelement vertex 3\nproperty float x\nproperty float y\nproperty float z\nelement face 1\n"
+USD = """#usda 1.0
+def Mesh "m" {
+    point3f[] points = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    int[] faceVertexCounts = [3, 3]
+    int[] faceVertexIndices = [0, 1, 2, 0, 2, 3]
+}
+"""
 TRIANGLE = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0)], dtype="<f4")
 
 
@@ -126,3 +135,24 @@ def test_a_gltf_with_a_coordinate_that_is_no_number_is_named(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"NaN", b"0.0"))
     (outcome,) = bm.render(bm.make_job(path, 2, width_px=24, height_px=24, samples=1))
     assert "not a finite number" in outcome.reason
+
+
+@pytest.mark.parametrize("number", ["nan", "-inf", "1e39"])
+def test_a_usd_with_a_coordinate_that_is_no_number_is_named(tmp_path, number):
+    wrong, plain = tmp_path / "wrong.usda", tmp_path / "plain.usda"
+    plain.write_text(USD)
+    wrong.write_text(USD.replace("(0, 1, 0)", f"(0, {number}, 0)"))
+    outcomes = bm.render(*(bm.make_job(path, 2, width_px=24, height_px=24, samples=1) for path in (wrong, plain)))
+    assert "not a finite number" in outcomes[0].reason and not outcomes[1].reason
+
+
+def test_an_archive_in_an_archive_is_said(tmp_path):
+    plain = bm.write_obj(tmp_path / "m.obj", [(0, 0, 0), (1, 0, 0), (0, 0, 1)], [(0, 1, 2)])
+    for name, member in (("inner.zip", plain.name), ("outer.zip", "inner.zip")):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.write(tmp_path / member, member)
+    (tmp_path / "inner.zip").unlink()
+    problems = {source.path.name: source.problem for source in find_meshes([tmp_path])}
+    assert "holds no mesh but another archive (inner.zip)" in problems["outer.zip"] and not problems["m.obj"]
+    with pytest.raises(EnrError, match="another archive"):
+        find_meshes([tmp_path / "outer.zip"])

@@ -224,6 +224,16 @@ def test_formats_without_an_importer_are_refused_with_the_reason(tmp_path):
     assert unread_words([]) == ""
 
 
+def test_packed_meshes_are_said(tmp_path):
+    packed = {"a.obj.gz": b"", "b.OBJ.GZ": b"", "c.tar.gz": b"", "d.rar": b""}
+    write_files(tmp_path, {**packed, "mug.obj": OBJ, "table.csv.gz": b"", "e.dae": b""})
+    found = unread_files([tmp_path])
+    assert {path.name for path in found} == {*packed, "e.dae"} and len(find_meshes([tmp_path])) == 1
+    assert re.search(r"1 file of .* \(1 COLLADA\); .*; 4 packed files .* \(2 \.obj\.gz, ", unread_words(found))
+    with pytest.raises(EnrError, match="it is packed; unpack it"):
+        find_meshes([tmp_path / "a.obj.gz"])
+
+
 def test_a_data_set_from_an_archive_is_that_of_the_unpacked_folder(tmp_path, fake_worker):
     """Pixels, ids and hashes; and nothing of what was unpacked is left."""
     write_files(tmp_path / "folder", FILES)
