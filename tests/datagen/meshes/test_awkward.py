@@ -93,7 +93,7 @@ def test_the_awkward_collection(tmp_path):
     assert unexplained == {}
     found = {source.path for source in sources}
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path not in found):
-        with pytest.raises(EnrError, match="convert it to|it is packed"):
+        with pytest.raises(EnrError, match=r"convert it to|it is packed"):
             find_meshes([path])
     assert len(unread_files([folder])) == 21 + 1  # and a packed one
 
