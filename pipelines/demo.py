@@ -25,7 +25,9 @@ from enr.pipelines.training.validation import FEWEST_SCENES
 from enr.words import count_of
 
 Say = Callable[[str], None]
-SPLIT_SHARES = (0.8, 0.05, 0.15)
+SPLIT_SHARES = (0.7, 0.15, 0.15)
+"""So many held out for validation that a checkpoint can be chosen by them: 14 of 96, where seed 0 makes the chairs."""
+
 PRESET = "demo"
 EVALUATION_MINUTES = 0.5
 """Kept free at the end for the evaluation, on a slow machine."""
