@@ -37,7 +37,7 @@ class Failure:
         return self.kind in TRANSIENT
 
 
-def to_config(failures: Mapping[str, Failure]) -> dict[str, Any]:
+def to_config(failures: Mapping[str, Failure]) -> dict[str, object]:
     """Failures by scene id as JSON, for a shard's config."""
     return {scene_id: asdict(failure) for scene_id, failure in failures.items()}
 

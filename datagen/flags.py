@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.failures import FLAGGED
+from enr.datagen.messages import Answer
 from enr.datagen.settings import OnBad
 from enr.datagen.workers.worker import RenderedMesh
 from enr.errors import EnrError
@@ -31,7 +31,7 @@ Pictures = NDArray[np.uint8]
 Marks = NDArray[np.bool_]
 
 
-def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
+def view_flags(images: Pictures, facts: Answer) -> NDArray[np.uint16]:
     """The bits (views,) of a scene's views, the names of `enr.shards.FLAGS` from the lowest.
 
     Args:
@@ -56,7 +56,7 @@ def view_flags(images: Pictures, facts: dict[str, Any]) -> NDArray[np.uint16]:
     return np.bitwise_or.reduce(bits).astype(np.uint16)
 
 
-def clipped_shares(facts: dict[str, Any], views: int) -> NDArray[np.float32]:
+def clipped_shares(facts: Answer, views: int) -> NDArray[np.float32]:
     """Share (views,) of the surface beyond the border, NaN where the worker did not measure it."""
     return np.array(facts.get("clipped_share", [np.nan] * views), dtype=np.float32)
 

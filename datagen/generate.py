@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -47,6 +48,7 @@ class Summary:
         flags: views in the shards by the flags that they carry (see `enr.datagen.flags`).
         clipped_share: share of views in which the object reaches over the picture's border.
         cards: graphics cards that this run rendered on, one worker or more on each; 0 on the CPU.
+        without_textures: scenes in the shards of which a texture was not found, or is no picture that Blender reads.
         scenes_by_split: scenes in the shards for train, val and test.
         repeated: ids of two scenes, trained on and held out, that are the same mesh; each held-out one once.
         worker_peak_memory_mb: the largest resident memory of a worker in this run.
@@ -68,6 +70,7 @@ class Summary:
     flags: dict[str, int]
     clipped_share: float
     cards: int
+    without_textures: int
     scenes_by_split: dict[str, int]
     repeated: tuple[tuple[str, str], ...]
     worker_peak_memory_mb: float
@@ -119,7 +122,7 @@ def render_shards(settings: GenerateSettings, shards: Sequence[PlannedShard], pr
 def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: RunLog) -> Summary:
     """Count what lies on the disk of the planned shards, draw the contact sheet, write the manifest and the card."""
     shards = tuple(shard.path for shard in planned if shard.path.exists())
-    scenes = images = clipped = 0
+    scenes = images = clipped = bare = 0
     flags, splits = Counter[str](), Counter[str]()
     trained: dict[str, str] = {}
     held_out: dict[str, str] = {}
@@ -130,6 +133,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         clipped += int(views["clipped"].sum())
         flags.update(count_flags(views["flags"]))
         splits.update(table["split"].tolist())
+        bare += sum(bool(json.loads(facts).get("textures_missing")) for facts in table["facts"].tolist())
         for scene_id, split, sha256 in zip(
             *(table[key].tolist() for key in ("scene_id", "split", "mesh_sha256")), strict=True
         ):
@@ -166,6 +170,7 @@ def summarise(settings: GenerateSettings, planned: Sequence[PlannedShard], log: 
         flags=dict(flags),
         clipped_share=clipped / max(images, 1),
         cards=log.cards,
+        without_textures=bare,
         scenes_by_split={split: splits[split] for split in SPLITS},
         repeated=tuple(
             (trained[sha256], scene_id) for scene_id, sha256 in held_out.items() if sha256 in trained and sha256

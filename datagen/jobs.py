@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.appearance.palette import linear_palette
 from enr.datagen.cameras.lens import view_intrinsics
 from enr.datagen.cameras.poses import Poses, noise_seed, sample_poses
 from enr.datagen.meshes.discovery import MeshSource
 from enr.datagen.meshes.staging import StagedMesh, stage
+from enr.datagen.messages import Job
 from enr.datagen.settings import GenerateSettings, RenderSettings
 from enr.errors import EnrError
 
 
-def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path) -> Iterator[dict[str, Any]]:
+def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path) -> Iterator[Job]:
     """Render jobs of some meshes, ready for `enr.datagen.workers.pool.render_all`; `unstage` each once it is done.
 
     A mesh that Blender cannot import as it lies is staged in `scratch` first; one that cannot be read is `refused`.
@@ -34,11 +35,11 @@ def make_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch
         except EnrError as error:
             yield {**render_job(settings.render, source, poses, StagedMesh(source.place, None)), "refused": str(error)}
             continue
-        job = {**render_job(settings.render, source, poses, staged), "checks": settings.pool.checks}
+        job: Job = {**render_job(settings.render, source, poses, staged), "checks": settings.pool.checks}
         yield job if staged.folder is None else {**job, "staged_in": str(staged.folder)}
 
 
-def render_job(settings: RenderSettings, source: MeshSource, poses: Poses, staged: StagedMesh) -> dict[str, Any]:
+def render_job(settings: RenderSettings, source: MeshSource, poses: Poses, staged: StagedMesh) -> Job:
     """The job of one mesh, ready for JSON; the pool adds its number, threads and output file.
 
     Args:
@@ -53,7 +54,7 @@ def render_job(settings: RenderSettings, source: MeshSource, poses: Poses, stage
     seeds = [noise_seed(settings.seed, scene_id, index) for index in range(len(poses))]
     return {
         "scene_id": scene_id,
-        "mesh": str(staged.path.resolve()),
+        "mesh": os.path.realpath(staged.path),
         "up_axis": staged.up_axis,
         "taken_off": list(staged.offset),
         "width_px": settings.width_px,

@@ -16,6 +16,9 @@ from enr.model.checkpoint import HUB_CONFIG_NAME, WEIGHTS_NAME, describe
 from enr.model.renderer import Renderer
 
 CARD_NAME = "README.md"
+EXAMPLES = "examples"
+"""In a model's folder, pictures to show where its user names none."""
+
 LARGEST_BYTES = 15_000_000
 """Of the weights, so that they can travel inside a package."""
 

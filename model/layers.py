@@ -110,9 +110,6 @@ class CellConv(nn.Conv3d):
     on, nine times for a single channel.
     """
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 1)
-
     def forward(self, volume: Tensor) -> Tensor:
         """(b, in_channels, d, h, w) to (b, out_channels, d, h, w)."""
         if volume.device.type != "cpu" or torch.is_autocast_enabled("cpu") or self.bias is None:
@@ -128,7 +125,7 @@ class Pointwise(nn.Module):
         super().__init__()
         layers: list[nn.Module] = []
         for index, width in enumerate(widths):
-            layers.append(CellConv(in_channels, width) if dims == 3 else nn.Conv2d(in_channels, width, 1))
+            layers.append((CellConv if dims == 3 else nn.Conv2d)(in_channels, width, kernel_size=1))
             if index < len(widths) - 1:
                 layers += [norm(width), activation()] if normalise else [activation()]
             in_channels = width

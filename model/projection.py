@@ -116,7 +116,7 @@ class Composite(nn.Module):
         widths = config.num_channels_projection
         # No linear layer follows the last activation: it would commute with compositing, and is cheaper after it.
         self.cell = nn.Sequential(Pointwise(3, in_channels, widths, normalise=False), activation())
-        self.alpha = CellConv(widths[-1], 1)
+        self.alpha = CellConv(widths[-1], 1, kernel_size=1)
         # The rigid cube's depth index falls with the distance, the frustum's rises.
         self.reverse = config.warp == "rigid"
         self.register_buffer("background", torch.tensor(config.background).reshape(1, 3, 1, 1), persistent=False)

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import Field, SkipValidation
 from torch import Tensor, nn
 
 from enr.camera import near_far
@@ -23,6 +24,7 @@ from enr.model.baselines.scene_representation import SceneRepresentationNetwork
 from enr.model.losses import reconstruction_loss
 from enr.model.warp import Frustum
 from enr.pipelines.config import Assignments, TrainConfig, override, read_preset, validated_train
+from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
 from enr.pipelines.machine import autocast, choose_device, choose_precision, prepare_cpu
 from enr.pipelines.training.journal import Stopwatch
@@ -135,6 +137,7 @@ PRESET = "small-32"
 CARD = "method.json"
 
 
+@checked()
 @dataclass(frozen=True)
 class CompareSettings:
     """What a method is trained on and what it predicts.
@@ -152,10 +155,10 @@ class CompareSettings:
     method: MethodName
     shards: tuple[Path, ...]
     out: Path
-    max_minutes: float = 5.0
-    assignments: Assignments = ()
+    max_minutes: Positive = 5.0
+    assignments: SkipValidation[Assignments] = ()
     split: Split = "test"
-    source: int = 0
+    source: Annotated[int, Field(ge=0)] = 0
 
 
 def compare(settings: CompareSettings, say: Callable[[str], None]) -> Path:

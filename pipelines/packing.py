@@ -10,14 +10,18 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from PIL import Image
 from tabulate import tabulate
 
 from enr.errors import EnrError
+from enr.files import replacing
 from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
-from enr.model.hub import save_packed
+from enr.model.hub import EXAMPLES, save_packed
+from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
@@ -27,7 +31,7 @@ from enr.words import count_of
 WORST = 5
 """Scenes that the card names as the worst."""
 
-SHAPE_ID = re.compile(r"([a-z]+)-\d+-\d{4}")
+SHAPE_ID = re.compile(r"([a-z]+)-\d+-\d{3,}")
 """Scene ids of built-in shapes begin with their kind."""
 
 FOLDER = re.compile(r"(?<!\S)/\S*/")
@@ -112,10 +116,13 @@ def pack(settings: PackSettings) -> int:
     if run and done:
         done["experiment"] = read_json(run.folder.parents[2] / RECORD_NAME).get("command")
     card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
-    return save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
+    size = save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
+    if run:
+        _write_examples(settings.out / EXAMPLES, run, report["results"][0])
+    return size
 
 
-def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> dict[str, Any]:
+def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
     """The evaluation that is asked for, or the newest of the checkpoint in its run or its experiment."""
     if settings.report is not None:
         report = read_json(settings.report)
@@ -209,6 +216,24 @@ def _failure_lines(part: Mapping[str, Any], report: Mapping[str, Any]) -> Iterat
     named = [f"{scene['scene_id']} ({scene['scores']['model']['psnr_db']:.2f} dB)" for scene in ordered[:WORST]]
     yield f"- the worst scenes: {', '.join(named)}"
     yield from (f"- {note}" for note in report.get("notes", ()))
+
+
+def _write_examples(folder: Path, run: Run, part: Mapping[str, Any]) -> None:
+    """The input view of each kind's middle unseen scene, to be looked at with `enr view`.
+
+    Of built-in shapes alone: pictures of other objects may not be free to be passed on.
+    """
+    kinds = defaultdict(list)
+    for scene in sorted(part["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"]):
+        kinds[_kind(scene["scene_id"])].append(scene["scene_id"])
+    middle = {ids[len(ids) // 2]: kind for kind, ids in kinds.items() if kind}
+    if not middle or not all(path.is_file() for path in run.shards):
+        return
+    view_set = ViewSet.open(run.shards)
+    for scene in view_set.scenes(part["split"], part["group"]):
+        if scene.scene_id in middle:
+            with replacing(folder / f"{middle[scene.scene_id]}.png") as partial:
+                Image.fromarray(view_set.images(scene.source_indices[:1])[0]).save(partial, format="png")
 
 
 def _kind(scene_id: str) -> str:

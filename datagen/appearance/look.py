@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
+from enr.datagen.messages import Job
 from enr.errors import EnrError
 from enr.shards import NormalsSpace
 
@@ -87,7 +88,7 @@ class Look:
             return LIGHTINGS[self.lighting]
         return dataclasses.replace(HDRI_LIGHTING, hdri=self.hdri.path)
 
-    def job(self) -> dict[str, Any]:
+    def job(self) -> Job:
         """What a render job says of it (see `enr.datagen.jobs.render_job`)."""
         return {
             "lighting": dataclasses.asdict(self.light),
@@ -98,7 +99,7 @@ class Look:
             "device": self.device,
         }
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """What a shard's config says of it: files by their content, since it does not matter where they lie."""
         config = dataclasses.asdict(self)
         for name in ("hdri", "backdrop"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.passes import NEAR_PLANE, pixel_rays
 from enr.datagen.blender.spread import SURFACE_POINTS, spread_over
 from enr.datagen.blender.surface import Surface, tree_of
+from enr.datagen.messages import Job
 
 VIEWS = 3
 """Pictures that are looked at; all of them if one of these is wrong."""
@@ -76,7 +76,7 @@ def placed(parts: list[Part], scale: float, offset: Floats) -> Placed:
     return Placed(scale * (points + offset), opacity, parts, scale, offset)
 
 
-def unlike_mesh(mesh: Placed, alpha: NDArray[np.uint8], hits: Marks | None, job: dict[str, Any]) -> list[bool]:
+def unlike_mesh(mesh: Placed, alpha: NDArray[np.uint8], hits: Marks | None, job: Job) -> list[bool]:
     """Which views do not show the mesh as it was placed; those that are not looked at do.
 
     Args:

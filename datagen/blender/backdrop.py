@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.passes import pixel_rays
+from enr.datagen.messages import Job
 
 SURROUNDINGS = "surroundings"
 """The pass that holds what is behind the object; the parent puts it there and does not store it."""
@@ -36,7 +37,7 @@ def check_surroundings(scene: Any) -> None:
                 raise SurroundingsError("Blender cannot read the picture of the surroundings")
 
 
-def save_surroundings(scene: Any, job: dict[str, Any]) -> list[str]:
+def save_surroundings(scene: Any, job: Job) -> list[str]:
     """Save what is behind the object in every view, if a job asks for it, like a pass; the names of what was saved."""
     if not job.get("surroundings"):
         return []
@@ -44,7 +45,7 @@ def save_surroundings(scene: Any, job: dict[str, Any]) -> list[str]:
     return [SURROUNDINGS]
 
 
-def view_backdrops(scene: Any, job: dict[str, Any]) -> NDArray[np.uint8]:
+def view_backdrops(scene: Any, job: Job) -> NDArray[np.uint8]:
     """The surroundings behind every view, sRGB (views, height, width, 3), as Cycles would show them."""
     picture = _linear_picture(scene)
     size = (job["width_px"], job["height_px"])

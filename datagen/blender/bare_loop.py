@@ -13,7 +13,6 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import bpy
 import mathutils
@@ -23,9 +22,10 @@ from enr.camera import OPENCV_FROM_BLENDER
 from enr.datagen.blender import importing
 from enr.datagen.blender import scene as blender_scene
 from enr.datagen.blender.scene import Clock
+from enr.datagen.messages import Job
 
 
-def render_plainly(job: dict[str, Any], clock: Clock) -> int:
+def render_plainly(job: Job, clock: Clock) -> int:
     """Render every view of a job's mesh; the number of pictures.
 
     Normalising and painting are counted under `prepare`: a plain loop would not need them, but the pictures must show

@@ -12,6 +12,7 @@ from enr.camera import project
 from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.spread import directions_around, surface_points
 from enr.datagen.blender.surface import Surface, surface_of
+from enr.datagen.messages import Answer, Job
 
 INSIDE_DIRECTIONS = 64
 INSIDE_SHARE = 0.9
@@ -36,7 +37,7 @@ class ViewChecks:
     def _points(self) -> Floats:
         return surface_points(self._surface.corners)
 
-    def facts(self, job: dict[str, Any], clipped: list[bool]) -> dict[str, list[Any]]:
+    def facts(self, job: Job, clipped: list[bool]) -> Answer:
         """What the parent has to know of a job's views, of which `clipped` says whether they are."""
         size_px = (job["width_px"], job["height_px"])
         cameras = [np.array(view["world_from_camera"]) for view in job["views"]]

@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from enr.datagen.blender import own, versions
+from enr.datagen.messages import Job
 
 ENGINES = {
     "cycles": ("CYCLES",),
@@ -23,7 +24,7 @@ class EngineError(Exception):
     """What this Blender or this machine cannot do, in words."""
 
 
-def set_engine(scene: Any, job: dict[str, Any]) -> None:
+def set_engine(scene: Any, job: Job) -> None:
     """A job's engine: fixed samples, plain colours, a transparent film, pictures as raw TARGA files.
 
     Nothing is touched where the last job wanted the same: every touched setting may cost the next picture time.

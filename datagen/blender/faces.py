@@ -107,10 +107,10 @@ def _part(item: Any, known: dict[str, Opacity], own_materials: bool) -> Part:
     opacities = [known[name] for name in names]
     slots = np.clip(slots, 0, len(names) - 1)
     corners = corners.reshape(-1, 3)
-    kept = _have_area(positions[corners])
+    world = np.array(item.matrix_world, dtype=np.float64)
+    kept = _have_area(positions[corners]) & _have_area(positions[corners] @ world[:3, :3].T)
     if own_materials:
         kept &= np.array([seen.constant is None or seen.constant >= INVISIBLE for seen in opacities])[slots]
-    world = np.array(item.matrix_world, dtype=np.float64)
     return Part(mesh, positions, corners[kept], loops.reshape(-1, 3)[kept], slots[kept], opacities, world)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import SENSOR_MM, intrinsics
+from enr.datagen.messages import Job, JobView
 
 SHORTEST_MM = 1.0
 """Blender takes a shorter lens for one of this length without a word; a wider sensor sees the same."""
@@ -15,12 +16,12 @@ SHORTEST_MM = 1.0
 Floats = NDArray[np.float64]
 
 
-def job_lens(job: dict[str, Any]) -> Floats:
+def job_lens(job: Job) -> Floats:
     """K (3, 3) in pixels of views that bring none of their own: the job's focal length, centred."""
     return intrinsics(job["focal_px"], job["width_px"], job["height_px"])
 
 
-def view_lens(job: dict[str, Any], view: dict[str, Any]) -> Floats:
+def view_lens(job: Job, view: JobView) -> Floats:
     """K (3, 3) in pixels of one of a job's views."""
     return np.array(view["K"]) if "K" in view else job_lens(job)
 

@@ -10,13 +10,14 @@ import bpy
 import mathutils
 
 from enr.datagen.blender import own
+from enr.datagen.messages import Job
 
 SURROUNDINGS_MAP_PX = 128
 LIGHT = f"{own.KEY}-light"
 """The scene's property that holds the light it has."""
 
 
-def set_light(scene: Any, job: dict[str, Any]) -> None:
+def set_light(scene: Any, job: Job) -> None:
     """Give the scene the job's light (`…appearance.lighting.Lighting` as a dict), unless it has it already."""
     lighting = job["lighting"]
     wanted = json.dumps(lighting, sort_keys=True)

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from enr.camera import project
 from enr.datagen.blender.lens import view_lens
 from enr.datagen.blender.surface import Surface, surface_of
+from enr.datagen.messages import Job
 
 NEAR_PLANE = 1e-3
 Region = tuple[int, int, int, int]
 """Left, top, right, bottom of some pixels; the last two are beyond them."""
 
 
-def save_passes(
-    objects: list[Any], images: NDArray[np.uint8], job: dict[str, Any]
-) -> tuple[list[str], NDArray[np.bool_] | None]:
+def save_passes(objects: list[Any], images: NDArray[np.uint8], job: Job) -> tuple[list[str], NDArray[np.bool_] | None]:
     """Save the passes that a job asks for beside its pictures, as `<stem of out>.<name>.npy`.
 
     Args:
@@ -51,7 +50,7 @@ class Passes:
         hits: (views, height, width) whether the ray through a pixel's centre meets the surface.
     """
 
-    def __init__(self, surface: Surface, job: dict[str, Any]) -> None:
+    def __init__(self, surface: Surface, job: Job) -> None:
         self._surface = surface
         self._size = (job["width_px"], job["height_px"])
         self._normals_space = job.get("normals_space", "camera")

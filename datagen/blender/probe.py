@@ -11,11 +11,15 @@ import os
 import sys
 import types
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enr.datagen.messages import Job
 
 ROOM = Path(__file__).resolve().parents[1]
 
 
-def probe(job: dict[str, object]) -> str:
+def probe(job: Job) -> str:
     """Render one pixel of nothing as a job wants it; what is wrong, in words, or an empty text."""
     import bpy
 

@@ -23,6 +23,7 @@ from enr.datagen.blender.importing import MeshError
 from enr.datagen.blender.versions import version
 from enr.datagen.meshes.far import COARSEST, is_flattened, step_share, too_far_words
 from enr.datagen.meshes.triangles import normalisation
+from enr.datagen.messages import Answer, Job
 from enr.errors import EnrError
 
 NEAR_PLANE = 1e-3
@@ -33,12 +34,12 @@ MARGIN_PX = 0.25
 def warm_up(threads: int) -> None:
     """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
     no_light = {"ambient": 0.0, "suns": [], "lamps": [], "bounces": 0, "hdri": ""}
-    job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
+    job: Job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
     prepare_scene(job)
     bpy.ops.render.render()
 
 
-def render_mesh(job: dict[str, Any]) -> dict[str, Any]:
+def render_mesh(job: Job) -> Answer:
     """Render all views of a job's mesh into one .npy of RGBA (views, height, width, 4) uint8, straight alpha.
 
     Returns:
@@ -93,7 +94,7 @@ class Clock:
             self.seconds[kind] = self.seconds.get(kind, 0.0) + time.perf_counter() - started
 
 
-def prepare_scene(job: dict[str, Any]) -> Any:
+def prepare_scene(job: Job) -> Any:
     """The scene with its light and camera, made on first use, set to a job's picture size, lens and samples."""
     scene = bpy.context.scene
     if not own.is_own(scene):
@@ -119,8 +120,8 @@ def _add_camera(scene: Any) -> None:
 
 
 def prepare_mesh(
-    objects: list[Any], path: Path, job: dict[str, Any]
-) -> tuple[dict[str, Any], agreement.Placed | None, NDArray[np.float64]]:
+    objects: list[Any], path: Path, job: Job
+) -> tuple[Answer, agreement.Placed | None, NDArray[np.float64]]:
     """Normalise, shade and paint; the facts to report, the faces that count and their vertices (n, 3) in the world.
 
     The faces are None for a job without `checks`.
@@ -145,7 +146,7 @@ def prepare_mesh(
     held = blender_materials.mesh_facts(objects)
     sheets.part(objects)
     blender_materials.paint(objects, path, materials, job["palette"])
-    facts = {
+    facts: Answer = {
         "normalise_scale": scale,
         "normalise_offset": (offset - taken_off).tolist(),
         "materials": materials,
@@ -155,7 +156,7 @@ def prepare_mesh(
 
 
 def _render_views(
-    scene: Any, vertices: NDArray[np.float64], job: dict[str, Any], clock: Clock
+    scene: Any, vertices: NDArray[np.float64], job: Job, clock: Clock
 ) -> tuple[NDArray[np.uint8], list[bool]]:
     """RGBA (views, height, width, 4) and, per view, whether the object reaches over the picture's border."""
     width, height = job["width_px"], job["height_px"]

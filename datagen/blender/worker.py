@@ -17,7 +17,10 @@ import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from enr.datagen.messages import Answer, Job
 
 ROOM = Path(__file__).resolve().parents[1]
 
@@ -83,7 +86,7 @@ def _memory_mb() -> float:
     return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
-def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+def answer(job: Job, render: Callable[[Job], Answer]) -> Answer:
     """The answer to a job: what `render` says, or the reason why there is no picture.
 
     `bad_mesh` tells a mesh that cannot be rendered (no second try helps) from an unexpected error.
@@ -92,7 +95,7 @@ def answer(job: dict[str, Any], render: Callable[[dict[str, Any]], dict[str, Any
 
     started = time.perf_counter()
     try:
-        result = {"ok": True, **render(job)}
+        result: Answer = {"ok": True, **render(job)}
     except MeshError as error:
         result = {"ok": False, "bad_mesh": True, "reason": str(error)}
     except Exception as error:

@@ -83,7 +83,7 @@ class PoseSettings:
         return self.hold_out.views if self.hold_out else 0
 
 
-def pose_config(settings: PoseSettings) -> dict[str, Any]:
+def pose_config(settings: PoseSettings) -> dict[str, object]:
     """The settings as JSON, for the record; given cameras by their number and the hash of their numbers."""
     config = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     config["hold_out"] = dataclasses.asdict(settings.hold_out) if settings.hold_out else None

@@ -296,7 +296,7 @@ def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[s
         "roll_deg": np.zeros(views),
         "split": np.array(scene.view_splits),
         "clipped_share": np.full(views, np.nan, dtype=np.float32),
-        "flags": view_flags(images, {"clipped": clipped}),
+        "flags": view_flags(images, {"clipped": clipped.tolist()}),
     }
 
 

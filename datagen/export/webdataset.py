@@ -87,7 +87,7 @@ def _sample(scene: ExportedViews, row: int) -> dict[str, bytes]:
     return files
 
 
-def _facts(scene: ExportedViews, row: int) -> dict[str, Any]:
+def _facts(scene: ExportedViews, row: int) -> dict[str, object]:
     """A view's camera and what else is known of it; null for what is not a number."""
     views = scene.views
     numbers = {name: float(views[name][row]) for name in NUMBERS}

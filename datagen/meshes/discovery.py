@@ -66,10 +66,10 @@ def find_meshes(paths: Sequence[Path]) -> tuple[MeshSource, ...]:
         EnrError: a path does not exist, a file is of a format that is not read, an archive cannot be read, or no mesh
             was found.
     """
-    found: dict[tuple[Path, str], MeshSource] = {}
+    found: dict[tuple[str, str], MeshSource] = {}
     for given in paths:
         for source in _sources(Path(given)):
-            found.setdefault((source.path.resolve(), source.member), source)
+            found.setdefault((os.path.realpath(source.path), source.member), source)
     if not found:
         raise EnrError(_nothing_found(paths))
     names = _unique_ids([source.place.absolute() for source in found.values()])
@@ -100,7 +100,7 @@ def unread_files(paths: Sequence[Path]) -> tuple[Path, ...]:
         for path in _walk_folder(place) if place.is_dir() else [place]:
             if suffix_of(path) in NO_IMPORTER:
                 found.add(path)
-            elif suffix_of(path) == ARCHIVE_SUFFIX:
+            elif suffix_of(path) == ARCHIVE_SUFFIX and path.is_file():
                 found.update(path / member for member in _members(path) if suffix_of(path / member) in NO_IMPORTER)
     return tuple(sorted(found))
 
@@ -133,7 +133,7 @@ def hash_meshes(sources: Sequence[MeshSource]) -> tuple[str, ...]:
 
 def _sha256_or_nothing(source: MeshSource) -> str:
     try:
-        return mesh_sha256(source)
+        return "" if source.problem else mesh_sha256(source)
     except (OSError, EnrError):
         return ""
 
@@ -142,13 +142,17 @@ def _sources(given: Path) -> Iterator[MeshSource]:
     """The meshes, without ids, that a given path stands for."""
     if given.is_dir():
         for path in _walk_folder(given):
-            if is_mesh(path):
+            if (is_mesh(path) or suffix_of(path) == ARCHIVE_SUFFIX) and not path.is_file():
+                yield MeshSource("", path, problem=f"{path} is no file (a link to nothing, a pipe); remove it.")
+            elif is_mesh(path):
                 yield MeshSource("", path)
             elif suffix_of(path) == ARCHIVE_SUFFIX:
                 yield from _in_archive_of_folder(path)
         return
     if not given.exists():
         raise EnrError(f"{given} does not exist; give folders or files of meshes.")
+    if not given.is_file():  # a pipe would never end
+        raise EnrError(f"{given} is no file and no folder; give folders or files of meshes.")
     if suffix_of(given) == ARCHIVE_SUFFIX:
         yield from _in_archive(given)
     elif is_mesh(given):

@@ -108,6 +108,8 @@ def near_ply(content: bytes) -> tuple[bytes, Array] | None:
         lines = body.split(b"\n", count)
         rows = [line.split() for line in lines[:count]]
         points = np.array([[row[place] for place in places] for row in rows], dtype=np.float64).reshape(-1, 3)
+        if not np.isfinite(points).all():  # Blender takes such a coordinate for 0
+            raise EnrError("a coordinate of the mesh is not a finite number; export it again.")
         offset = offset_of(points)
         if offset is None:
             return None

@@ -7,7 +7,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from enr.camera import Z_UP_FROM_Y_UP
 from enr.datagen.meshes.archives import Archive, open_archive
@@ -17,6 +17,7 @@ from enr.datagen.meshes.formats import UpAxis, stored_up_axis, suffix_of
 from enr.datagen.meshes.mesh_files import NAMING_SUFFIXES, named_files
 from enr.datagen.meshes.rewriting import rewritten
 from enr.datagen.meshes.triangles import load_triangles
+from enr.datagen.messages import Job
 from enr.errors import EnrError
 
 CONVERTED_SUFFIX = ".off"
@@ -82,7 +83,7 @@ def stage(source: MeshSource, scratch: Path, up_axis: UpAxis = "auto", checks: b
         raise
 
 
-def unstage(job: dict[str, Any]) -> None:
+def unstage(job: Job) -> None:
     """Remove what was made for a job's mesh alone (its entry `staged_in`), if anything was."""
     if job.get("staged_in"):
         shutil.rmtree(job["staged_in"], ignore_errors=True)

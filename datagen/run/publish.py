@@ -126,7 +126,10 @@ def _failure(scene: PlannedScene, rendered: RenderedMesh) -> Failure:
     kind = rendered.kind or ERROR
     if kind == BAD_MESH:
         try:
-            scene.source.path.open("rb").close()
+            if scene.source.path.is_file():  # a pipe would never end
+                scene.source.path.open("rb").close()
+            else:
+                kind = UNREADABLE
         except OSError:
             kind = UNREADABLE
     return Failure(kind, rendered.reason)

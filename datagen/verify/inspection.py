@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -57,7 +57,61 @@ def open_shards(paths: Sequence[Path]) -> tuple[tuple[Inspected, ...], dict[Path
     return tuple(whole), damaged
 
 
-def summarise(shards: Sequence[Inspected], damaged: Mapping[Path, str]) -> dict[str, Any]:
+class GroupSummary(TypedDict):
+    """What the shards of one group hold; counts are by split, name or kind, and of what differs each value stands once.
+
+    Attributes:
+        shards: how many.
+        scenes, images: by split.
+        size_px: as `WIDTHxHEIGHT`.
+        focal_px, fov_deg: the least and the most.
+        background: sRGB in [0, 1].
+        materials: scenes by what they are painted with.
+        poses: the least and the most of each parameter.
+        flags: views by flag.
+        passes: pictures beside the colour.
+        versions: of enr, Blender and the schema.
+        seed: of the data set.
+    """
+
+    shards: int
+    scenes: dict[str, int]
+    images: dict[str, int]
+    size_px: list[str]
+    focal_px: Limits
+    fov_deg: Limits
+    background: list[str]
+    materials: dict[str, int]
+    poses: dict[str, Limits]
+    flags: dict[str, int]
+    passes: list[str]
+    versions: dict[str, list[str]]
+    seed: list[str]
+
+
+class ShardsSummary(TypedDict):
+    """What shards hold, ready for JSON.
+
+    Attributes:
+        shards, scenes, images: how many.
+        without_seal: shards whose bytes no manifest vouches for.
+        damaged: by path, what is wrong with shards that are left out.
+        bytes: of all files.
+        groups: by group.
+        failures: by scene id, why a mesh has no pictures.
+    """
+
+    shards: int
+    without_seal: int
+    damaged: dict[str, str]
+    bytes: int
+    scenes: int
+    images: int
+    groups: dict[str, GroupSummary]
+    failures: dict[str, str]
+
+
+def summarise(shards: Sequence[Inspected], damaged: Mapping[Path, str]) -> ShardsSummary:
     """Everything about the shards that fits on a page, ready for JSON; one entry of `groups` for each group."""
     groups = sorted({shard.meta.group for shard in shards})
     return {
@@ -83,7 +137,7 @@ def flagged_rows(shards: Sequence[Inspected], flag: str) -> dict[Path, list[int]
     return {path: numbers for path, numbers in rows.items() if numbers}
 
 
-def _group(shards: Sequence[Inspected]) -> dict[str, Any]:
+def _group(shards: Sequence[Inspected]) -> GroupSummary:
     """The shards of one group."""
     views = {name: np.concatenate([shard.views[name] for shard in shards]) for name in shards[0].views}
     scenes = {name: np.concatenate([shard.scenes[name] for shard in shards]) for name in shards[0].scenes}

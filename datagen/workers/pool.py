@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.failures import BAD_MESH
+from enr.datagen.messages import Job
 from enr.datagen.settings import PoolSettings
 from enr.datagen.workers.worker import RenderedMesh, WorkerSeat
 from enr.files import lock
@@ -63,7 +63,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def render_all(jobs: Iterable[dict[str, Any]], settings: PoolSettings) -> Iterator[RenderedMesh]:
+def render_all(jobs: Iterable[Job], settings: PoolSettings) -> Iterator[RenderedMesh]:
     """Render jobs (see `enr.datagen.jobs.render_job`) in worker processes; outcomes as they are ready, in any order.
 
     A job with an entry `refused` is not rendered: that entry is its outcome's reason, and `refused_kind` its kind
@@ -83,7 +83,7 @@ def render_all(jobs: Iterable[dict[str, Any]], settings: PoolSettings) -> Iterat
 class _Crew:
     """Threads that each feed one worker process; outcomes wait in a short queue, so that memory stays bounded."""
 
-    def __init__(self, jobs: Iterator[dict[str, Any]], settings: PoolSettings, scratch: Path) -> None:
+    def __init__(self, jobs: Iterator[Job], settings: PoolSettings, scratch: Path) -> None:
         self._jobs = enumerate(jobs)
         self._lock = threading.Lock()
         self._settings = settings

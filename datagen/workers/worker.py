@@ -28,6 +28,7 @@ import psutil
 from numpy.typing import NDArray
 
 from enr.datagen.failures import BAD_MESH, CRASH, ERROR, MEMORY, TIME, Failure
+from enr.datagen.messages import Answer, Job
 from enr.datagen.settings import PoolSettings
 from enr.errors import EnrError
 
@@ -57,9 +58,9 @@ class RenderedMesh:
             worker saved beside the images as `<stem of out>.<name>.npy`.
     """
 
-    job: dict[str, Any]
+    job: Job
     images: NDArray[np.uint8] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Answer = field(default_factory=lambda: Answer())
     reason: str = ""
     passes: dict[str, NDArray[Any]] = field(default_factory=dict)
     kind: str = ""
@@ -81,7 +82,7 @@ class WorkerSeat:
         self._meshes_done = 0
         self._has_started = False
 
-    def render(self, number: int, job: dict[str, Any]) -> RenderedMesh:
+    def render(self, number: int, job: Job) -> RenderedMesh:
         """The outcome of a job, after a second try in a fresh worker where the first one failed unexpectedly."""
         outcome = RenderedMesh(job, reason="it was not tried", kind=ERROR)
         for _ in range(TRIES):
@@ -98,12 +99,12 @@ class WorkerSeat:
         if process is not None:
             process.end()
 
-    def _try(self, number: int, job: dict[str, Any]) -> RenderedMesh:
+    def _try(self, number: int, job: Job) -> RenderedMesh:
         process = self._worker()
         out = self._scratch / f"{number}.npy"
         self._meshes_done += 1
         try:
-            question = {**job, "job": number, "out": str(out), "threads": self._settings.threads}
+            question: Job = {**job, "job": number, "out": str(out), "threads": self._settings.threads}
             answer = process.ask(question, self._limits)
             return read_result(job, answer, out)
         except WorkerError as error:
@@ -158,7 +159,7 @@ class WorkerSeat:
             )
 
 
-def read_result(job: dict[str, Any], answer: dict[str, Any], out: Path) -> RenderedMesh:
+def read_result(job: Job, answer: Answer, out: Path) -> RenderedMesh:
     """What a worker's answer and the files that it left come to; a result counts only if it is whole."""
     if not answer.get("ok"):
         kind = BAD_MESH if answer.get("bad_mesh") else ERROR
@@ -221,7 +222,7 @@ class WorkerProcess:
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         os.set_blocking(self._stdin.fileno(), False)
 
-    def ask(self, job: dict[str, Any] | None, limits: Limits) -> dict[str, Any]:
+    def ask(self, job: Job | None, limits: Limits) -> Answer:
         """The answer to a job, or the worker's greeting if `job` is None.
 
         Raises:
@@ -251,7 +252,7 @@ class WorkerProcess:
         self._stdin.close()
         self._stdout.close()
 
-    def _exchange(self, question: bytes, limits: Limits) -> dict[str, Any]:
+    def _exchange(self, question: bytes, limits: Limits) -> Answer:
         """Write the question and read a line, looking after the limits all the while."""
         deadline, is_greeting = time.monotonic() + limits.seconds, not question
         while b"\n" not in self._left:
@@ -286,13 +287,14 @@ class WorkerProcess:
             raise WorkerError(self._ending())
         return piece
 
-    def _parse(self, line: bytes) -> dict[str, Any]:
+    def _parse(self, line: bytes) -> Answer:
         try:
-            answer = json.loads(line)
+            said = json.loads(line)
         except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
+            said = None
+        if not isinstance(said, dict):
             raise WorkerError(Failure(ERROR, f"the worker answered {line[:80]!r}"))
+        answer: Answer = said  # type: ignore[assignment]
         return answer
 
     def _ending(self) -> Failure:

@@ -32,7 +32,7 @@ enr eval shards/rot-*.h5 --predictions gqn-rot --ssim
 )
 @click.option(
     "--max-minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=float,
     default=5.0,
     show_default=True,
     help="Train for so many minutes.",
@@ -51,7 +51,7 @@ enr eval shards/rot-*.h5 --predictions gqn-rot --ssim
     show_default=True,
     help="Predict the scenes of this split.",
 )
-@click.option("--source", type=click.IntRange(0), default=0, show_default=True, help="Give it this view of each scene.")
+@click.option("--source", type=int, default=0, show_default=True, help="Give it this view of each scene.")
 def command(**options: Any) -> None:
     """`enr baseline`."""
     from enr.pipelines.baselines import CompareSettings, compare

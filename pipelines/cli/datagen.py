@@ -92,6 +92,11 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
                 f"which is {trained}); leave one of each pair out, or scores on held-out meshes say too much"
             )
         lines.append(f"{summary.clipped_share:.1%} of the views are clipped by the picture's border")
+    if summary.without_textures:
+        lines.append(
+            f"{count_of(summary.without_textures, 'mesh')} lack a texture, which was not found or cannot be read, and "
+            "show a plain colour; textures_missing in the manifest says which"
+        )
     if bad_views := {name: count for name, count in summary.flags.items() if name != "clipped"}:
         lines.append("views flagged: " + ", ".join(f"{count:,} {name}" for name, count in bad_views.items()))
     lines += _failures(summary)

@@ -59,10 +59,10 @@ with per-scene numbers as JSON, and a picture of input views, predictions and tr
     help="Measure the shards of this group; repeatable [default: all groups].",
 )
 @click.option("--any-group", is_flag=True, help="Measure groups that the checkpoint never learned, too.")
-@click.option("--source", type=click.IntRange(0), help="Give the model the view of this number [default: 0].")
+@click.option("--source", type=int, help="Give the model the view of this number [default: 0].")
 @click.option(
     "--sources",
-    type=click.IntRange(1),
+    type=int,
     default=1,
     show_default=True,
     help="Give the model so many views, --source and the following ones; rows for fewer of them on the "
@@ -80,19 +80,17 @@ with per-scene numbers as JSON, and a picture of input views, predictions and tr
 )
 @click.option(
     "--max-scenes",
-    type=click.IntRange(1),
+    type=int,
     help="Measure at most so many scenes of each group and split [default: all].",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0),
+    type=int,
     default=0,
     show_default=True,
     help="Draw the poses of the wrong-pose control, and the scenes of --max-scenes, with this seed.",
 )
-@click.option(
-    "--batch-size", type=click.IntRange(1), default=16, show_default=True, help="Render so many pictures at a time."
-)
+@click.option("--batch-size", type=int, default=16, show_default=True, help="Render so many pictures at a time.")
 @click.option(
     "--device", default="auto", show_default=True, help="Compute on this device: auto, cpu, cuda, cuda:1 and so on."
 )

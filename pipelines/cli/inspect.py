@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from enr.words import count_of
+
+if TYPE_CHECKING:
+    from enr.datagen.verify.inspection import GroupSummary, Inspected, ShardsSummary
 
 FAILURES_SHOWN = 20
 FOLDER = "inspect"
@@ -47,7 +51,7 @@ def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures:
     sys.exit(1 if damaged else 0)
 
 
-def _draw(shards: Any, out: Path) -> list[Path]:
+def _draw(shards: Sequence[Inspected], out: Path) -> list[Path]:
     """Sheets and plots of each group."""
     from enr.datagen.verify.camera_plot import save_camera_plot
     from enr.datagen.verify.inspection_pictures import save_sheets
@@ -60,19 +64,20 @@ def _draw(shards: Any, out: Path) -> list[Path]:
     return written
 
 
-def _tables(summary: dict[str, Any]) -> str:
+def _tables(summary: ShardsSummary) -> str:
     from tabulate import tabulate
 
     groups = summary["groups"]
     rows = {group: _rows(facts) for group, facts in groups.items()}
     names = list(next(iter(rows.values())))
     table = tabulate([[name, *(rows[group][name] for group in groups)] for name in names], headers=["", *groups])
-    counts = [count_of(summary[f"{noun}s"], noun) for noun in ("shard", "scene", "image")]
+    counted = {"shard": summary["shards"], "scene": summary["scenes"], "image": summary["images"]}
+    counts = [count_of(number, noun) for noun, number in counted.items()]
     total = ", ".join([*counts, f"{summary['bytes'] / 1e6:,.1f} MB"])
     return "\n".join([total, *_doubts(summary), "", table, "", *_failures(summary["failures"])])
 
 
-def _doubts(summary: dict[str, Any]) -> list[str]:
+def _doubts(summary: ShardsSummary) -> list[str]:
     """Shards that are not counted, and those of which less is known."""
     lines = [f"left out: {problem}" for problem in summary["damaged"].values()]
     if number := summary["without_seal"]:
@@ -82,7 +87,7 @@ def _doubts(summary: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _rows(facts: dict[str, Any]) -> dict[str, str]:
+def _rows(facts: GroupSummary) -> dict[str, str]:
     """The lines of one group's column."""
     flags = ", ".join(f"{name} {count:,}" for name, count in facts["flags"].items() if count)
     return {

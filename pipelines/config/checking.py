@@ -52,12 +52,13 @@ KINDS = {
 }
 
 
-def checked(section: str = "") -> Callable[[type[T]], type[T]]:
+def checked(section: str = "", names: Mapping[str, str] | None = None) -> Callable[[type[T]], type[T]]:
     """A decorator of a frozen dataclass: its fields are checked whenever one is made.
 
     Args:
         section: what a refusal calls it, such as `train` in `train.steps is 0; it must be at least 1.`; empty where
             the fields are a command's options: `--seeds is 0; it must be at least 1.`
+        names: of options whose fields have another name.
     """
 
     def decorate(kind: type[T]) -> type[T]:
@@ -65,14 +66,14 @@ def checked(section: str = "") -> Callable[[type[T]], type[T]]:
         made: Any = pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)(kind)
         make = made.__init__
 
-        names = [field.name for field in dataclasses.fields(made)]
+        fields = [field.name for field in dataclasses.fields(made)]
 
         def __init__(self: T, *given: object, **values: object) -> None:
             try:
-                make(self, **dict(zip(names, given, strict=False)), **values)
+                make(self, **dict(zip(fields, given, strict=False)), **values)
             except ValidationError as error:
                 said = refusal(error, kind, section)
-                raise EnrError(said if section else of_option(said)) from error
+                raise EnrError(said if section else of_option(said, names)) from error
 
         made.__init__ = __init__
         return made
@@ -131,10 +132,11 @@ def refusal(error: ValidationError, kind: type, section: str) -> str:
     return f"{place} is {found['input']!r}; {_expected(found)}"
 
 
-def of_option(said: str) -> str:
-    """A refusal of an entry as one of the option of its name."""
+def of_option(said: str, names: Mapping[str, str] | None = None) -> str:
+    """A refusal of an entry as one of the option of its name, or of the name that `names` has for it."""
     place, between, words = said.partition(" ")
-    return f"{option(place)}{between}{words}"
+    entry, *_ = place.split(".")
+    return f"{option((names or {}).get(entry, entry))}{between}{words}"
 
 
 def option(name: str) -> str:

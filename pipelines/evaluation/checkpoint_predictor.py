@@ -26,7 +26,7 @@ from enr.pipelines.evaluation.report import FEWER_SOURCES, UNTRAINED, WRONG_POSE
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.initial import earlier_groups
-from enr.pipelines.training.runs import Run, checkpoint_of, find_checkpoint, latest_run, open_run
+from enr.pipelines.training.runs import Run, check_folder, checkpoint_of, find_checkpoint, latest_run, open_run
 from enr.shards import SPLITS
 from enr.words import count_of
 
@@ -67,21 +67,22 @@ class CheckpointPredictor:
         """Find and load the checkpoint.
 
         Raises:
-            EnrError: there is none, it cannot be read, or its shards are not known.
+            EnrError: there is none, it cannot be read, its shards are not known, or the report cannot be written.
         """
         origin = find_origin(settings)
-        model = load_model(origin.checkpoint, device)
+        model, metadata = load_model(origin.checkpoint, device), read_metadata(origin.checkpoint)
+        learned, home = learned_groups(metadata), origin.run.folder if origin.run else Path()
+        check_folder(settings.out or home / "eval", "--out")
         untrained = make_untrained(model, settings.seed) if settings.untrained else None
-        metadata = read_metadata(origin.checkpoint)
         return cls(
             settings=settings,
             origin=origin,
             shards=origin.shards,
-            home=origin.run.folder if origin.run else Path(),
+            home=home,
             model=model,
             config=model.config,
             metadata=metadata,
-            learned=learned_groups(metadata),
+            learned=learned,
             untrained=untrained,
         )
 

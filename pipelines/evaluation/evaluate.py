@@ -20,7 +20,6 @@ from enr.pipelines.evaluation.scene_choice import plan_parts
 from enr.pipelines.evaluation.scene_pictures import EvaluatedData
 from enr.pipelines.evaluation.unseen import unseen_notes
 from enr.pipelines.machine import pick_device, prepare_cpu
-from enr.pipelines.training.runs import check_folder
 
 
 def evaluate(settings: EvalSettings) -> Report:
@@ -39,7 +38,6 @@ def evaluate(settings: EvalSettings) -> Report:
     device = pick_device(settings.device)
     prepare_cpu(threads=0)
     predictor = open_predictor(settings, device)
-    check_folder(settings.out or predictor.home / "eval", "--out")
     view_set = ViewSet.open(predictor.shards)
     data = EvaluatedData(view_set, settings, device, find_opaque(view_set))
     notes = predictor.check_data(view_set)

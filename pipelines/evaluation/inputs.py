@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from enr.camera import Group
 from enr.errors import EnrError
+from enr.pipelines.config.checking import Count, Seed, checked
 from enr.pipelines.training.runs import RUNS
 from enr.shards import Split
 
 APPLE_SOURCE = 64
 APPLE_VIEWS = 251
+OPTION_OF = {"splits": "split", "with_ssim": "ssim"}
+"""Options of `enr eval` whose settings have another name."""
 
 
+@checked(names=OPTION_OF)
 @dataclass(frozen=True)
 class EvalSettings:
     """Everything that decides an evaluation.
@@ -47,16 +53,16 @@ class EvalSettings:
     splits: tuple[Split, ...] = ()
     groups: tuple[Group, ...] = ()
     any_group: bool = False
-    source: int | None = None
-    sources: int = 1
+    source: Annotated[int, Field(ge=0)] | None = None
+    sources: Count = 1
     known_distance: bool = False
     protocol: Literal["apple"] | None = None
     with_ssim: bool = False
     untrained: bool = False
     equivariance: bool = False
-    max_scenes: int | None = None
-    seed: int = 0
-    batch_size: int = 16
+    max_scenes: Count | None = None
+    seed: Seed = 0
+    batch_size: Count = 16
     device: str = "auto"
     out: Path | None = None
     runs: Path = RUNS

@@ -61,11 +61,11 @@ def measure_scene(predictor: Predictor, data: EvaluatedData, plan: ScenePlan) ->
     return replace(
         shapes,
         scores=scores,
+        by_motion=_by_motion(pictures, predictions),
         unseen=measure_unseen(data.view_set, predictor.config, plan.sources, plan.targets),
         equivariance=own.equivariance,
         estimated=own.estimated,
         triangulated=own.triangulated,
-        by_motion=_by_motion(pictures, predictions),
     )
 
 

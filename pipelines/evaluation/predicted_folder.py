@@ -22,6 +22,7 @@ from enr.pipelines.evaluation.predictor import SceneMeasures
 from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
+from enr.pipelines.training.runs import check_folder
 from enr.words import count_of
 
 FEWEST_TARGETS = 2
@@ -63,7 +64,7 @@ class PredictedFolder:
         """A folder to be measured.
 
         Raises:
-            EnrError: it is none, the settings need a checkpoint, or they name no shards.
+            EnrError: it is none, the settings need a checkpoint or name no shards, or the report cannot be written.
         """
         given = [option for name, option in NOT_OF_PREDICTIONS.items() if getattr(settings, name)]
         if given:
@@ -74,6 +75,7 @@ class PredictedFolder:
             raise EnrError("--predictions are compared with true pictures; name the shards: enr eval shards/*.h5")
         if not folder.is_dir():
             raise EnrError(f"{folder} is not a folder; give one with <group>/<scene id>/<view>.png in it.")
+        check_folder(settings.out or Path("eval"), "--out")
         return cls(folder, settings.shards, settings.sources)
 
     def check_data(self, view_set: ViewSet) -> list[str]:

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
@@ -29,6 +29,7 @@ from enr.pipelines.evaluation.equivariance_report import summarise
 from enr.pipelines.evaluation.floors import COPIED_INPUT, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import FORMAT, FORMAT_VERSION, WRONG_POSE, GroupReport, Report, SceneScores
+from enr.pipelines.evaluation.report_content import GroupContent, ReportContent, SceneContent
 from enr.pipelines.evaluation.report_table import definition
 from enr.pipelines.training.runs import new_folder
 
@@ -109,7 +110,7 @@ def as_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def _group_dict(group: GroupReport) -> dict[str, Any]:
+def _group_dict(group: GroupReport) -> GroupContent:
     per_scene = [_scene_dict(scene) for scene in group.scenes]
     return {
         "group": group.group,
@@ -130,7 +131,7 @@ def _group_dict(group: GroupReport) -> dict[str, Any]:
     }
 
 
-def _scene_dict(scene: SceneScores) -> dict[str, Any]:
+def _scene_dict(scene: SceneScores) -> SceneContent:
     return {
         "scene_id": scene.scene_id,
         "source_view": scene.source_view,
@@ -145,9 +146,9 @@ def _scene_dict(scene: SceneScores) -> dict[str, Any]:
     }
 
 
-def with_present_names(content: Mapping[str, Any]) -> dict[str, Any]:
+def with_present_names(content: Mapping[str, Any]) -> ReportContent:
     """The content of a report's JSON file, whichever version wrote it, with the present names of its candidates."""
-    return {**content, "results": [_renamed(group) for group in content.get("results", ())]}
+    return cast(ReportContent, {**content, "results": [_renamed(group) for group in content.get("results", ())]})
 
 
 def _renamed(measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,15 +22,14 @@ from enr.errors import EnrError
 from enr.pipelines.config import find_key
 from enr.pipelines.config.checking import Count, Positive, Table, checked, nearest, option, validated
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
-from enr.pipelines.evaluation.inputs import EvalSettings
+from enr.pipelines.evaluation.inputs import OPTION_OF, EvalSettings
 
 Scale = Literal["tiny", "small", "paper"]
 Kind = Literal["chair", "table", "mug", "car", "mountain"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 NAME = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*")
 SUFFIXES = (".yaml", ".yml")
-EVAL_NAMES = {"ssim": "with_ssim", "split": "splits"}
-"""Options of `enr eval` whose settings have another name."""
+EVAL_NAMES = {option: entry for entry, option in OPTION_OF.items()}
 PLANNED = ("shards", "checkpoint", "predictions", "out", "runs")
 """Settings of an evaluation that the plan says."""
 

@@ -17,6 +17,7 @@ from enr.datagen.settings import GenerateSettings
 from enr.files import replacing, write_json
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
 from enr.pipelines.evaluation.report_files import JSON_NAME, with_present_names
 from enr.pipelines.experiments.experiment_plan import Plan, Trained, eval_folder, evaluations_of, run_root
 from enr.words import count_of
@@ -138,7 +139,7 @@ def _parts(plan: Plan, name: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys((part["group"], part["split"]) for report in reports for part in report["results"]))
 
 
-def _report(plan: Plan, trained: Trained, name: str) -> dict[str, Any]:
+def _report(plan: Plan, trained: Trained, name: str) -> ReportContent:
     """What `enr eval` wrote; no results where it has not."""
     return with_present_names(read_json(eval_folder(plan, trained, name) / REPORT_NAME))
 
@@ -173,15 +174,15 @@ def _groups(plan: Plan, variant: str, name: str) -> set[str]:
     return {entry.datagen.group or "rototrans" for entry in sets if entry.datagen}
 
 
-def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> dict[str, Any]:
+def _part(plan: Plan, trained: Trained, name: str, wanted: tuple[str, str]) -> GroupContent:
     parts = _report(plan, trained, name)["results"]
-    return next((part for part in parts if (part["group"], part["split"]) == wanted), {})
+    return next((part for part in parts if (part["group"], part["split"]) == wanted), GroupContent())
 
 
-def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> list[Row]:
+def _rows(plan: Plan, variant: str, measured: Mapping[int, GroupContent]) -> list[Row]:
     """The variant's row; where it was given several source pictures, one for each number of them, the fewest first."""
     label = plan.experiment.variants[variant].label or variant
-    first: dict[str, Any] = next(iter(measured.values()), {"scores": {}})
+    first: GroupContent = next(iter(measured.values()), GroupContent(scores={}))
     fewer = {name: number for number, name in FEWER_SOURCES.items() if name in first["scores"]}
     rows = [_row(plan, variant, measured, name) for name in (*fewer, MODEL)]
     if not fewer:
@@ -191,7 +192,7 @@ def _rows(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]]) -> l
     return [replace(row, label=said) for row, said in zip(rows, words, strict=True)]
 
 
-def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]], candidate: str) -> Row:
+def _row(plan: Plan, variant: str, measured: Mapping[int, GroupContent], candidate: str) -> Row:
     done = {seed: read_json(run_root(plan, Trained(variant, seed)) / DONE_NAME) for seed in plan.experiment.seeds}
     numbers = [_numbers(part, done[seed], candidate) for seed, part in measured.items()]
     return Row(
@@ -210,7 +211,7 @@ def _row(plan: Plan, variant: str, measured: Mapping[int, dict[str, Any]], candi
     )
 
 
-def _numbers(part: Mapping[str, Any], done: Mapping[str, Any], candidate: str) -> dict[str, float]:
+def _numbers(part: GroupContent, done: Mapping[str, Any], candidate: str) -> dict[str, float]:
     """A seed's numbers by column; silhouettes, chroma and other poses are of the model with all its sources."""
     scores = {name: {metric: _number(value) for metric, value in row.items()} for name, row in part["scores"].items()}
     own = scores[candidate]
@@ -347,7 +348,7 @@ def _distinct(words: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(words)) or NONE
 
 
-def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> dict[str, Any]:
+def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, str]) -> dict[str, object]:
     """The tables as JSON holds them (with NaN still in it)."""
     return {
         "format": FORMAT,
@@ -359,7 +360,7 @@ def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, st
     }
 
 
-def _section_dict(section: TableSection) -> dict[str, Any]:
+def _section_dict(section: TableSection) -> dict[str, object]:
     return {
         "evaluation": section.evaluation,
         "title": section.title,
@@ -371,7 +372,7 @@ def _section_dict(section: TableSection) -> dict[str, Any]:
     }
 
 
-def _row_dict(row: Row) -> dict[str, Any]:
+def _row_dict(row: Row) -> dict[str, object]:
     summary = {name: spread(values) for name, values in row.values.items()}
     return {
         "variant": row.variant,

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack, get_args
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
-from enr.camera import GROUPS, Group
+from enr.camera import Group
 from enr.errors import EnrError
 from enr.pipelines.front_door.given import (
     PathInput,
@@ -20,7 +20,7 @@ from enr.pipelines.front_door.given import (
     many_paths,
     one_path,
 )
-from enr.shards import SPLITS, Split
+from enr.shards import Split
 from enr.words import count_of
 
 if TYPE_CHECKING:
@@ -235,28 +235,16 @@ def evaluate(
         checkpoint=None if checkpoint in (None, LATEST) else one_path(checkpoint, "checkpoint"),
         shards=many_paths(shards, "shards"),
         with_ssim=bool(options.get("ssim", False)),
-        splits=_choices(options.get("split", ()), SPLITS, "split"),  # type: ignore[arg-type]
-        groups=_choices(options.get("groups", ()), GROUPS, "groups"),  # type: ignore[arg-type]
+        splits=_listed(options.get("split", ())),  # type: ignore[arg-type]
+        groups=_listed(options.get("groups", ())),  # type: ignore[arg-type]
         **values,  # type: ignore[arg-type]
     )
-    _check_numbers(settings.sources, settings.batch_size, settings.max_scenes, settings.protocol)
     return Evaluation(measure(settings))
 
 
-def _choices(given: str | Sequence[str], known: Sequence[str], what: str) -> tuple[str, ...]:
-    names = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
-    for name in names:
-        if name not in known:
-            raise EnrError(f"{what} is given as {name!r}; choose {' or '.join(known)}.")
-    return names
-
-
-def _check_numbers(sources: object, batch_size: object, max_scenes: object, protocol: object) -> None:
-    for name, value in (("sources", sources), ("batch_size", batch_size), ("max_scenes", max_scenes or 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise EnrError(f"{name} is given as {value!r}; give a whole number of at least 1.")
-    if protocol not in (None, *get_args(Protocol)):
-        raise EnrError(f"protocol is given as {protocol!r}; choose {' or '.join(get_args(Protocol))}.")
+def _listed(given: object) -> tuple[object, ...]:
+    """Several words, or a single one, as a tuple of them."""
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
 
 
 @checked

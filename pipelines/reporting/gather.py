@@ -11,14 +11,13 @@ from typing import Any
 
 from enr.errors import EnrError
 from enr.pipelines.evaluation.report import FORMAT
+from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.training.journal import GIF_NAME, read_metrics
 from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_checkpoint, open_run, standing
 from enr.words import count_of
 
 JSON_NAME = "report.json"
-Evaluation = dict[str, Any]
-"""The content of an evaluation's JSON file."""
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,15 @@ class Reported:
     name: str
     folder: Path
     run: Run | None
-    evaluations: tuple[Evaluation, ...]
+    evaluations: tuple[ReportContent, ...]
 
     @property
-    def evaluation(self) -> Evaluation | None:
+    def evaluation(self) -> ReportContent | None:
         """The evaluation that the page is about."""
         return self.evaluations[0] if self.evaluations else None
 
     @property
-    def results(self) -> list[dict[str, Any]]:
+    def results(self) -> list[GroupContent]:
         """Of that evaluation, one entry for each group and split."""
         return self.evaluation["results"] if self.evaluation else []
 
@@ -134,7 +133,7 @@ def _gather(path: Path) -> Reported:
     return Reported(made_by.folder.absolute().name, made_by.folder, made_by, (evaluation, *others))
 
 
-def read_evaluation(file: Path) -> Evaluation:
+def read_evaluation(file: Path) -> ReportContent:
     """The content of an evaluation's JSON file.
 
     Raises:
@@ -157,9 +156,9 @@ def _where_it_lies(told: Path, file: Path) -> Path:
     return next((standing(place) for place in places if standing(place).exists()), told)
 
 
-def _of_run(folder: Path) -> tuple[Evaluation, ...]:
+def _of_run(folder: Path) -> tuple[ReportContent, ...]:
     """A run's evaluations: of each setting the newest; the plainest first."""
-    newest: dict[str, Evaluation] = {}
+    newest: dict[str, ReportContent] = {}
     for file in folder.glob(f"*/{JSON_NAME}"):
         try:
             evaluation = read_evaluation(file)
@@ -172,11 +171,11 @@ def _of_run(folder: Path) -> tuple[Evaluation, ...]:
     return tuple(evaluation for _, evaluation in ordered)
 
 
-def _age(evaluation: Evaluation) -> str:
+def _age(evaluation: ReportContent) -> str:
     return str(evaluation.get("time", ""))
 
 
-def setting_of(evaluation: Evaluation) -> str:
+def setting_of(evaluation: ReportContent) -> str:
     """How it differs from a plain evaluation, in words; empty where it does not."""
     sources, first = evaluation.get("sources", 1), evaluation.get("source_view", 0)
     words = [

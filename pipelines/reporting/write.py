@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from enr.errors import EnrError
 from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, FEATURES, FEATURES_OTHER, PICTURE, PICTURE_OTHER
 from enr.pipelines.evaluation.equivariance_report import summarise
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM
+from enr.pipelines.evaluation.report_content import GroupContent
 from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_names
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
@@ -147,7 +148,7 @@ class ScoreTable:
     title: str
     columns: tuple[int, ...]
     metrics: tuple[tuple[str, str, int], ...]
-    rows: tuple[tuple[str, bool, tuple[dict[str, float | None], ...]], ...]
+    rows: tuple[tuple[str, bool, tuple[Mapping[str, float | None], ...]], ...]
     top_db: float
 
 
@@ -197,7 +198,7 @@ def _column(reported: Reported, gallery: Gallery) -> dict[str, Any]:
     }
 
 
-def _said(result: dict[str, Any]) -> str:
+def _said(result: GroupContent) -> str:
     """A result in a sentence."""
     lead, gap = result["lead_db"], result["pose_gap_db"]
     beaten = f"{number(lead)} dB above" if lead > 0 else f"NOT above ({number(lead, signed=True)} dB)"
@@ -275,7 +276,9 @@ def _by_motion(runs: Sequence[Reported], galleries: Sequence[Gallery]) -> list[C
         lines = []
         for colour, (run, gallery) in enumerate(zip(runs, galleries, strict=True)):
             views = gallery.measured
-            measured = [(result["group"], result["by_motion"]) for result in run.results if result.get("by_motion")]
+            measured: list[tuple[str, Any]] = [
+                (result["group"], result["by_motion"]) for result in run.results if result.get("by_motion")
+            ]
             if not measured and views is not None:
                 measured = [("", summarise(views))]
             if views is not None and np.ptp(views[name]) > least:

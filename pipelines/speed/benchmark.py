@@ -64,7 +64,7 @@ class BenchSettings:
     seconds: Positive = 10.0
 
 
-def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, Any]:
+def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, object]:
     """Measure `parts` one after the other; results by part, ready for JSON, beside a description of the machine.
 
     Raises:
@@ -73,7 +73,7 @@ def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, A
     return {"machine": describe_machine(), **{part: _in_own_process(part, settings) for part in parts}}
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine() -> dict[str, object]:
     """What the figures belong to; a load average far above 0 says that other work slowed them down."""
     from enr import __version__
     from enr.datagen.workers.pool import default_workers
@@ -95,7 +95,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor()
 
 
-def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, Any]:
+def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, object]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         try:
@@ -106,7 +106,7 @@ def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, Any]:
             ) from error
 
 
-def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
+def measure(part: Part, settings: BenchSettings) -> dict[str, object]:
     """Measure one part in this process; its results and this process's peak memory.
 
     Where a part has workers of its own, `peak_memory_mb` is that of the largest worker.
@@ -117,7 +117,7 @@ def measure(part: Part, settings: BenchSettings) -> dict[str, Any]:
     return {**results, key: peak_mb}
 
 
-def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
+def measure_datagen(settings: BenchSettings) -> dict[str, object]:
     """See `enr.pipelines.speed.datagen.benchmark_datagen`."""
     from enr.datagen.settings import GenerateSettings, PoolSettings, RenderSettings
     from enr.datagen.shapes.catalogue import write_shapes
@@ -140,7 +140,7 @@ def measure_datagen(settings: BenchSettings) -> dict[str, Any]:
         )
 
 
-def measure_loader(settings: BenchSettings) -> dict[str, Any]:
+def measure_loader(settings: BenchSettings) -> dict[str, object]:
     """Pairs a second that the training loader reads from files in the system's cache."""
     from enr.pipelines.data.views import ViewSet
     from enr.pipelines.training.loader import PairLoader
@@ -159,7 +159,7 @@ def measure_loader(settings: BenchSettings) -> dict[str, Any]:
     }
 
 
-def measure_train(settings: BenchSettings) -> dict[str, Any]:
+def measure_train(settings: BenchSettings) -> dict[str, object]:
     """See `enr.pipelines.speed.steps.measure_steps`."""
     from enr.model import Renderer
     from enr.pipelines.data.views import ViewSet
@@ -181,7 +181,7 @@ def measure_train(settings: BenchSettings) -> dict[str, Any]:
     return {**measured, "batch_size": settings.batch_size, "preset": config.preset}
 
 
-def measure_render(settings: BenchSettings) -> dict[str, Any]:
+def measure_render(settings: BenchSettings) -> dict[str, object]:
     """See `enr.pipelines.speed.steps.measure_frames`; one by one and in batches."""
     from enr.model import Renderer
     from enr.pipelines.machine import choose_device, choose_precision, prepare_cpu
@@ -227,7 +227,7 @@ def repeat_for(seconds: float, work: Callable[[], object]) -> tuple[int, float]:
     return times, time.perf_counter() - started
 
 
-MEASURES: dict[Part, Callable[[BenchSettings], dict[str, Any]]] = {
+MEASURES: dict[Part, Callable[[BenchSettings], dict[str, object]]] = {
     "datagen": measure_datagen,
     "loader": measure_loader,
     "train": measure_train,

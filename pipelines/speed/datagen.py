@@ -55,7 +55,7 @@ class Measured:
 
 def benchmark_datagen(
     settings: GenerateSettings, count: int | None = None, scaling: bool = False, check_pairs: int = 0
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Render the same views by `enr datagen`'s own code, by a bare loop and in the plain way, one after the other.
 
     Args:
@@ -81,7 +81,7 @@ def benchmark_datagen(
         plain = run_plain_way(settings, few, scratch)
         probe = probe_render(settings, few, scratch)
         pictures = compare_pictures(measured.summary.shards, scratch, probe.images)
-    plain_facts = {"meshes": len(few), **_loop_facts(plain, measured)}
+    plain_facts: dict[str, Any] = {"meshes": len(few), **_loop_facts(plain, measured)}
     # The plain way starts anew for each mesh, `enr datagen` once: in a long run only the latter's start vanishes.
     plain_facts["speed_up_while_serving"] = measured.serving_rate / plain_facts["images_per_second"]
     results = {
@@ -100,7 +100,7 @@ def _with_workers(settings: GenerateSettings, workers: int) -> GenerateSettings:
 
 def _cost_of_checks(
     settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path, pairs: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the checks cost, as shares of the processor time without them; the order changes from pair to pair."""
     costs: list[float] = []
     for pair in range(pairs):
@@ -122,7 +122,7 @@ def _measure(settings: GenerateSettings, sources: Sequence[MeshSource], out: Pat
     return Measured(summary, settings.pool.workers, seconds, children_cpu_seconds() - cpu_before)
 
 
-def _facts(settings: GenerateSettings, sources: Sequence[MeshSource], measured: Measured) -> dict[str, Any]:
+def _facts(settings: GenerateSettings, sources: Sequence[MeshSource], measured: Measured) -> dict[str, object]:
     summary, render = measured.summary, settings.render
     blender_seconds, serving = summary.timings[BLENDER_CALL], sum(summary.timings.values())
     return {
@@ -144,7 +144,7 @@ def _facts(settings: GenerateSettings, sources: Sequence[MeshSource], measured: 
     }
 
 
-def _split(settings: GenerateSettings, measured: Measured, probe: Probe) -> dict[str, Any]:
+def _split(settings: GenerateSettings, measured: Measured, probe: Probe) -> dict[str, object]:
     """A worker's milliseconds for a picture by kind of work; Blender's render call shared out as the probe found."""
     summary = measured.summary
     idle = measured.workers * measured.seconds - sum(summary.timings.values())
@@ -158,7 +158,7 @@ def _split(settings: GenerateSettings, measured: Measured, probe: Probe) -> dict
     }
 
 
-def _loop_facts(loop: Loop, measured: Measured) -> dict[str, Any]:
+def _loop_facts(loop: Loop, measured: Measured) -> dict[str, object]:
     """Rates of a comparison. `speed_up` sets rates with all starts and ends side by side."""
     rate = loop.images / loop.seconds
     return {

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.jobs import make_jobs
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.messages import Answer, Job
 from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 
@@ -55,7 +55,9 @@ def run_bare_loop(settings: GenerateSettings, sources: Sequence[MeshSource], scr
     jobs = plain_jobs(settings, sources, scratch)
     hands = [jobs[first :: settings.pool.workers] for first in range(settings.pool.workers)]
     stems = [scratch / f"hand-{number}" for number, hand in enumerate(hands) if hand]
-    jobs_of_hand = [[{**job, "out": f"{stem}.tga"} for job in hand] for stem, hand in zip(stems, hands, strict=False)]
+    jobs_of_hand: list[list[Job]] = [
+        [{**job, "out": f"{stem}.tga"} for job in hand] for stem, hand in zip(stems, hands, strict=False)
+    ]
     cpu_before = children_cpu_seconds()
     processes = [_start(hand, stem) for stem, hand in zip(stems, jobs_of_hand, strict=True)]
     answers = [_finish(process) for process in processes]
@@ -70,7 +72,7 @@ def run_plain_way(settings: GenerateSettings, sources: Sequence[MeshSource], scr
         EnrError: Blender does not start, or no mesh could be rendered.
     """
 
-    def render(job: dict[str, Any]) -> dict[str, Any]:
+    def render(job: Job) -> Answer:
         out = str(picture_path(scratch, job["scene_id"], "{view}"))
         return _finish(_start([{**job, "file_format": "PNG", "out": out}], scratch / f"plain-{job['scene_id']}"))
 
@@ -92,20 +94,20 @@ def picture_path(scratch: Path, scene_id: str, view: int | str) -> Path:
     return scratch / f"plain-{scene_id}-{view}.png"
 
 
-def plain_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path) -> list[dict[str, Any]]:
+def plain_jobs(settings: GenerateSettings, sources: Sequence[MeshSource], scratch: Path) -> list[Job]:
     """The render jobs of the meshes that Blender may be given."""
     jobs = (job for job in make_jobs(settings, sources, scratch) if "refused" not in job)
     return [{**job, "threads": settings.pool.threads} for job in jobs]
 
 
-def _start(jobs: Sequence[dict[str, Any]], stem: Path) -> subprocess.Popen[str]:
+def _start(jobs: Sequence[Job], stem: Path) -> subprocess.Popen[str]:
     """A Blender process that renders `jobs`."""
     stem.with_suffix(".json").write_text(json.dumps(jobs), encoding="utf-8")
     arguments = [sys.executable, "-m", BARE_LOOP, str(stem.with_suffix(".json")), str(time.time())]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+def _finish(process: subprocess.Popen[str]) -> Answer:
     """A process's answer.
 
     Raises:
@@ -115,11 +117,11 @@ def _finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     if not said.strip():
         last = (words.strip().splitlines() or ["no words"])[-1]
         raise EnrError(f"Blender ended with status {process.returncode} ({last}); run `enr doctor`.")
-    answer: dict[str, Any] = json.loads(said)
+    answer: Answer = json.loads(said)
     return answer
 
 
-def _add_up(answers: Sequence[dict[str, Any]], seconds: float, cpu_seconds: float) -> Loop:
+def _add_up(answers: Sequence[Answer], seconds: float, cpu_seconds: float) -> Loop:
     images = sum(answer["images"] for answer in answers)
     if not images:
         raise EnrError("The plain loops rendered nothing; run `enr doctor` to see what is missing.")

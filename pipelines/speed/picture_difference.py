@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from enr.shards import read_shard
 Images = NDArray[np.uint8]
 
 
-def compare_pictures(shards: Sequence[Path], plain: Path, noisy: Mapping[str, Images]) -> dict[str, Any]:
+def compare_pictures(shards: Sequence[Path], plain: Path, noisy: Mapping[str, Images]) -> dict[str, object]:
     """Differences of the shards' pictures from the plain way's, beside those from renders with another seed.
 
     Args:

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enr.datagen.meshes.discovery import MeshSource
+from enr.datagen.messages import Job, JobView
 from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.pool import render_all
 from enr.datagen.workers.worker import RenderedMesh
@@ -52,7 +52,9 @@ def probe_render(settings: GenerateSettings, sources: Sequence[MeshSource], scra
     Raises:
         EnrError: none of them could be rendered.
     """
-    jobs = [{**variant, "job_kind": kind} for kind, variant in _variants(plain_jobs(settings, sources, scratch))]
+    jobs: list[Job] = [
+        {**variant, "job_kind": kind} for kind, variant in _variants(plain_jobs(settings, sources, scratch))
+    ]
     outcomes = list(render_all(jobs, replace(settings.pool, workers=1)))
     seconds = {kind: _render_seconds(outcomes, kind) for kind in (ONE_SAMPLE, OTHER_NOISE, FIRST_VIEW)}
     whole = [scene for scene in seconds[ONE_SAMPLE] if all(scene in seconds[kind] for kind in seconds)]
@@ -78,11 +80,11 @@ def solve(one: float, many: float, first: float, views: int, samples: int) -> di
     return {"build_ms": max(0.0, first - view), "sync_ms": max(0.0, view - sample), "sample_ms": sample}
 
 
-def _variants(jobs: Sequence[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+def _variants(jobs: Sequence[Job]) -> list[tuple[str, Job]]:
     """The extra renders of each mesh, after one that only warms the worker up."""
     variants = [(WARM_UP, job) for job in jobs[:1]]
     for job in jobs:
-        noisy = [{**view, "seed": view["seed"] // 2 + 1} for view in job["views"]]
+        noisy: list[JobView] = [{**view, "seed": view["seed"] // 2 + 1} for view in job["views"]]
         variants.append((ONE_SAMPLE, {**job, "samples": 1}))
         variants.append((OTHER_NOISE, {**job, "views": noisy}))
         variants.append((FIRST_VIEW, {**job, "samples": 1, "views": job["views"][:1]}))

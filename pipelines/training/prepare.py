@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -136,7 +135,7 @@ def _preset_of(initial: Initial, preset: Preset, name: str | None) -> tuple[Pres
     return adapted, f"{start}, which says no settings; the training goes by those of the preset {preset.name}."
 
 
-def camera_of(view_set: ViewSet) -> dict[str, Any]:
+def camera_of(view_set: ViewSet) -> dict[str, object]:
     """Entries of `RendererConfig` that the data decides: lens, distance, depth range, background.
 
     Raises:
@@ -151,14 +150,14 @@ def camera_of(view_set: ViewSet) -> dict[str, Any]:
         raise EnrError(
             f"The shards' lens is {lens.tolist()}; models expect square pixels and a principal point at the centre."
         )
-    radius = _radius(view_set)
-    near, far = near_far(view_set.views["world_from_camera"], radius, _object_radius(view_set))
+    radius, object_radius = _radius(view_set), _object_radius(view_set)
+    near, far = near_far(view_set.views["world_from_camera"], radius, object_radius)
     return {
         "focal_px": float(lens[0, 0]),
         "radius": radius,
         "near": near,
         "far": far,
-        "half_depth": _object_radius(view_set) + MARGIN,
+        "half_depth": object_radius + MARGIN,
         "background": list(view_set.background),
     }
 
@@ -221,7 +220,19 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
-def describe_data(view_set: ViewSet) -> dict[str, Any]:
+def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
+    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+    data = describe_data(view_set)
+    return {
+        "enr_version": __version__,
+        "preset": config.preset,
+        "group": data["groups"],
+        "data": data,
+        "train": dataclasses.asdict(config.train),
+    }
+
+
+def describe_data(view_set: ViewSet) -> dict[str, object]:
     """What a model was trained on, as JSON values for its checkpoint."""
     shards = [
         {
@@ -242,18 +253,7 @@ def describe_data(view_set: ViewSet) -> dict[str, Any]:
     }
 
 
-def _made_with(view_set: ViewSet) -> list[dict[str, Any]]:
+def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
     ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]
-
-
-def metadata_of(config: Config, data: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says about its making, whatever its step."""
-    return {
-        "enr_version": __version__,
-        "preset": config.preset,
-        "group": data["groups"],
-        "data": data,
-        "train": dataclasses.asdict(config.train),
-    }

@@ -190,17 +190,16 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     Raises:
         EnrError: there is nothing, or a run without a checkpoint.
     """
-    shipped = shipped_model(path)
-    if shipped:
-        return shipped, None
-    if not path.exists():
-        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
     if (path / CONFIG_NAME).is_file():
         run = open_run(path)
         return checkpoint_of(run), run
     holders = [folder for folder in path.resolve().parents if (folder / CONFIG_NAME).is_file()]
-    inside_a_run = holders and (holders[0] / "checkpoints") in path.resolve().parents
-    return path, open_run(holders[0]) if inside_a_run else None
+    if path.exists() and holders and (holders[0] / "checkpoints") in path.resolve().parents:
+        return path, open_run(holders[0])
+    found = shipped_model(path) or path
+    if not found.exists():
+        raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
+    return found, None
 
 
 def checkpoint_of(run: Run) -> Path:

@@ -23,7 +23,7 @@ from enr.pipelines.training.journal import Console
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.loop import Task, TrainingLoop, TrainResult, stop_signals
 from enr.pipelines.training.memory import check_batch, is_out_of_memory, out_of_memory, with_largest_batch
-from enr.pipelines.training.prepare import describe_data, metadata_of, resolve_config, said_of_data
+from enr.pipelines.training.prepare import metadata_of, resolve_config, said_of_data
 from enr.pipelines.training.processes import THE_END, Processes, joined
 from enr.pipelines.training.runs import Run
 from enr.pipelines.training.trainer import Trainer
@@ -58,7 +58,7 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
     """
     try:
         with joined() as processes:
-            return _lead(settings, Console(say, settings.show_progress), stop, processes)
+            return _lead(settings, say, stop, processes) if processes.is_first else _follow(processes)
     except OSError as error:
         raise EnrError(
             f"The run could not be written ({error}); free space or choose --runs, then --resume."
@@ -69,12 +69,9 @@ def train(settings: TrainSettings, say: Say = print, stop: Callable[[int], bool]
         raise out_of_memory(error) from error
 
 
-def _lead(
-    settings: TrainSettings, console: Console, stop: Callable[[int], bool] | None, processes: Processes
-) -> TrainResult:
-    """Train, and tell the other processes what to do; or be one of them."""
-    if not processes.is_first:
-        return _follow(processes)
+def _lead(settings: TrainSettings, say: Say, stop: Callable[[int], bool] | None, processes: Processes) -> TrainResult:
+    """Train, and tell the other processes what to do."""
+    console = Console(say, settings.show_progress)
     with _prepared(settings, console, processes) as task, stop_signals(console.say) as is_stopped:
         if processes.count > 1:
             console.say(f"{processes.count} processes share each batch of {count_of(task.config.batch_size, 'scene')}.")
@@ -148,9 +145,19 @@ def _begin(settings: TrainSettings, console: Console, processes: Processes) -> T
     check_batch(config.train, view_set, choose_device(config.train.device))
     for line in (*lines, *(said_of_start(initial, config.model, view_set) if initial else ())):
         console.say(line)
-    trainer = _build(config, view_set, _new_model(config, initial), processes)
-    metadata = metadata_of(config, describe_data(view_set))
-    described = {"enr_version": __version__, **_shards_of(view_set), **config.to_dict()}
+    torch.manual_seed(config.train.seed)
+    model = Renderer(config.model)
+    if initial:
+        model.load_state_dict(initial.model.state_dict())
+    trainer = _build(config, view_set, model, processes)
+    metadata = metadata_of(config, view_set)
+    described: dict[str, Any] = {
+        "enr_version": __version__,
+        "shards": [str(path) for path in view_set.paths],
+        "data_fingerprint": view_set.fingerprint(),
+        "shard_fingerprints": view_set.shard_fingerprints(),
+        **config.to_dict(),
+    }
     if initial:
         described[RECORD] = initial.record()
         metadata = inherit(metadata, described[RECORD], initial.scene_ids)
@@ -158,23 +165,6 @@ def _begin(settings: TrainSettings, console: Console, processes: Processes) -> T
     run = runs.create_run(settings.runs, settings.name or config.preset, described)
     _say_what_begins(view_set, config, views, console)
     return Task(run, config.train, trainer, views, metadata)
-
-
-def _new_model(config: Config, initial: Initial | None) -> Renderer:
-    """A renderer with random weights, or with the checkpoint's."""
-    torch.manual_seed(config.train.seed)
-    model = Renderer(config.model)
-    if initial:
-        model.load_state_dict(initial.model.state_dict())
-    return model
-
-
-def _shards_of(view_set: ViewSet) -> dict[str, Any]:
-    return {
-        "shards": [str(path) for path in view_set.paths],
-        "data_fingerprint": view_set.fingerprint(),
-        "shard_fingerprints": view_set.shard_fingerprints(),
-    }
 
 
 def _resume(run: Run, settings: TrainSettings, console: Console, processes: Processes) -> Task:
@@ -193,13 +183,13 @@ def _resume(run: Run, settings: TrainSettings, console: Console, processes: Proc
     trainer = _build(config, view_set, load_model(run.last), processes)
     _restore(trainer, state, run)
     views = Validation.choose(view_set, config.train, trainer.device)
+    metadata, before = metadata_of(config, view_set), read_metadata(run.last)
+    if before.get(RECORD):
+        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
     console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, state)}.")
-    metadata, before = metadata_of(config, describe_data(view_set)), read_metadata(run.last)
-    if before.get(RECORD):
-        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
     return Task(run, config.train, trainer, views, metadata, state)
 
 
@@ -278,6 +268,7 @@ def _same_data(run: Run, view_set: ViewSet) -> ViewSet:
 
 
 def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, console: Console) -> None:
+    said = [*said_of_data(view_set, config), *views.notes]
     train_scenes, val_scenes = view_set.scenes("train"), view_set.scenes("val")
     groups = ", ".join(sorted({scene.group for scene in train_scenes}))
     count = sum(scene.count for scene in train_scenes)
@@ -290,5 +281,5 @@ def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, conso
     seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(count, 'view')}, {groups})"
     console.say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
     console.say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
-    for line in (*said_of_data(view_set, config), *views.notes):
+    for line in said:
         console.say(line)

@@ -91,9 +91,12 @@ class Trainer:
         if fits_on(loader.view_set, loader.members, device):
             self._resident = ResidentViews(loader.view_set, loader.members, device)
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
-        self._lpips = self._open_lpips()
         self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
+        self._lpips: Lpips | None = None
+        if config.lpips_weights is not None:
+            self._lpips = load_lpips(Path(config.lpips_weights)).to(device)
+            self._lpips.check_size(*model.config.image_shape[1:])
 
     @property
     def best_estimate(self) -> Renderer:
@@ -171,13 +174,6 @@ class Trainer:
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and state["rng_cuda"]:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
-
-    def _open_lpips(self) -> Lpips | None:
-        if self._config.lpips_weights is None:
-            return None
-        lpips = load_lpips(Path(self._config.lpips_weights))
-        lpips.check_size(*self.model.config.image_shape[1:])
-        return lpips.to(self.device)
 
     def _predict(self, images: Tensor, batch: Pairs, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.

@@ -113,8 +113,8 @@ class FixedViews:
         self._groups: NDArray[np.str_] = view_set.views["group"][triples.target]
         self._source = torch.from_numpy(view_set.images(triples.source)).to(device)
         self._target = torch.from_numpy(view_set.images(triples.target)).to(device)
-        self._motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.target))
-        self._wrong_motion = torch.from_numpy(view_set.target_from_source(triples.source, triples.other))
+        motions = view_set.target_from_source(triples.source, np.stack([triples.target, triples.other]))
+        self._motion, self._wrong_motion = torch.from_numpy(motions)
 
     def __len__(self) -> int:
         return len(self._target)

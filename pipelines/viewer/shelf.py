@@ -11,14 +11,13 @@ from pathlib import Path
 from enr.errors import EnrError
 from enr.model import load_model
 from enr.model.checkpoint import read_metadata
+from enr.model.hub import EXAMPLES
 from enr.pipelines.machine import pick_device
 from enr.pipelines.rendering.input_views import ShardScenes
 from enr.pipelines.training.runs import Run, find_checkpoint, standing
 from enr.pipelines.viewer.stage import Stage
 
 LOOK_AGAIN_S = 1.0
-EXAMPLES = "examples"
-"""In a checkpoint's folder, pictures to show where the user names none and its run has none."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.command_line import enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
@@ -15,6 +17,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 from enr.model import Renderer, load_model, read_metadata, save_model
 from enr.pipelines.packing import COLUMNS
 from enr.pipelines.training.runs import create_run
+from enr.shards import read_shard
 
 SPLITS = ("train", "test", "test", "test")
 
@@ -96,3 +99,21 @@ def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
         assert said.exit_code == 2 and words in said.output and said.output.count("\n") == 1
     assert not (tmp_path / "out").exists()
     assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
+
+
+def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained, tmp_path):
+    """The middle one of each kind, as the shard holds it."""
+    assert enr("pack", str(trained), str(tmp_path / "boxes")).exit_code == 0
+    assert not (tmp_path / "boxes" / "examples").exists()
+    shard = write_toy(tmp_path / "mugs.h5", Toy(splits=SPLITS, prefix="mug-0"))
+    run = create_run(tmp_path / "mugs", "mugs", {"shards": [str(shard)], "model": {}, "train": {}})
+    save_model(run.best, Renderer(tiny_config(16)), {"group": ["rototrans"]})
+    assert enr("eval", "--checkpoint", str(run.folder), str(shard), "--out", str(run.folder / "eval")).exit_code == 0
+    assert enr("pack", str(run.folder), str(tmp_path / "packed")).exit_code == 0
+    (example,) = (tmp_path / "packed" / "examples").iterdir()
+    report = json.loads((run.folder / "eval" / "report.json").read_text())
+    ordered = sorted(report["results"][0]["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
+    views = read_shard(shard)
+    first = views.views["scene_id"].tolist().index(ordered[1]["scene_id"])
+    assert example.name == "mug.png"
+    assert np.array_equal(np.asarray(Image.open(example)), views.images[first])

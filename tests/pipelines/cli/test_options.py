@@ -18,6 +18,8 @@ from enr.errors import EnrError
 from enr.pipelines.cli.main import COMMANDS, main
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig, Section, elevations
 
+WITHOUT_SETTINGS = {"verify": {"sample"}, "view": {"port"}}
+"""Numbers that go straight to a function."""
 VIEWS: list[tuple[str, type[Section]]] = [("datagen", DatagenConfig), ("convert", ConvertConfig)]
 
 
@@ -61,6 +63,28 @@ def test_eval_and_train_show_the_defaults_that_hold():
     for key, option in parameters("eval").items():
         if getattr(option, "show_default", False):
             assert option.default == fields[key], key
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_bounds_stand_on_the_settings_alone(name):
+    """Where a command has settings, click checks none of their numbers a second time."""
+    ranges = click.types.IntRange | click.types.FloatRange
+    bounded = {key for key, option in parameters(name).items() if isinstance(option.type, ranges)}
+    assert bounded == WITHOUT_SETTINGS.get(name, set())
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("eval --sources 0", "--sources is 0; it must be at least 1."),
+        ("reproduce rotations --seeds 0", "--seeds is 0; it must be at least 1."),
+        ("bench loader --seconds 0", "--seconds is 0.0; it must be above 0."),
+        ("demo --seed -1", "--seed is -1; it must be at least 0."),
+    ],
+)
+def test_a_refused_number_is_named_with_its_option(line, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_refused(enr(*line.split(), *(["--checkpoint", "runs"] if line.startswith("eval") else [])), words)
 
 
 def test_options_of_datagen_come_in_sections():

@@ -41,6 +41,7 @@ def view_set(tmp_path_factory):
 def meta(monkeypatch):
     """A device without numbers: an operation on tensors of two devices fails, and so does reading a number."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **how: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     check = renderer.checked_motion
 
     def as_of_a_gpu(motion, *how, skip_on_gpu):
