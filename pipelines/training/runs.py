@@ -201,7 +201,7 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
         raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
     if found.is_dir() and not any(found.glob("*.safetensors")) and not any(found.glob("*.json")):
         raise EnrError(
-            f"{found} lacks {CONFIG_NAME} and model.safetensors: it is neither a run nor a checkpoint; "
+            f"{found} lacks model.safetensors and {CONFIG_NAME}: it is neither a run nor a checkpoint; "
             f"{_given_instead(found)}."
         )
     return found, None
