@@ -112,6 +112,7 @@ class CellConv(nn.Conv3d):
 
     def forward(self, volume: Tensor) -> Tensor:
         """(b, in_channels, d, h, w) to (b, out_channels, d, h, w)."""
+        # Only asked about the CPU: torch knows no autocast on the device `meta`, on which parameters are counted.
         if volume.device.type != "cpu" or torch.is_autocast_enabled("cpu") or self.bias is None:
             return super().forward(volume)
         weight = self.weight.flatten(1).expand(len(volume), -1, -1)

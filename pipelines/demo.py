@@ -109,9 +109,11 @@ class DemoResult:
 
     def _learned_in_words(self) -> str:
         if self.has_fallen:
+            steps = self.report.facts.get("checkpoint_metadata", {}).get("step", 0)
             return (
-                f"The model is NOT said to have learned: its validations fell from {max(self.validations_db):.2f} to "
-                f"{self.validations_db[-1]:.2f} dB; try another --seed."
+                f"The model is NOT said to have learned: over its {count_of(steps, 'step')} its validations fell from "
+                f"{max(self.validations_db):.2f} to {self.validations_db[-1]:.2f} dB, whatever the scores above; try "
+                "again on a quieter machine."
             )
         if not self.has_learned:
             return "The model did NOT learn to use the pose; run `enr doctor`, or try again on a quieter machine."

@@ -114,12 +114,17 @@ def pack(settings: PackSettings) -> int:
     shards = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
     done = read_json(run.folder.parent / DONE_NAME) if run else {}
     if run and done:
-        done["experiment"] = read_json(run.folder.parents[2] / RECORD_NAME).get("command")
+        done["experiment"] = read_json(_root_of(run) / RECORD_NAME).get("command")
     card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
     size = save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
     if run:
         _write_examples(settings.out / EXAMPLES, run, report["results"][0])
     return size
+
+
+def _root_of(run: Run) -> Path:
+    """The folder of the experiment that the run would be of: it holds `runs/<name>/<run>`."""
+    return run.folder.resolve().parent.parent.parent
 
 
 def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
@@ -129,7 +134,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> R
         if report.get("format") != "enr-eval" or not report.get("results"):
             raise EnrError(f"{settings.report} is not the report of an evaluation; give a report.json of `enr eval`.")
         return with_present_names(report)
-    near = [*run.folder.glob("*/report.json"), *run.folder.parents[2].glob("evals/*/*/report.json")] if run else []
+    near = [*run.folder.glob("*/report.json"), *_root_of(run).glob("evals/*/*/report.json")] if run else []
     reports = [read_json(path) for path in near]
     own = [report for report in reports if Path(report.get("checkpoint") or "").resolve() == checkpoint.resolve()]
     if not own:

@@ -15,6 +15,13 @@ from enr.datagen.blender import own, versions
 from enr.datagen.meshes.formats import FORMATS, suffix_of
 
 NOT_FINITE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
+NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+NO_NUMBER = re.compile(
+    rb"^v[ \t]+(?:%b[ \t]+){0,2}(?!%b(?:[ \t\r\n\\#]|\Z))([^ \t\r\n\\#][^ \t\r\n]*)" % (NUMBER, NUMBER), re.MULTILINE
+)
+"""A coordinate of an OBJ file that is not written as a number, such as 0,5."""
+TOO_LARGE = re.compile(rb"^v[ \t]+(?:\S+[ \t]+){0,2}\S+[eE]\+?0*(?:39|[4-9]\d|[1-9]\d\d)", re.MULTILINE)
+"""A coordinate that single precision does not hold."""
 NOT_FINITE_REASON = "a coordinate of the mesh is not a finite number"
 PYTHON_ERROR = re.compile(r"[A-Za-z_][\w.]*(?:Error|Exception)\b")
 REASON_CHARACTERS = 200
@@ -106,8 +113,13 @@ def _check_text(text: bytes) -> None:
     """Refuse an OBJ file that Blender would import without a word, but wrongly."""
     if b"\0" in text:
         raise MeshError("the file holds NUL bytes: it is damaged, or not text in UTF-8")
-    if NOT_FINITE.search(text):  # Blender takes such a coordinate for 0
+    if NOT_FINITE.search(text) or TOO_LARGE.search(text):  # Blender takes such a coordinate for 0
         raise MeshError(NOT_FINITE_REASON)
+    wrong = NO_NUMBER.search(text)
+    if wrong:  # Blender reads what stands before a comma, and 0 where that is nothing
+        raise MeshError(
+            f"a coordinate of the mesh is not written as a number ({wrong[1][:40].decode('utf-8', 'replace')})"
+        )
 
 
 def _turn_up(objects: list[Any], suffix: str, up_axis: str | None) -> None:

@@ -150,6 +150,22 @@ def add_opacity(objects: list[Any], path: Path) -> None:
         principled = _principled(material)
         if value is not None and principled is not None and not principled.inputs["Alpha"].is_linked:
             principled.inputs["Alpha"].default_value = min(max(1 - value, 0.0), 1.0)
+        _take_brightness_for_alpha(material, principled)
+
+
+def _take_brightness_for_alpha(material: Any, principled: Any) -> None:
+    """Let a picture of `map_d` that has no alpha be the opacity by its brightness; the importer takes it for opaque.
+
+    One that is the colour as well stays opaque.
+    """
+    links: Any = principled.inputs["Alpha"].links if principled is not None else ()
+    node = links[0].from_node if links else None
+    if node is None or node.type != "TEX_IMAGE" or not _is_readable(node.image) or node.image.depth in (16, 32):
+        return
+    others = [other for other in _texture_nodes(material) if other != node and other.image == node.image]
+    if links[0].from_socket.name == "Alpha" and not others and not node.outputs["Color"].is_linked:
+        node.image.colorspace_settings.name = "Non-Color"
+        material.node_tree.links.new(node.outputs["Color"], principled.inputs["Alpha"])
 
 
 def _show_vertex_colours(objects: list[Any], path: Path) -> None:

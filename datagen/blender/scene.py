@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enr.camera import OPENCV_FROM_BLENDER, project
-from enr.datagen.blender import agreement, backdrop, engine, importing, lens, light, own, sheets
+from enr.datagen.blender import agreement, backdrop, copies, engine, importing, lens, light, own, sheets
 from enr.datagen.blender import materials as blender_materials
 from enr.datagen.blender import mesh as blender_mesh
 from enr.datagen.blender import passes as blender_passes
@@ -130,6 +130,7 @@ def prepare_mesh(
     if materials == "original":
         blender_materials.add_opacity(objects, path)
     sheets.clean(objects, both_sides=materials == "original")
+    copies.drop_copies(objects, own_materials=materials == "original")
     taken_off = np.array(job.get("taken_off", 0.0))
     parts = blender_mesh.counted_parts(objects, own_materials=materials == "original", taken_off=taken_off)
     vertices = np.concatenate([part.vertices() for part in parts])

@@ -81,6 +81,9 @@ def _gltf_at_rest() -> Iterator[None]:
         importer.data.animations = None
         if importer.data.scene is None and len(importer.data.scenes or []) > 1:
             importer.data.scene = 0  # or all of them would stand in one another
+        _hide_nodes(importer.data)
+        if not _gltf_is_finite(importer):
+            raise ImportError("a coordinate of the mesh is not a finite number")  # Blender would take it for 0
         used = importer.data.extensions_used or []
         importer.data.extensions_used = [name for name in used if name != "KHR_animation_pointer"]
         return result
@@ -90,6 +93,35 @@ def _gltf_at_rest() -> Iterator[None]:
         yield
     finally:
         reader.read = read
+
+
+def _hide_nodes(document: Any) -> None:
+    """Take the meshes off the nodes that a glTF hides (KHR_node_visibility), and off all below them."""
+    nodes = document.nodes or []
+    hidden = {
+        number
+        for number, node in enumerate(nodes)
+        if (node.extensions or {}).get("KHR_node_visibility", {}).get("visible") is False
+    }
+    waiting = sorted(hidden)
+    while waiting:
+        node = nodes[waiting.pop()]
+        node.mesh = None
+        below = set(node.children or []) - hidden
+        hidden |= below
+        waiting += sorted(below)
+
+
+def _gltf_is_finite(importer: Any) -> bool:
+    """Whether all coordinates of a glTF are finite numbers; those that a compression holds are not looked at."""
+    binary: Any = importlib.import_module("io_scene_gltf2.io.imp.gltf2_io_binary").BinaryData
+    numbers = {
+        primitive.attributes["POSITION"]
+        for mesh in importer.data.meshes or []
+        for primitive in mesh.primitives
+        if "POSITION" in primitive.attributes and not (primitive.extensions or {}).get("KHR_draco_mesh_compression")
+    }
+    return all(np.isfinite(binary.decode_accessor(importer, number)).all() for number in sorted(numbers))
 
 
 def _operator(name: str, add_on: str) -> Any:

@@ -119,8 +119,7 @@ def near_ply(content: bytes) -> tuple[bytes, Array] | None:
         return head + b"\n".join([*(b" ".join(row) for row in rows), *lines[count:]]), offset
     if "f8" not in {types[place] for place in places}:
         return None
-    sign = "<" if order == "binary_little_endian" else ">"
-    layout = np.dtype([(f"p{index}", sign + kind) for index, kind in enumerate(types)])
+    layout = _row_of(order, types)
     table = np.frombuffer(body, dtype=layout, count=count).copy()
     points = np.stack([table[f"p{place}"].astype(np.float64) for place in places], axis=-1)
     offset = offset_of(points)
@@ -129,6 +128,23 @@ def near_ply(content: bytes) -> tuple[bytes, Array] | None:
     for place, column in zip(places, (points - offset).T, strict=True):
         table[f"p{place}"] = column
     return head + table.tobytes() + body[count * layout.itemsize :], offset
+
+
+def ply_is_finite(content: bytes) -> bool:
+    """Whether the vertices of a PLY file are finite numbers; true of a file that its reader will not read anyway."""
+    head, body, order, count, names, types = _ply_vertices(content)
+    if head is None or not {"x", "y", "z"} <= set(names):
+        return True
+    places = [names.index(axis) for axis in "xyz"]
+    if order == "ascii":
+        rows = [line.split() for line in body.split(b"\n", count)[:count]]
+        points = _numbers([[row[place] for place in places] for row in rows if len(row) > max(places)])
+        return points is None or bool(np.isfinite(points).all())
+    layout = _row_of(order, types)
+    if len(body) < count * layout.itemsize:
+        return True
+    table = np.frombuffer(body, dtype=layout, count=count)
+    return all(bool(np.isfinite(table[f"p{place}"]).all()) for place in places)
 
 
 def near_gltf(document: dict[str, Any]) -> tuple[dict[str, Any], Array] | None:
@@ -181,6 +197,12 @@ def _is_surely_near(points: Array) -> bool:
     """Whether a mesh that holds these points cannot be too far from the origin for its size."""
     low, high = points.min(axis=0), points.max(axis=0)
     return bool(np.isfinite(points).all()) and (high - low).max() > 0 and step_share(low, high) <= COARSEST
+
+
+def _row_of(order: str, types: Sequence[str]) -> np.dtype[Any]:
+    """The layout of a vertex in a binary PLY file."""
+    sign = "<" if order == "binary_little_endian" else ">"
+    return np.dtype([(f"p{index}", sign + kind) for index, kind in enumerate(types)])
 
 
 def _ply_vertices(content: bytes) -> tuple[Any, bytes, str, int, list[str], list[str]]:

@@ -25,6 +25,12 @@ Reader = Callable[[str], bytes]
 MTLLIB = re.compile(rb"mtllib[ \t]+([^\r\n]+)")
 MAP = re.compile(rb"^([ \t]*(?:map_\w+|bump|disp|decal|norm|refl)[ \t]+)([^\r\n]+)", re.MULTILINE | re.IGNORECASE)
 MAP_OPTION = re.compile(rb"-(?:type|imfchan)[ \t]+\w+[ \t]+|-\w+(?:[ \t]+(?:on|off|[-+.\d][-+.\deE]*))*[ \t]+")
+STATEMENT = re.compile(rb"^([ \t]*)(\w+)([ \t]+[^\n]*)", re.MULTILINE)
+COLOURS = (b"Ka", b"Kd", b"Ks", b"Ke", b"Tf")
+STATEMENTS = {word.lower(): word for word in (b"newmtl", b"illum", b"Ns", b"Ni", b"Tr", b"d", *COLOURS)}
+STATEMENTS |= {b"map_" + word.lower(): b"map_" + word for word in (b"Ns", b"d", b"Bump", *COLOURS)}
+"""As they are written in a library that all readers understand, by their lower case."""
+DECIMAL_COMMA = re.compile(rb"(?<![\w.])([-+]?\d*),(\d+)(?![\w.,])")
 POLYGON = re.compile(rb"^[ \t]*f(?:[ \t]+\S+){4}", re.MULTILINE)
 """A face of four corners or more."""
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
@@ -73,6 +79,27 @@ def plain_text(content: bytes) -> bytes:
     return content
 
 
+def plain_library(content: bytes) -> bytes:
+    """A material library as all readers understand it: `plain_text`, statements in their usual case, three numbers for
+    each colour (one stands for all three), decimal points. The same object where nothing is to be changed.
+
+    Raises:
+        EnrError: as `plain_text`.
+    """
+    text = plain_text(content)
+    plain = STATEMENT.sub(_plain_statement, text)
+    return text if plain == text else plain
+
+
+def _plain_statement(found: re.Match[bytes]) -> bytes:
+    word = STATEMENTS.get(found[2].lower(), found[2])
+    if word == b"newmtl" or word not in STATEMENTS.values() or word.startswith(b"map_"):
+        return found[1] + word + found[3]
+    numbers = DECIMAL_COMMA.sub(rb"\1.\2", found[3])
+    is_grey = word in COLOURS and len(numbers.split()) == 1
+    return found[1] + word + (b" " + b" ".join(numbers.split() * 3) if is_grey else numbers)
+
+
 def find_libraries(content: bytes, stem: str, read: Reader, read_texture: Reader | None = None) -> tuple[Library, ...]:
     """The material libraries of an OBJ file, those that were not found among them.
 
@@ -109,7 +136,7 @@ def plain_copy(path: Path, content: bytes, folder: Path, within: Path | None) ->
             names[texture.written], count = new.encode(), count + 1
             if place:
                 (folder / new).symlink_to(place.resolve())
-        (folder / f"{number}.mtl").write_bytes(_renamed(plain_text(library.file.content or b""), names))
+        (folder / f"{number}.mtl").write_bytes(_renamed(plain_library(library.file.content or b""), names))
         lines.append(f"mtllib {number}.mtl\n".encode())
     target = folder / f"mesh-of{path.suffix}"
     target.write_bytes(b"".join(lines) + re.sub(rb"^[ \t]*mtllib[^\n]*", b"#", content, flags=re.MULTILINE))
@@ -121,7 +148,7 @@ def has_plain_names(path: Path, content: bytes, within: Path | None) -> bool:
     for library in find_libraries(content, path.stem, reader_beside(path, within), _finder_beside(path, within)):
         if library.file.content is None:
             continue
-        if plain_text(library.file.content) is not library.file.content or b"\\" in library.file.written:
+        if plain_library(library.file.content) is not library.file.content or b"\\" in library.file.written:
             return False
         there = [library.file, *(texture for texture in library.textures if texture.content is not None)]
         if not all(one.is_plain and (path.parent / one.name).exists() for one in there):  # in that very case

@@ -7,6 +7,7 @@ computer; bytes after the triangles of a binary STL; vertices so far from the or
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,17 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from enr.camera import Array
-from enr.datagen.meshes.far import near_gltf, near_obj, near_ply, near_stl
+from enr.datagen.meshes.far import near_gltf, near_obj, near_ply, near_stl, ply_is_finite
 from enr.datagen.meshes.formats import suffix_of
 from enr.datagen.meshes.obj_files import has_plain_names, plain_copy, plain_text
 from enr.errors import EnrError
 
 STL_HEAD_BYTES, STL_TRIANGLE_BYTES = 84, 50
 """A binary STL: a header that ends in the number of triangles, then these."""
+STL_TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
+STL_FACET = re.compile(rb"^[ \t]*facet\b", re.MULTILINE)
+STL_NOT_FINITE = re.compile(rb"^[ \t]*vertex[ \t]+(?:\S+[ \t]+){0,2}[+-]?(?:nan|inf)", re.IGNORECASE | re.MULTILINE)
+NOT_FINITE = "has vertices that are not finite numbers; export the mesh again."
 START_BYTES = 2**14
 GLB_HEADER, CHUNK_HEADER = struct.Struct("<4sII"), struct.Struct("<I4s")
 GLB_START_BYTES = GLB_HEADER.size + CHUNK_HEADER.size
@@ -99,23 +104,38 @@ def _rewritten_stl(path: Path) -> Rewritten | None:
     if text_start.startswith(b"solid") and b"facet" in text_start:
         content = path.read_bytes()
         text = plain_text(content)
+        _, end, rest = text.lower().rpartition(b"endsolid")
+        if not end or STL_FACET.search(rest.partition(b"\n")[2]):
+            raise EnrError(f"{path} ends before `endsolid`: it is cut off; export or download it again.")
+        if STL_NOT_FINITE.search(text):
+            raise EnrError(f"{path} {NOT_FINITE}")
+        if b"facet" not in text:  # Blender knows its words in small letters only
+            text = text.lower()
         near = near_stl(text)
         return Rewritten(*near) if near else None if text is content else Rewritten(text)
     if len(start) < STL_HEAD_BYTES:
         return None
     triangles = int.from_bytes(start[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
     whole = STL_HEAD_BYTES + STL_TRIANGLE_BYTES * triangles
-    return Rewritten(path.read_bytes()[:whole]) if triangles and path.stat().st_size > whole else None
+    size = path.stat().st_size
+    if size < whole:
+        raise EnrError(
+            f"{path} is no STL in text, and as a binary one it ends before the {triangles:,} triangles that it "
+            f"announces: it is cut off, or of another format."
+        )
+    content = path.read_bytes()[:whole]
+    if not np.isfinite(np.frombuffer(content, STL_TRIANGLE, offset=STL_HEAD_BYTES)["corners"]).all():
+        raise EnrError(f"{path} {NOT_FINITE}")
+    return Rewritten(content) if triangles and size > whole else None
 
 
 def _rewritten_ply(path: Path) -> Rewritten | None:
     with path.open("rb") as handle:
         header = _start_as_text(handle.read(START_BYTES)).partition(b"end_header")[0]
-    is_text = b"ascii" in header
-    if not (is_text or b"double" in header or b"float64" in header):
-        return None
     content = path.read_bytes()
-    text = plain_text(content) if is_text else content
+    text = plain_text(content) if b"ascii" in header else content
+    if not ply_is_finite(text):
+        raise EnrError(f"{path} {NOT_FINITE}")
     near = near_ply(text)
     return Rewritten(*near) if near else None if text is content else Rewritten(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 from typing import Any
 
@@ -68,6 +69,11 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except EnrError as error:
             click.echo(f"Error: {error}", err=True)
+            ctx.exit(2)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"Error: What the command prints cannot be written ({error.strerror}); make room.", err=True)
             ctx.exit(2)
 
 

@@ -135,6 +135,8 @@ class PredictedFolder:
 def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
     try:
         with Image.open(path) as image:
+            if image.mode.startswith(("I", "F")):  # more than 8 bits; they would be cut off, not scaled
+                raise ValueError("it has more than 8 bits a channel")
             pixels = np.asarray(image.convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise EnrError(f"{path} cannot be read as a picture ({error}); write it again as an 8-bit PNG.") from error

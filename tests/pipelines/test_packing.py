@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
     assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
 
 
-def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained, tmp_path):
+def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained, tmp_path, monkeypatch):
     """The middle one of each kind, as the shard holds it."""
     assert enr("pack", str(trained), str(tmp_path / "boxes")).exit_code == 0
     assert not (tmp_path / "boxes" / "examples").exists()
@@ -109,7 +110,8 @@ def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained,
     run = create_run(tmp_path / "mugs", "mugs", {"shards": [str(shard)], "model": {}, "train": {}})
     save_model(run.best, Renderer(tiny_config(16)), {"group": ["rototrans"]})
     assert enr("eval", "--checkpoint", str(run.folder), str(shard), "--out", str(run.folder / "eval")).exit_code == 0
-    assert enr("pack", str(run.folder), str(tmp_path / "packed")).exit_code == 0
+    monkeypatch.chdir(tmp_path)  # a path with as few folders as the README's
+    assert enr("pack", str(run.folder.relative_to(tmp_path)), "packed").exit_code == 0
     (example,) = (tmp_path / "packed" / "examples").iterdir()
     report = json.loads((run.folder / "eval" / "report.json").read_text())
     ordered = sorted(report["results"][0]["per_scene"], key=lambda scene: scene["scores"]["model"]["psnr_db"])
@@ -117,3 +119,10 @@ def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained,
     first = views.views["scene_id"].tolist().index(ordered[1]["scene_id"])
     assert example.name == "mug.png"
     assert np.array_equal(np.asarray(Image.open(example)), views.images[first])
+
+
+def test_a_run_may_lie_in_the_working_folder(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained, tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    said = enr("pack", "mine", "packed")
+    assert said.exit_code == 2 and "No evaluation of" in said.output

@@ -84,3 +84,18 @@ def test_a_library_with_none_of_the_materials_is_no_reason_to_drop_the_palette(t
     (tmp_path / "m.obj").write_text(f"usemtl m\n{SQUARE.format(*[''] * 4)}f 1/1 2/2 3/3 4/4\n")
     (outcome,) = bm.render(bm.make_job(tmp_path / "m.obj", 1, ABOVE, **SMALL | {"materials": None}))
     assert outcome.facts["materials"] == "palette"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_map_d_is_the_opacity_with_or_without_an_alpha(tmp_path, mode):
+    Image.new("RGB", (8, 8), (20, 150, 150)).save(tmp_path / "t.png")
+    mask = Image.new("L", (8, 8), 255)
+    mask.paste(0, (0, 0, 4, 8))
+    picture = (
+        Image.merge("RGBA", (Image.new("L", (8, 8), 255),) * 3 + (mask,)) if mode == "RGBA" else mask.convert(mode)
+    )
+    picture.save(tmp_path / "d.png")
+    whole = write(tmp_path, "newmtl m\nKd 1 1 1\nmap_Kd t.png\n")
+    (images,) = bm.pictures(bm.make_job(whole, 2, ABOVE, **SMALL))
+    (cut,) = bm.pictures(bm.make_job(write(tmp_path, "newmtl m\nmap_Kd t.png\nmap_d d.png\n"), 2, ABOVE, **SMALL))
+    assert 0.3 < cut[..., 3].sum() / images[..., 3].sum() < 0.7

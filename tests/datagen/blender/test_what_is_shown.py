@@ -102,3 +102,41 @@ def test_faces_without_area_count_for_nothing_in_the_box(tmp_path, stray):
     (outcome,) = rendered(bm.write_obj(tmp_path / "m.obj", vertices, faces))
     assert outcome.facts["normalise_scale"] == pytest.approx(1 / DIAGONAL, rel=1e-5)
     assert agreement(outcome) > 0.9
+
+
+@pytest.mark.parametrize("more", [{"scale": [0, 0, 0]}, {"extensions": {"KHR_node_visibility": {"visible": False}}}])
+def test_a_node_that_is_not_there_counts_for_nothing(tmp_path, more):
+    nodes = [{"mesh": 0}, {"translation": [5, 0, 0], "children": [2], **more}, {"mesh": 0}]
+    path = write_glb(tmp_path / "m.glb", [box()], nodes, scenes=[{"nodes": [0, 1]}], materials=[RED])
+    (outcome,) = rendered(path)
+    assert outcome.facts["normalise_scale"] == pytest.approx(1 / DIAGONAL, rel=1e-5)
+    assert agreement(outcome) > 0.9
+
+
+def test_an_invisible_object_takes_nothing_with_it(tmp_path):
+    unseen = colour(0.1, 0.2, 0.9, 0.0, alphaMode="BLEND")
+    once = write_glb(tmp_path / "m.glb", [box()], [{"mesh": 0}], materials=[RED])
+    (tmp_path / "b").mkdir()
+    nodes = [{"mesh": 0}, {"mesh": 1}]
+    expected, outcome = rendered(once, write_glb(tmp_path / "b/m.glb", [box()] * 2, nodes, materials=[unseen, RED]))
+    np.testing.assert_allclose(outcome.images[..., 3], expected.images[..., 3], atol=64)
+    assert agreement(outcome) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["the same mesh", "another mesh", "moved by rounding", "a part of another object"])
+def test_an_object_that_stands_twice_in_a_file_does_not_shade_itself(tmp_path, kind):
+    more = [box(), box((0.2, 0.2, 1.0), (0.3, 0.1, 0.4))] if kind == "a part of another object" else [box()]
+    joined = {
+        "POSITION": np.concatenate([part["POSITION"] for part in more]),
+        "indices": np.concatenate([part["indices"] + 8 * number for number, part in enumerate(more)]),
+    }
+    place = {"translation": [1e-7, 0, 0]} if kind == "moved by rounding" else {}
+    twice = [{"mesh": 0}, {"mesh": int(kind != "the same mesh"), **place}]
+    blue = colour(0.1, 0.2, 0.9)
+    once = write_glb(tmp_path / "once.glb", [joined], [{"mesh": 0}], materials=[blue])
+    (tmp_path / "b").mkdir()
+    again = write_glb(tmp_path / "b/once.glb", [joined, box()], twice, materials=[blue, blue])
+    expected, outcome = rendered(once, again)
+    both = (expected.images[..., 3] > 250) & (outcome.images[..., 3] > 250)
+    difference = outcome.images[both].astype(float) - expected.images[both]
+    assert both.any() and np.abs(difference).mean() < 6

@@ -14,6 +14,7 @@ from tests.datagen import blender_meshes as bm
 
 from enr.datagen.generate import generate
 from enr.datagen.meshes.discovery import find_meshes, mesh_sha256
+from enr.datagen.meshes.obj_files import plain_library
 from enr.datagen.meshes.staging import StagedMesh, stage
 from enr.datagen.meshes.triangles import load_triangles
 from enr.datagen.settings import GenerateSettings, PoseSettings, RenderSettings
@@ -143,6 +144,26 @@ def test_the_colours_of_a_library_are_shown_wherever_it_is_found(tmp_path, name)
     assert found["folder"][1] == found["zip"][1]
     red, green, blue, _ = found["zip"][0][0, 7:9, 7:9].mean(axis=(0, 1))
     assert green > 1.5 * max(red, blue)
+
+
+DIALECTS = {
+    "statements in capitals": ("NEWMTL m\nKD 0.1 0.7 0.3\n", "newmtl m\nKd 0.1 0.7 0.3\n"),
+    "one number for a grey": ("newmtl m\nKd 0.4\n", "newmtl m\nKd 0.4 0.4 0.4\n"),
+    "decimal commas": ("newmtl m\nKd 0,1 0,7 0,3\nd 0,5\n", "newmtl m\nKd 0.1 0.7 0.3\nd 0.5\n"),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_library_in_another_dialect_gives_the_picture_of_the_plain_one(tmp_path, dialect):
+    odd, plain = DIALECTS[dialect]
+    assert plain_library(plain.encode()).decode() == plain
+    assert plain_library(odd.encode()).decode() == plain
+    obj = f"mtllib m.mtl\n{SQUARE}{FACES}".encode()
+    for name, library in (("odd", odd), ("plain", plain)):
+        lay_out(tmp_path / name, {"x.obj": obj, "m.mtl": library.encode()}, "folder")
+    shown = bm.pictures(*(bm.make_job(tmp_path / name / "x.obj", 2) for name in ("odd", "plain")))
+    np.testing.assert_array_equal(*shown)
+    assert shown[0][..., 3].any()
 
 
 ENCODINGS = {

@@ -120,6 +120,14 @@ def test_a_missing_prediction_is_named_and_nothing_is_written(there):
     )
 
 
+def test_a_picture_of_16_bits_is_named(there):
+    whole_folder(there)
+    Image.fromarray(np.full((SIZE, SIZE), 257 * 90, np.uint16)).save(there / "mine/rototrans/box-001/00002.png")
+    check_refused(
+        enr("eval", "toy.h5", "--predictions", "mine", "--out", "out"), "00002.png", "more than 8 bits", unwritten="out"
+    )
+
+
 def test_a_picture_of_another_size_is_named(there):
     whole_folder(there)
     Image.new("RGB", (8, 8)).save(there / "mine/rototrans/box-001/00002.png")
