@@ -200,8 +200,10 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     if not found.exists():
         raise EnrError(f"{path} does not exist; give a run folder, a checkpoint folder or a published .pt file.")
     if found.is_dir() and not any(found.glob("*.safetensors")) and not any(found.glob("*.json")):
-        missing = "lacks model.safetensors and config.yaml: it is neither a run nor a checkpoint"
-        raise EnrError(f"{found} {missing}; {_given_instead(found)}.")
+        raise EnrError(
+            f"{found} lacks model.safetensors and {CONFIG_NAME}: it is neither a run nor a checkpoint; "
+            f"{_given_instead(found)}."
+        )
     return found, None
 
 
