@@ -106,14 +106,17 @@ class SceneMethod:
         distances = view_set.distances(np.arange(len(view_set)))
         near, far = near_far(view_set.views["world_from_camera"], float(np.median(distances)))
         lens = Frustum(float(intrinsics[0, 0, 0]), view_set.width_px, view_set.height_px, near, far)
-        scenes = len(view_set.all_scenes)
-        self._scenes = SceneRepresentationNetwork(scenes, lens, view_set.background).to(device)
+        trained = [number for number, scene in enumerate(view_set.all_scenes) if scene.split == "train"]
+        # Unseen scenes have no code: they would pull the mean code, where fitting begins, towards the start.
+        self._code_of_scene = np.zeros(len(view_set.all_scenes), dtype=np.int64)
+        self._code_of_scene[trained] = np.arange(len(trained))
+        self._scenes = SceneRepresentationNetwork(len(trained), lens, view_set.background).to(device)
         self.network: nn.Module = self._scenes
 
     def loss(self, batch: Batch) -> Tensor:
         """The renderer's own loss, and the penalty of codes and depths."""
         images = composite(torch.from_numpy(batch.rgba).to(self._device), self._view_set.background)
-        scenes = torch.from_numpy(self._view_set.views["scene"][batch.views]).to(self._device)
+        scenes = torch.from_numpy(self._code_of_scene[self._view_set.views["scene"][batch.views]]).to(self._device)
         with autocast(self._device, self._config.precision):
             rendered = self._scenes(self._scenes.codes(scenes), _poses(self._view_set, batch.views, self._device))
         return reconstruction_loss(rendered.images.float(), images, self._config.loss)[0] + rendered.penalty

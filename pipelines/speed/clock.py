@@ -70,6 +70,7 @@ class Stages:
         original, is_own = getattr(owner, name), name in vars(owner)
 
         def timed(*args: Any, **options: Any) -> Any:
+            """What `original` gives; its time, with the device's, counts for the stage."""
             wait_for(self._device)
             started = time.perf_counter()
             try:
