@@ -130,7 +130,7 @@ def largest_batch(step_bytes: Callable[[int], int], limit: int, most: int) -> in
     measured: dict[int, int] = {}
 
     def fits(scenes: int) -> bool:
-        """Whether a step of so many scenes stays within the limit; measured only where the line does not rule it out."""
+        """Whether a step of so many scenes stays within the limit; it is tried unless the line rules it out."""
         if _foreseen(measured, scenes) > limit:
             return False
         try:
