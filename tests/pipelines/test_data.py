@@ -253,7 +253,9 @@ def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(t
     next(loader)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 3)
-    with pytest.raises(EnrError, match=r"^\S*toy\.h5 ends before picture \d+; it was cut off while it was being read\.$"):
+    with pytest.raises(
+        EnrError, match=r"toy\.h5 ends before picture \d+; it was cut off while it was being read\.$"
+    ):
         for _ in range(3):
             next(loader)
 
