@@ -22,6 +22,7 @@ from enr.pipelines.data.views import composite
 from enr.pipelines.machine import autocast
 from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
+from enr.pipelines.training.compiling import compiled, pays
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
 from enr.pipelines.training.muon import MuonAndAdam
 from enr.pipelines.training.processes import ALONE, Processes
@@ -82,7 +83,7 @@ class Trainer:
         Raises:
             EnrError: there are no LPIPS weights where the configuration says, or the pictures are too small for them.
         """
-        self.model = _channels_last(model.to(device)).train()
+        self.model = self._stepping = _channels_last(model.to(device)).train()
         self.step = 0
         self.device, self.processes = device, processes
         self._loader, self._config = loader, config
@@ -98,6 +99,32 @@ class Trainer:
         if config.lpips_weights is not None:
             self._lpips = load_lpips(Path(config.lpips_weights)).to(device)
             self._lpips.check_size(*model.config.image_shape[1:])
+
+    def compile(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Where that pays, compile what the steps predict with, for the steps alone, and say how that went.
+
+        Neither weights nor what is drawn at random change.
+        """
+        if not pays(self._config, self.device):
+            return
+        say("Compiling the steps (--compile off goes without) ...")
+        with torch.random.fork_rng(devices=[]):
+            self._stepping, words = compiled(self.model, self._try_out)
+        self._optimizer.zero_grad(set_to_none=True)
+        say(words)
+
+    def _try_out(self, model: Renderer) -> None:
+        """The next step's predictions and gradients, of this process alone, and nothing of it is kept."""
+        before, position = (self._stepping, self.processes), self._loader.state_dict()
+        batch, images = self._next_batch()
+        self._loader.load_state_dict(position)
+        self._stepping, self.processes = model, ALONE
+        try:
+            with autocast(self.device, self._config.precision):
+                predicted, further = self._predict(images, batch, sent(batch.target_from_sources, self.device))
+        finally:
+            self._stepping, self.processes = before
+        sum(further.values(), predicted.float().sum()).backward()
 
     @property
     def best_estimate(self) -> Renderer:
@@ -185,11 +212,11 @@ class Trainer:
         distance = None if self._places is None else self._places.distances(batch, self.device)
         if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
             # Every view is one source, in its order.
-            predicted, sighting = self.model.predict(images, motion[:, 0], distance)
+            predicted, sighting = self._stepping.predict(images, motion[:, 0], distance)
         else:
-            encoded, sighting = self.model.look(images, distance)
-            moved = self.model.fuse(encoded[sent(batch.sources, self.device)], motion)
-            predicted = self.model.render(moved)
+            encoded, sighting = self._stepping.look(images, distance)
+            moved = self._stepping.fuse(encoded[sent(batch.sources, self.device)], motion)
+            predicted = self._stepping.render(moved)
             if self._config.loss.scene:
                 there = encoded[sent(batch.target, self.device)]
                 losses["scene"] = scene_loss(moved, there, self.model.config)
@@ -213,7 +240,7 @@ class Trainer:
         _, first = np.unique(batch.target % batch.scenes, return_index=True)
         source = images[sent(batch.sources[first, 0], self.device)]
         pairs = sent(first, self.device)
-        return cycle_loss(self.model, predicted[pairs], source, motion[pairs, 0])
+        return cycle_loss(self._stepping, predicted[pairs], source, motion[pairs, 0])
 
     def _next_batch(self) -> tuple[Pairs, Tensor]:
         """Pairs, and their views (n, 3, h, w) on the device."""
