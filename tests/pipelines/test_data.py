@@ -17,10 +17,10 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
-from enr.pipelines.data import views as data
-from enr.pipelines.data.views import ViewSet, composite, find_shards
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.loader import PairLoader
 from enr.shards import write_shard
+from enr.shards.find import find_shards
 
 PAIRS_PER_S = 20_000
 
@@ -302,7 +302,7 @@ def test_a_truncated_shard_is_refused(tmp_path, share):
 @pytest.mark.parametrize("checked", ["pictures", "tables"])
 def test_a_shard_that_is_no_longer_what_was_written_is_refused(tmp_path, monkeypatch, checked):
     name = "images" if checked == "pictures" else "K"
-    monkeypatch.setattr(data, "CHECKED_BYTES", 2**30 if checked == "pictures" else 0)
+    monkeypatch.setattr("enr.shards.find.CHECKED_BYTES", 2**30 if checked == "pictures" else 0)
     path = write_toy(tmp_path / "a.h5", Toy())
     with h5py.File(path) as file:
         place = file[name].id.get_offset() + 3
