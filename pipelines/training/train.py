@@ -106,14 +106,14 @@ def _follow(processes: Processes) -> TrainResult:
 def _taken_up(started: dict[str, Any], processes: Processes) -> Trainer:
     """The first process's training at its present step."""
     run, config = Run(Path(started["folder"]), started["config"]), Config.from_dict(started["config"])
-    trainer = _built(config, _same_data(run, ViewSet.open(run.shards)), Origin(), processes)
+    trainer = _built(config, _same_data(run, ViewSet.open(run.shards)), StartingPoint(), processes)
     trainer.start_from(started["weights"])
     trainer.load_state_dict({**started, "rng_cuda": []})  # the renderer draws nothing on the device
     return trainer
 
 
 @dataclass(frozen=True)
-class Origin:
+class StartingPoint:
     """What a training begins with.
 
     Attributes:
@@ -138,36 +138,36 @@ class Origin:
 def _prepared(settings: TrainSettings, console: Console, processes: Processes) -> Iterator[Task]:
     """A training at its first step or at that of its resumption; nobody else trains in its folder inside."""
     with ExitStack() as held:
-        origin = _origin_of(settings, held)
-        files = intact_shards(settings.shards or (origin.run.shards if origin.run else ()))
+        start = _starting_point(settings, held)
+        files = intact_shards(settings.shards or (start.run.shards if start.run else ()))
         view_set = ViewSet.read(files)
-        if origin.run:
-            view_set = _same_data(origin.run, view_set)
-            config = _extended(origin.run, settings, origin.state)
+        if start.run:
+            view_set = _same_data(start.run, view_set)
+            config = _extended(start.run, settings, start.state)
         else:
-            config = _resolved(settings, view_set, origin.initial, console, processes)
-        trainer = _built(config, view_set, origin, processes)
-        metadata, record = metadata_of(config, view_set), origin.record
-        if origin.initial and record:
-            metadata = inherit(metadata, record, origin.initial.scene_ids)
+            config = _resolved(settings, view_set, start.initial, console, processes)
+        trainer = _built(config, view_set, start, processes)
+        metadata, record = metadata_of(config, view_set), start.record
+        if start.initial and record:
+            metadata = inherit(metadata, record, start.initial.scene_ids)
         views = Validation.choose(view_set, config.train, trainer.device)
-        if origin.run:
-            run = origin.run.with_entries({"shards": [str(path) for path in view_set.paths], **config.to_dict()})
-            console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, origin.state)}.")
+        if start.run:
+            run = start.run.with_entries({"shards": [str(path) for path in view_set.paths], **config.to_dict()})
+            console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, start.state)}.")
         else:
             run = runs.create_run(settings.runs, settings.name or config.preset, _described(config, view_set, record))
             held.enter_context(runs.held(run))
             _say_what_begins(view_set, config, views, console)
         runs.write_config(run)
-        yield Task(run, config.train, trainer, views, metadata, origin.state)
+        yield Task(run, config.train, trainer, views, metadata, start.state)
 
 
-def _origin_of(settings: TrainSettings, held: ExitStack) -> Origin:
+def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
     if not settings.resume:
         runs.check_folder(settings.runs, "--runs")
         runs.check_name(settings.name or "")
-        return Origin(initial=Initial.open(settings.init) if settings.init else None)
+        return StartingPoint(initial=Initial.open(settings.init) if settings.init else None)
     if settings.init:
         raise EnrError(
             f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
@@ -178,7 +178,7 @@ def _origin_of(settings: TrainSettings, held: ExitStack) -> Origin:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
     run = runs.open_run(settings.resume)
     held.enter_context(runs.held(run))
-    return Origin(run, runs.load_state(run.last), Initial.open(run.last))
+    return StartingPoint(run, runs.load_state(run.last), Initial.open(run.last))
 
 
 def _resolved(
@@ -201,21 +201,21 @@ def _resolved(
     return config
 
 
-def _built(config: Config, view_set: ViewSet, origin: Origin, processes: Processes) -> Trainer:
+def _built(config: Config, view_set: ViewSet, start: StartingPoint, processes: Processes) -> Trainer:
     """The trainer on this machine, with the weights and at the step that it begins with."""
     prepare_cpu(config.train.threads)
     processes.check_device(choose_device(config.train.device))
     torch.backends.cudnn.benchmark = True  # the shapes are the same in every step, so choosing pays
     torch.manual_seed(config.train.seed)
     trainer = new_trainer(config, view_set, processes)
-    if origin.initial:
-        trainer.start_from(origin.initial.model.state_dict())
-    if origin.run:
+    if start.initial:
+        trainer.start_from(start.initial.model.state_dict())
+    if start.run:
         try:
-            trainer.load_state_dict(origin.state)
+            trainer.load_state_dict(start.state)
         except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
             raise EnrError(
-                f"The trainer's state in {origin.run.last} does not fit its model; start a new training."
+                f"The trainer's state in {start.run.last} does not fit its model; start a new training."
             ) from error
     return trainer
 
