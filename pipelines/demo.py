@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enr.camera import focal_px_from_lens
+from enr.checking import Count, Positive, Seed, checked
 from enr.datagen.generate import Summary, generate
 from enr.datagen.settings import GenerateSettings, PoolSettings, PoseSettings, RenderSettings
 from enr.datagen.shapes.catalogue import write_shapes
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
-from enr.pipelines.config.checking import Count, Positive, Seed, checked
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import GroupReport, Report

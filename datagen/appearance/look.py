@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from enr.checking import checked
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
 from enr.datagen.messages import Job
 from enr.errors import EnrError
@@ -46,6 +47,7 @@ class PictureFile:
             raise EnrError(f"{path} cannot be read ({error.strerror or error}); give a picture file.") from error
 
 
+@checked("look")
 @dataclass(frozen=True)
 class Look:
     """Light, background, passes and engine of all pictures.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from enr.camera import GROUPS, RADIUS, Group, intrinsics
+from enr.checking import Positive, checked
 from enr.datagen.convert.cameras import FOCAL_OVER_WIDTH, LayoutName
 from enr.datagen.convert.cut_out import read_picture, touches_border
 from enr.datagen.convert.resample import shrink
@@ -24,7 +25,7 @@ from enr.datagen.convert.scene_folders import read_folders
 from enr.datagen.convert.scenes import PosedScene, gather_scenes
 from enr.datagen.flags import view_flags
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
-from enr.datagen.settings import SHARD_BYTES, WHITE, Compression
+from enr.datagen.settings import SHARD_BYTES, WHITE, Compression, Pixels
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
 from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard
@@ -33,6 +34,7 @@ SplitChoice = Literal["folders", "hash", "train", "val", "test"]
 UNKNOWN = "unknown"
 
 
+@checked("convert")
 @dataclass(frozen=True)
 class ConvertSettings:
     """Everything that `enr convert` is told.
@@ -54,9 +56,9 @@ class ConvertSettings:
     layout: LayoutName
     out: Path = Path("shards")
     split: SplitChoice = "folders"
-    radius: float = RADIUS
-    focal_px: float | None = None
-    resolution: tuple[int, int] | None = None
+    radius: Positive = RADIUS
+    focal_px: Positive | None = None
+    resolution: tuple[Pixels, Pixels] | None = None
     compression: Compression = "none"
     overwrite: bool = False
 

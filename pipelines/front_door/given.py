@@ -10,8 +10,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from enr.checking import nearest
 from enr.errors import EnrError
-from enr.pipelines.config.checking import nearest
 
 PathInput = str | os.PathLike[str]
 PathsInput = PathInput | Iterable[PathInput]

@@ -16,9 +16,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
+from enr.checking import checked
 from enr.datagen.cameras.pose_files import read_cameras
 from enr.errors import EnrError
-from enr.pipelines.config.checking import checked
 
 PathName = Literal["orbit", "spiral", "dolly"]
 PATHS: tuple[PathName, ...] = get_args(PathName)

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from enr.camera import RADIUS, focal_px_from_lens
+from enr.checking import Count, Positive, checked
 from enr.errors import EnrError
-from enr.pipelines.config.checking import Count, Positive, checked
 from enr.pipelines.speed.noise import write_noise_shard
 
 Part = Literal["datagen", "loader", "train", "render"]

@@ -27,8 +27,8 @@ from enr.errors import EnrError
 from enr.pipelines.cli import sections
 from enr.pipelines.cli.main import main
 from enr.pipelines.config import key_values
-from enr.pipelines.config.checking import read_value
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
+from enr.pipelines.config.presets import read_value
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SCALES, at_scale, experiment_names, merged, read_experiment
 from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
