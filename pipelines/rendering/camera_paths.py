@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
-from enr.datagen.cameras.pose_files import read_cameras
+from enr.camera import Array, check_rigid, invert_rigid, orbit_camera, target_from_source
+from enr.datagen.cameras.pose_files import GivenCameras, read_cameras
 from enr.errors import EnrError
 from enr.pipelines.config.checking import checked
 
@@ -124,6 +125,23 @@ def choose_cameras(step: CameraStep, path: str | Path | None, frames: int, is_bl
     if len(given) < 2:
         raise EnrError(f"{path} holds one camera; its first is the picture's own, so give at least two.")
     return Cameras((), given)
+
+
+def read_poses(poses: Path | ArrayLike | None) -> GivenCameras | None:
+    """Cameras of several pictures: from a pose file, or matrices (n, 4, 4) `world_from_camera`.
+
+    Raises:
+        EnrError: the file cannot be used, or a matrix is not a rotation and a translation.
+    """
+    if poses is None or isinstance(poses, Path):
+        return None if poses is None else read_cameras(poses)
+    try:
+        matrices = np.asarray(poses, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrices = np.zeros(0)
+    if matrices.shape[1:] != (4, 4) or not len(matrices):
+        raise EnrError("poses are neither a file nor matrices of the shape (n, 4, 4); give one for each picture.")
+    return GivenCameras(np.stack([check_rigid(matrix) for matrix in matrices]))
 
 
 def read_steps(path: Path) -> Cameras | None:
