@@ -78,8 +78,7 @@ def novel_views(
     """Render the object of a picture from other cameras, as `enr render` does.
 
     Args:
-        picture: an object before a plain background, or with transparency; several are fused, seen from the first; or a
-            shard, whose other views are rendered.
+        picture: of an object before a plain background; several are fused; or a shard, whose other views are rendered.
         poses: where pictures were taken: a pose file, or `world_from_camera` (n, 4, 4), OpenCV axes, z upwards.
         checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, where it is.
         azimuth_deg: turn to the right around the object.
@@ -101,9 +100,9 @@ def novel_views(
         EnrError: something does not fit; the message says what to do.
     """
     step = CameraStep(azimuth_deg, elevation_deg, _three_numbers(translate))
-    pictures = many_paths(picture, "The picture")
     cameras = choose_cameras(step, _path_or_none(path, "path"), frames, is_blend=towards is not None)
     trained = _path_or_none(None if checkpoint == LATEST else checkpoint, "checkpoint")
+    pictures = many_paths(picture, "The picture")
     views = render_novel_views(
         NovelViewSettings(
             *(pictures[0], cameras, trained, distance, source_elevation_deg, fov_deg, device, scene),
