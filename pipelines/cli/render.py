@@ -61,6 +61,8 @@ FRAMES = 36
 @click.option("--orbit", is_flag=True, help="Follow a path once around the object.")
 @click.option("--spiral", is_flag=True, help="Follow a path twice around the object, up and down again.")
 @click.option("--dolly", is_flag=True, help="Follow a path towards the object and away from it.")
+@click.option("--shift", is_flag=True, help="Follow a path to the sides, up and down, without turning.")
+@click.option("--screw", is_flag=True, help="Follow a path once around the object that rises and sinks meanwhile.")
 @click.option(
     "--path",
     "path_file",
