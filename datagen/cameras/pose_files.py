@@ -67,13 +67,20 @@ class GivenCameras:
 
     def first(self, views: int) -> GivenCameras:
         """The first `views` of the cameras."""
+        return self._some(slice(views))
+
+    def only(self, view: int) -> GivenCameras:
+        """One of the cameras alone."""
+        return self._some(slice(view, view + 1))
+
+    def _some(self, views: slice) -> GivenCameras:
         return replace(
             self,
-            world_from_camera=self.world_from_camera[:views],
-            K=None if self.K is None else self.K[:views],
-            fov_deg=None if self.fov_deg is None else self.fov_deg[:views],
-            fov_y_deg=None if self.fov_y_deg is None else self.fov_y_deg[:views],
-            names=self.names[:views],
+            world_from_camera=self.world_from_camera[views],
+            K=None if self.K is None else self.K[views],
+            fov_deg=None if self.fov_deg is None else self.fov_deg[views],
+            fov_y_deg=None if self.fov_y_deg is None else self.fov_y_deg[views],
+            names=self.names[views],
         )
 
     def fitted(self, width_px: int, height_px: int) -> GivenCameras:
