@@ -19,10 +19,11 @@ from enr.errors import EnrError
 from enr.pipelines.config import Config, TrainConfig
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device
+from enr.pipelines.training.loader import BUFFERS
 from enr.pipelines.training.trainer import new_trainer
 
-READ_BYTES = 8
-"""Of a pixel as it is read: 8-bit RGBA in two buffers."""
+READ_BYTES = 4 * BUFFERS
+"""Of a pixel as it is read: 8-bit RGBA."""
 COLOUR_BYTES = 12
 """Of a pixel as the model has it: three float32."""
 

@@ -90,6 +90,7 @@ class Trainer:
         self._resident: ResidentViews | None = None
         if fits_on(loader.view_set, loader.members, device):
             self._resident = ResidentViews(loader.view_set, loader.members, device)
+        loader.is_for_gpu = device.type == "cuda"
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
