@@ -220,7 +220,7 @@ def test_the_next_batch_leaves_the_last_one_alone(view_set):
 
 
 def test_pictures_are_read_on_a_thread_while_the_batch_before_is_worked_with(view_set, monkeypatch):
-    """The first ones by the caller, every other once, by a thread that is gone afterwards; wherever a loader goes on."""
+    """The first by the caller, every other once, by a thread that is gone afterwards; wherever a loader goes on."""
     images, read = ViewSet.images, []
 
     def spy(self, indices, out=None):
