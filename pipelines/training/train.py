@@ -184,8 +184,8 @@ def _resume(run: Run, settings: TrainSettings, console: Console, processes: Proc
     _restore(trainer, state, run)
     views = Validation.choose(view_set, config.train, trainer.device)
     metadata, before = metadata_of(config, view_set), read_metadata(run.last)
-    if before.get(RECORD):
-        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
+    if record := before.get(RECORD):
+        metadata = inherit(metadata, record, before["data"]["trained_scene_ids"])
     paths = [str(path) for path in view_set.paths]
     run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
     runs.write_config(run)
