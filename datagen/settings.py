@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import Field
 
@@ -23,6 +23,7 @@ from enr.datagen.meshes.formats import UpAxis
 from enr.datagen.meshes.triangles import Normalise
 from enr.datagen.splits import SPLIT_SHARES
 from enr.errors import EnrError
+from enr.shards.config import OnBadConfig, RenderConfig, ShardConfig
 
 __all__ = [
     "BAD_FLAGS",
@@ -92,9 +93,10 @@ class RenderSettings:
         focal_px = focal_px_from_lens(self.width_px) if self.focal_px is None else self.focal_px
         return Lens(focal_px, self.width_px, self.height_px, self.lens_jitter)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> RenderConfig:
         """Everything about the rendering that a shard's content depends on, as JSON."""
-        return {**dataclasses.asdict(self), "focal_px": self.lens.focal_px, "look": self.look.config()}
+        said = {**dataclasses.asdict(self), "focal_px": self.lens.focal_px, "look": self.look.config()}
+        return cast(RenderConfig, said)
 
 
 @checked("on_bad")
@@ -119,7 +121,7 @@ class OnBad:
             raise EnrError(f"Bad views got the flags none; give some of {', '.join(BAD_FLAGS)}.")
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> OnBadConfig:
         """For a shard's config: what its scenes depend on."""
         return {"policy": self.policy, "flags": sorted(self.flags) if self.policy != "keep" else []}
 
@@ -204,7 +206,7 @@ class GenerateSettings:
     max_meshes: Count | None = None
     shard_bytes: Count = SHARD_BYTES
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> ShardConfig:
         """All that a shard's pixels and tables depend on but for its meshes, as JSON."""
         return {
             "views": self.views,

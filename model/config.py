@@ -188,7 +188,7 @@ class RendererConfig:
         """Half the side of the rigid cube, in object units: at the target point it fills the picture's width."""
         return self.radius * self.image_shape[2] / 2 / self.focal_px
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON or YAML."""
         values = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -6,13 +6,14 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from enr.checking import checked
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
 from enr.datagen.messages import Job
 from enr.errors import EnrError
 from enr.shards import NormalsSpace
+from enr.shards.config import LookConfig
 
 Engine = Literal["cycles", "eevee", "workbench"]
 Device = Literal["cpu", "cuda", "optix", "hip", "metal"]
@@ -101,12 +102,12 @@ class Look:
             "device": self.device,
         }
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> LookConfig:
         """What a shard's config says of it: files by their content, since it does not matter where they lie."""
         config = dataclasses.asdict(self)
         for name in ("hdri", "backdrop"):
             config[name] = config[name] and config[name]["sha256"]
-        return {**config, "passes": list(self.passes)}
+        return cast(LookConfig, {**config, "passes": list(self.passes)})
 
 
 PLAIN = Look()

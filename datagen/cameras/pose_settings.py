@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import InstanceOf
 
@@ -14,6 +14,7 @@ from enr.datagen.cameras.hold_out import HoldOut, Sphere, check_room
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.datagen.cameras.samplers import Box, Range, uniform_angles, uniform_area
 from enr.errors import EnrError
+from enr.shards.config import PoseConfig
 
 SphereName = Literal["angles", "area", "rings", "spiral"]
 RINGS_DEG = (-30.0, 0.0, 30.0)
@@ -81,13 +82,13 @@ class PoseSettings:
         return self.hold_out.views if self.hold_out else 0
 
 
-def pose_config(settings: PoseSettings) -> dict[str, object]:
+def pose_config(settings: PoseSettings) -> PoseConfig:
     """The settings as JSON, for the record; given cameras by their number and the hash of their numbers."""
     config = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     config["hold_out"] = dataclasses.asdict(settings.hold_out) if settings.hold_out else None
     if settings.cameras is not None:
         config["cameras"] = {"views": len(settings.cameras), "sha256": settings.cameras.digest()}
-    return {name: _plain(value) for name, value in config.items()}
+    return cast(PoseConfig, {name: _plain(value) for name, value in config.items()})
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,8 @@ from enr.datagen.metadata.contact_sheet import save_contact_sheet
 from enr.datagen.settings import SHARD_BYTES, WHITE, Compression, Pixels
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
-from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard
+from enr.shards import SPLITS, Shard, ShardMeta, Split, Table, write_shard
+from enr.shards.config import ShardConfig
 
 SplitChoice = Literal["folders", "hash", "train", "val", "test"]
 UNKNOWN = "unknown"
@@ -265,7 +266,7 @@ def _assemble(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens, 
     return Shard(meta, images, views, _scene_table(settings, scenes))
 
 
-def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
+def _config(settings: ConvertSettings, lens: _Lens) -> ShardConfig:
     return {
         "converted": {
             "from": settings.layout,
@@ -280,7 +281,7 @@ def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
     }
 
 
-def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[str, Any]:
+def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> Table:
     """The pictures and the per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
     posed, views = scene.posed, len(scene.posed.pictures)
     images, clipped = _read_pictures(posed.pictures, lens)
@@ -320,7 +321,7 @@ def _read_pictures(paths: Sequence[Path], lens: _Lens) -> tuple[NDArray[np.uint8
     return images, clipped
 
 
-def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[str, Any]:
+def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> Table:
     """The per-scene columns (see `enr.shards.SCENE_SHAPES`); nothing is known of the meshes."""
     count = len(scenes)
     return {
@@ -335,7 +336,7 @@ def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[st
     }
 
 
-def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, Any]:
+def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, object]:
     """Where a scene comes from: its folders, the names of its pictures, the directions held out."""
     return {
         "layout": settings.layout,

@@ -84,8 +84,8 @@ def novel_views(
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
-            path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one saved by the viewer, or a pose file.
-            frames: views of a path by name.
+        path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one saved by the viewer, or a pose file.
+        frames: views of a path by name.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.
         fov_deg: horizontal field of view of the picture; None: the object is framed.

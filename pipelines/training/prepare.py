@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
+from enr.model.description import CheckpointMetadata, TrainedData, TrainedShard
 from enr.pipelines.config import (
     Assignments,
     Config,
@@ -220,7 +221,7 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
-def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
+def metadata_of(config: Config, view_set: ViewSet) -> CheckpointMetadata:
     """What a checkpoint says about its making, whatever its step: how, on what data and where it was trained."""
     data = describe_data(view_set)
     return {
@@ -237,9 +238,9 @@ def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
     }
 
 
-def describe_data(view_set: ViewSet) -> dict[str, object]:
+def describe_data(view_set: ViewSet) -> TrainedData:
     """What a model was trained on, as JSON values for its checkpoint."""
-    shards = [
+    shards: list[TrainedShard] = [
         {
             "path": str(path),
             "group": meta.group,
@@ -260,5 +261,5 @@ def describe_data(view_set: ViewSet) -> dict[str, object]:
 
 def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
-    ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
+    ways = [{name: meta.config.get(name) for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]

@@ -26,6 +26,7 @@ import yaml
 
 from enr.errors import EnrError
 from enr.files import replacing, sync
+from enr.model.description import CheckpointMetadata
 from enr.model.shipped import shipped_model
 from enr.pipelines.config.training import RUNS
 
@@ -254,7 +255,7 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def save_checkpoint(
-    folder: Path, model: Renderer, metadata: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    folder: Path, model: Renderer, metadata: CheckpointMetadata, state: Mapping[str, Any] | None = None
 ) -> None:
     """Replace the checkpoint in `folder`: an interruption leaves the old one or the new one, never a mixture.
 

@@ -17,6 +17,7 @@ CORE = {
     "enr.files",
     "enr.shards",
     "enr.shards.checks",
+    "enr.shards.config",
     "enr.shards.hashes",
     "enr.shards.hdf5",
     "enr.shards.layout",
