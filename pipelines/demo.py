@@ -139,9 +139,10 @@ def _beside(report: Report, shipped: Report) -> str:
     scenes = {scene.scene_id: scene.scores[MODEL][PSNR] for group in report.groups for scene in group.scenes}
     other = {scene.scene_id: scene.scores[MODEL][PSNR] for group in shipped.groups for scene in group.scenes}
     own = [db for scene_id, db in scenes.items() if scene_id in other]
+    size = shipped.facts["image_shape"][2]
     return (
         f"On {count_of(len(own), 'chair')} that neither was trained on, this model has {sum(own) / len(own):.2f} dB, "
-        f"the one that comes with enr {sum(other.values()) / len(other):.2f} dB at {shipped.facts['image_shape'][2]} px (`enr view shapes`)."
+        f"the one that comes with enr {sum(other.values()) / len(other):.2f} dB at {size} px (`enr view shapes`)."
     )
 
 
