@@ -64,7 +64,7 @@ def novel_views(
     elevation_deg: float = 0.0,
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0),
     path: PathInput | None = None,
-    frames: int = 36,
+    frames: int | None = None,
     distance: float | None = None,
     source_elevation_deg: float = 0.0,
     fov_deg: float | None = None,
