@@ -16,10 +16,10 @@ from enr.model.losses import reconstruction_loss
 from enr.model.lpips import Lpips, load_lpips
 from enr.model.objective import PosedViews, Predictions, predict_targets
 from enr.model.renderer import Renderer
-from enr.pipelines.config import TrainConfig
+from enr.pipelines.config import Config, TrainConfig
 from enr.pipelines.data.device import ResidentViews, fits_on, sent
-from enr.pipelines.data.views import composite
-from enr.pipelines.machine import autocast
+from enr.pipelines.data.views import ViewSet, composite
+from enr.pipelines.machine import autocast, choose_device
 from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
@@ -90,6 +90,7 @@ class Trainer:
         self._resident: ResidentViews | None = None
         if fits_on(loader.view_set, loader.members, device):
             self._resident = ResidentViews(loader.view_set, loader.members, device)
+        loader.is_for_gpu = device.type == "cuda"
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
@@ -97,6 +98,11 @@ class Trainer:
         if config.lpips_weights is not None:
             self._lpips = load_lpips(Path(config.lpips_weights)).to(device)
             self._lpips.check_size(*model.config.image_shape[1:])
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take another renderer's weights in place of the drawn ones, before the first step."""
+        self.model.load_state_dict(weights)
+        self.best_estimate.load_state_dict(weights)
 
     @property
     def best_estimate(self) -> Renderer:
@@ -210,6 +216,22 @@ class Trainer:
         """One pair of each scene, and its first source; the way back of all pairs would double a step."""
         _, pairs = np.unique(batch.target % batch.scenes, return_index=True)
         return sent(pairs, self.device), sent(batch.sources[pairs, 0], self.device)
+
+
+def new_trainer(config: Config, view_set: ViewSet, processes: Processes = ALONE) -> Trainer:
+    """A new renderer with drawn weights, to be trained on the training scenes as a resolved configuration says.
+
+    Raises:
+        EnrError: the scenes have too few views, or there are fewer scenes in a batch than processes.
+    """
+    how, share = config.train, processes.share_of(config.train.batch_size)
+    return Trainer(
+        Renderer(config.model),
+        PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources, share),
+        how,
+        choose_device(how.device),
+        processes,
+    )
 
 
 def _average_of(model: Renderer, decay: float) -> AveragedModel:

@@ -252,7 +252,7 @@ def without_runs(settings):
 
 
 def test_a_line_says_what_its_step_does(plans, monkeypatch):
-    monkeypatch.setattr("enr.pipelines.data.views.find_shards", lambda paths: tuple(paths))
+    monkeypatch.setattr("enr.shards.find.find_shards", lambda paths: tuple(paths))
     for (_, scale), plan in plans.items():
         for step in plan.steps[: None if scale == "tiny" else 12]:
             assert without_runs(typed(step)) == without_runs(step.asked), step.line
