@@ -33,7 +33,7 @@ class TrainedData(TypedDict, total=False):
     trained_scene_ids: list[str]
 
 
-class Origin(TypedDict, total=False):
+class StartedFrom(TypedDict, total=False):
     """The checkpoint that a training started from.
 
     Attributes:
@@ -52,7 +52,7 @@ class Origin(TypedDict, total=False):
     preset: str | None
     groups: list[str]
     scenes: int
-    initialised_from: Origin | None
+    initialised_from: StartedFrom | None
 
 
 class CheckpointMetadata(TypedDict, total=False):
@@ -83,7 +83,7 @@ class CheckpointMetadata(TypedDict, total=False):
     step: int
     elapsed_s: float
     validation: Mapping[str, Any] | None
-    initialised_from: Origin | None
+    initialised_from: StartedFrom | None
 
 
 class Description(TypedDict):

@@ -10,7 +10,7 @@ from typing import Literal, cast
 
 from enr.checking import checked
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
-from enr.datagen.messages import Job
+from enr.datagen.messages import Job, LightingMessage
 from enr.errors import EnrError
 from enr.shards import NormalsSpace
 from enr.shards.config import LookConfig
@@ -94,7 +94,7 @@ class Look:
     def job(self) -> Job:
         """What a render job says of it (see `enr.datagen.jobs.render_job`)."""
         return {
-            "lighting": dataclasses.asdict(self.light),
+            "lighting": cast(LightingMessage, dataclasses.asdict(self.light)),
             "surroundings": self.hdri_background,
             "passes": list(self.stored_passes),
             "normals_space": self.normals_space,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from enr.datagen.metadata.manifest import Manifest
+from enr.datagen.metadata.content import Manifest
 from enr.files import write_text
 from enr.shards import SPLITS
 from enr.shards.config import RenderConfig

@@ -16,9 +16,9 @@ from enr.datagen.failures import from_config
 from enr.datagen.metadata.beside import FAILED_SUFFIX, read_failed
 from enr.datagen.metadata.card import card_path, write_card
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
+from enr.datagen.metadata.content import Manifest
 from enr.datagen.metadata.manifest import (
     FailedMesh,
-    Manifest,
     Records,
     build_manifest,
     common_config,

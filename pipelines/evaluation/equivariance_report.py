@@ -23,7 +23,7 @@ from enr.pipelines.evaluation.equivariance import (
     SEEN,
     Measures,
 )
-from enr.pipelines.evaluation.report_content import Bin, Means, Summary
+from enr.pipelines.evaluation.report_content import Bin, Means, MotionSummary
 from enr.words import wrapped
 
 ANGLE_EDGES_DEG = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
@@ -47,7 +47,7 @@ def join(measures: Sequence[Measures]) -> Measures:
     return {name: np.concatenate([one[name] for one in measures]) for name in measures[0]}
 
 
-def summarise(measures: Measures) -> Summary:
+def summarise(measures: Measures) -> MotionSummary:
     """Means over pairs of views, as JSON holds them: of all pairs, by angle and by distance; empty bins are left out.
 
     Returns:
@@ -87,7 +87,7 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(kept.mean()) if len(kept) else math.nan
 
 
-def format_equivariance(summary: Summary) -> str:
+def format_equivariance(summary: MotionSummary) -> str:
     """The table of a summary and its algebra, as text."""
     rows = [_row("all", summary["all"])]
     for name, unit, bins in (("turn", "°", summary["by_angle_deg"]), ("shift", "", summary["by_distance"])):

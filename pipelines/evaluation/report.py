@@ -15,7 +15,7 @@ from enr.pipelines.evaluation.distance import DistanceErrors, join_errors
 from enr.pipelines.evaluation.equivariance import Measures
 from enr.pipelines.evaluation.equivariance_report import join, summarise
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
-from enr.pipelines.evaluation.report_content import DistanceContent, Facts, Summary
+from enr.pipelines.evaluation.report_content import DistanceContent, Facts, MotionSummary
 from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, mean_unseen
 from enr.shards import Split
 from enr.words import count_of
@@ -129,13 +129,13 @@ class GroupReport:
         return mean_unseen([scene.unseen for scene in self.scenes])
 
     @property
-    def equivariance(self) -> Summary | None:
+    def equivariance(self) -> MotionSummary | None:
         """Its means over all pairs of views, where it was measured (`summarise` in `equivariance_report`)."""
         measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
         return summarise(join(measured)) if measured else None
 
     @property
-    def by_motion(self) -> Summary | None:
+    def by_motion(self) -> MotionSummary | None:
         """Mean PSNR over all targets by how far the motion to each turns and shifts (`summarise`)."""
         measured = [scene.by_motion for scene in self.scenes if scene.by_motion is not None]
         return summarise(join(measured)) if measured else None

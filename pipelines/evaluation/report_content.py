@@ -19,7 +19,7 @@ Bin = Mapping[str, float | None]
 """The same of the motions `from` one size `to` another one (None: no end)."""
 
 
-class Summary(TypedDict):
+class MotionSummary(TypedDict):
     """Means over pairs of views, `all` of them and by the size of the motion, in degrees and in object units."""
 
     all: Means
@@ -108,8 +108,8 @@ class GroupContent(TypedDict, total=False):
     chroma_correlation: float | None
     unseen: Mapping[str, float | None]
     distance: Mapping[str, DistanceContent] | None
-    equivariance: Summary | None
-    by_motion: Summary | None
+    equivariance: MotionSummary | None
+    by_motion: MotionSummary | None
     seconds: float
     picture: str | None
     per_scene: list[SceneContent]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from enr.errors import EnrError
 from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
-from enr.model.description import CheckpointMetadata, Origin
+from enr.model.description import CheckpointMetadata, StartedFrom
 from enr.model.renderer import Renderer
 from enr.pipelines.config import Preset
 from enr.pipelines.data.views import ViewSet
@@ -77,7 +77,7 @@ class Initial:
         """Entries of its `RendererConfig` but for the camera."""
         return {name: value for name, value in self.config.to_dict().items() if name not in CAMERA_ENTRIES}
 
-    def record(self) -> Origin:
+    def record(self) -> StartedFrom:
         """Where the weights came from, for `config.yaml` and for checkpoints; groups are all that they ever learned."""
         return {
             "checkpoint": str(self.path.resolve()),
@@ -138,7 +138,7 @@ def said_of_start(initial: Initial, config: RendererConfig, view_set: ViewSet) -
     return [*_said_of_camera(initial.config, config), *_said_of_scenes(initial, view_set)]
 
 
-def inherit(metadata: CheckpointMetadata, record: Origin, scene_ids: Iterable[str]) -> CheckpointMetadata:
+def inherit(metadata: CheckpointMetadata, record: StartedFrom, scene_ids: Iterable[str]) -> CheckpointMetadata:
     """Metadata of a training that started from a checkpoint.
 
     Its groups remain those of the new data; its trained scenes are those of both trainings.

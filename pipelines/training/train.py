@@ -13,7 +13,7 @@ import torch
 
 from enr import __version__
 from enr.errors import EnrError
-from enr.model.description import Origin
+from enr.model.description import StartedFrom
 from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
@@ -128,7 +128,7 @@ class StartingPoint:
     initial: Initial | None = None
 
     @property
-    def record(self) -> Origin | None:
+    def record(self) -> StartedFrom | None:
         """Where the weights came from before the run's first step."""
         if self.initial is None:
             return None
@@ -221,7 +221,7 @@ def _built(config: Config, view_set: ViewSet, start: StartingPoint, processes: P
     return trainer
 
 
-def _described(config: Config, view_set: ViewSet, record: Origin | None) -> dict[str, Any]:
+def _described(config: Config, view_set: ViewSet, record: StartedFrom | None) -> dict[str, object]:
     """What `config.yaml` says of a new training."""
     return {
         "enr_version": __version__,
