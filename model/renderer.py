@@ -230,10 +230,9 @@ class Renderer(PublishedTurns, nn.Module):
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
         sight = self._moved_sight(sources, motions, placed) if shape[1] > 1 else None
-        joined = moved.join(self.config).unflatten(0, shape)
         sight = None if sight is None else sight.unflatten(0, shape)
         together = self.fusion or partial(fuse_scenes, has_visibility=self.config.has_visibility)
-        fused = together(joined, sight=sight)
+        fused = together(moved.join(self.config).unflatten(0, shape), sight=sight)
         if centre is None or not isinstance(scenes, PlacedScene):
             return fused
         return PlacedScene(fused, centre, scenes.uncertainty.amin(1))
@@ -371,7 +370,7 @@ class Renderer(PublishedTurns, nn.Module):
             EnrError: see `inverse_render`, `locate` and `fuse`.
         """
         motions = torch.as_tensor(target_from_sources)
-        scenes = self._encode_together(images, motions, distance)
+        scenes = self.encode_together(images, motions[0], distance)
         if len(images) == 1:
             parts = self.apart(scenes)
             return torch.cat([self.view(parts, chunk[:, 0]) for chunk in motions.split(batch_size)]).clamp(0, 1)
@@ -379,10 +378,11 @@ class Renderer(PublishedTurns, nn.Module):
         views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
 
-    def _encode_together(self, images: Tensor, motions: Tensor, distance: Tensor | float | None) -> AnyScene:
+    def encode_together(self, images: Tensor, motions: Tensor, distance: Tensor | float | None = None) -> AnyScene:
+        """Scenes (sources, ...) of pictures with motions (sources, 4, 4) to one frame; see `generate_from_sources`."""
         if self.sight is None or distance is not None or len(images) == 1:
             return self.inverse_render(images, distance)
-        return self._lift(images, *self.locate(images, motions[0]))[0].scene(self.config)
+        return self._lift(images, *self.locate(images, motions))[0].scene(self.config)
 
     @property
     def _device(self) -> torch.device:

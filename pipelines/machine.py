@@ -10,6 +10,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -183,3 +184,25 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
     return device
+
+
+def describe_machine() -> dict[str, object]:
+    """What the figures belong to; a load average far above 0 says that other work slowed them down."""
+    from enr import __version__
+    from enr.datagen.workers.pool import default_workers
+
+    return {
+        "cores": default_workers(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "enr": __version__,
+        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
-from enr.camera import Array
+from enr.camera import Array, intrinsics
 from enr.datagen.convert.resample import covered_shares
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
@@ -21,6 +23,13 @@ FEW_PX = 4
 FEW_SHARE = 1 / 16
 DIFFERENCE = 24 / 255
 """By how much a channel departs from the model's background where an object is; a JPEG's noise does not."""
+FILM_DIAGONAL_MM = float(np.hypot(36, 24))
+OTHER_SHAPE = 0.02
+"""By so much the shorter side's share of the longer may differ where EXIF data are of this picture."""
+UNITS_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+"""Millimetres in each unit of `FocalPlaneResolutionUnit`."""
+BELIEVED_DEG = (2.0, 150.0)
+"""Fields of view that lenses of photographs have."""
 
 
 def read_source_picture(path: Path, config: RendererConfig, focal_px: float | None = None) -> torch.Tensor:
@@ -42,7 +51,7 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         EnrError: the file cannot be read, the focal length is unknown or not positive, or shrinks the object to a few
             pixels; or a model whose depth range travels is to find its object in a single pixel.
     """
-    rgba = read_upright(Path(path))
+    rgba = read_upright(Path(path)).rgba
     if focal_px is None:
         like = config.focal_px * rgba.shape[1] / config.image_shape[2]
         raise EnrError(
@@ -58,11 +67,22 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
     return picture
 
 
-def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, focal_px: float) -> torch.Tensor:
-    """A picture (height, width, 4) through the model's lens, over its background; see `read_source_picture`."""
+def fit_to_lens(rgba: NDArray[np.uint8], config: RendererConfig, lens: float | Array) -> torch.Tensor:
+    """A picture (height, width, 4) through the model's lens, over its background; see `read_source_picture`.
+
+    Args:
+        rgba: straight alpha.
+        config: of the model.
+        lens: focal length in pixels, or K (3, 3).
+    """
     height_px, width_px = rgba.shape[:2]
-    rows = _shares(height_px, config.image_shape[1], focal_px / config.focal_px)
-    columns = _shares(width_px, config.image_shape[2], focal_px / config.focal_px)
+    K = intrinsics(lens, width_px, height_px) if isinstance(lens, int | float) else lens
+    columns, rows = (
+        _shares(size_px, new_px, K[axis, axis] / config.focal_px, K[axis, 2])
+        for axis, (size_px, new_px) in enumerate(
+            ((width_px, config.image_shape[2]), (height_px, config.image_shape[1]))
+        )
+    )
     background = np.asarray(config.background, dtype=np.float64)
     over_background = (rgba[..., :3] / 255.0 - background) * (rgba[..., 3:] / 255.0)
     fitted = np.einsum("yh,hwc,xw->cyx", rows, over_background, columns, optimize=True) + background[:, None, None]
@@ -95,16 +115,59 @@ def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> 
         )
 
 
-def _shares(size_px: int, new_size_px: int, pixel: float) -> Array:
-    """Shares (new, old) of the old pixels in new ones that are `pixel` old ones wide, both centred alike."""
-    edges = size_px / 2 + pixel * (np.arange(new_size_px + 1) - new_size_px / 2)
+def _shares(size_px: int, new_size_px: int, pixel: float, centre_px: float) -> Array:
+    """Shares (new, old) of the old pixels in new ones that are `pixel` old ones wide, centred at an old place."""
+    edges = centre_px + pixel * (np.arange(new_size_px + 1) - new_size_px / 2)
     return covered_shares(edges, size_px)
+
+
+@dataclass(frozen=True)
+class UprightPicture:
+    """A picture as it was read.
+
+    Attributes:
+        rgba: (height, width, 4) uint8, straight alpha.
+        focal_px: focal length of its camera in its pixels, as its EXIF data say; None where they do not.
+    """
+
+    rgba: NDArray[np.uint8]
+    focal_px: float | None
+
+
+def focal_px_by_exif(image: Image.Image) -> float | None:
+    """Focal length in pixels of a picture that was not cropped, as its EXIF data say; None where they do not.
+
+    `FocalLengthIn35mmFilm` tells the field of view along the diagonal. Without it, `FocalLength` in millimetres and
+    `FocalPlaneXResolution` in pixels of the original per unit. Where the data are of a picture of another shape, they
+    are not believed.
+    """
+    tags = image.getexif().get_ifd(ExifTags.IFD.Exif)
+
+    def number(tag: ExifTags.Base) -> float:
+        """A tag's value; 0 where there is none."""
+        try:
+            value = float(tags.get(tag, 0))
+        except (TypeError, ValueError, ZeroDivisionError):
+            return 0.0
+        return value if np.isfinite(value) else 0.0
+
+    stated = number(ExifTags.Base.ExifImageWidth), number(ExifTags.Base.ExifImageHeight)
+    sides = sorted(stated if min(stated) > 0 else image.size)
+    if abs(sides[0] / sides[1] - min(image.size) / max(image.size)) > OTHER_SHAPE:
+        return None
+    focal_px = number(ExifTags.Base.FocalLengthIn35mmFilm) / FILM_DIAGONAL_MM * np.hypot(*image.size)
+    across, down = number(ExifTags.Base.FocalPlaneXResolution), number(ExifTags.Base.FocalPlaneYResolution)
+    if not focal_px and (not down or abs(down / max(across, 1e-9) - 1) < OTHER_SHAPE):
+        unit_mm = UNITS_MM.get(int(number(ExifTags.Base.FocalPlaneResolutionUnit)), UNITS_MM[2])
+        focal_px = number(ExifTags.Base.FocalLength) * across / unit_mm * max(image.size) / sides[1]
+    fov_deg = np.rad2deg(2 * np.arctan2(image.width / 2, focal_px))
+    return float(focal_px) if BELIEVED_DEG[0] <= fov_deg <= BELIEVED_DEG[1] else None
 
 
 def read_upright(
     picture: Path | BinaryIO, name: str | None = None, most_px: int | None = None, notes: list[str] | None = None
-) -> NDArray[np.uint8]:
-    """A picture (height, width, 4), straight alpha, turned as its EXIF data say; of several frames the first.
+) -> UprightPicture:
+    """A picture, turned as its EXIF data say; of several frames the first.
 
     Args:
         picture: a file that Pillow reads, or its open stream; 8 bits a channel.
@@ -118,17 +181,25 @@ def read_upright(
     """
     name, notes = name or str(picture), [] if notes is None else notes
     try:
-        with Image.open(picture) as image:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(picture) as image,
+        ):
             if image.mode[0] in "IF":
                 raise EnrError(f"{name} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
             frames = getattr(image, "n_frames", 1)
             notes += [f"Of its {frames} frames the first is taken."] if frames > 1 else []
-            if most_px is not None and max(image.size) > most_px:
+            focal_px, longest = focal_px_by_exif(image), max(image.size)
+            if most_px is not None and longest > most_px:
                 notes.append(f"Of its {image.width}x{image.height} pixels no more than {most_px} a side are kept.")
                 image.thumbnail((most_px, most_px))
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))
+            focal_px = None if focal_px is None else focal_px * max(image.size) / longest
+            return UprightPicture(np.asarray(ImageOps.exif_transpose(image).convert("RGBA")), focal_px)
     except FileNotFoundError as error:
         raise EnrError(f"{name} does not exist; give a PNG or JPEG file.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise EnrError(f"{name} has more than {most} million pixels; give it smaller.") from error
+    except (OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EnrError(f"{name} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error

@@ -12,8 +12,6 @@ from enr.errors import EnrError
 if TYPE_CHECKING:
     from enr.pipelines.rendering.camera_paths import Cameras
 
-FRAMES = 36
-
 
 @click.command(
     "render",
@@ -27,10 +25,17 @@ FRAMES = 36
     enr render chair.jpg --azimuth-deg 60 --elevation-deg 20
     enr render chair.jpg --orbit --out chair.gif --depth
     enr render chair.jpg --towards table.jpg --orbit
+    enr render front.jpg side.jpg back.jpg --poses transforms.json --orbit
     enr render shards/rot-00000-of-00001.h5
     """,
 )
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--poses",
+    type=click.Path(path_type=Path),
+    help="Fuse several pictures, taken by these cameras: a pose file (as enr datagen reads them), in the pictures' "
+    "order or with their names.",
+)
 @click.option(
     "--azimuth-deg",
     type=float,
@@ -54,6 +59,8 @@ FRAMES = 36
 @click.option("--orbit", is_flag=True, help="Follow a path once around the object.")
 @click.option("--spiral", is_flag=True, help="Follow a path twice around the object, up and down again.")
 @click.option("--dolly", is_flag=True, help="Follow a path towards the object and away from it.")
+@click.option("--shift", is_flag=True, help="Follow a path to the sides, up and down, without turning.")
+@click.option("--screw", is_flag=True, help="Follow a path once around the object that rises and sinks meanwhile.")
 @click.option(
     "--path",
     "path_file",
@@ -70,9 +77,14 @@ FRAMES = 36
     "--scene", help="Take this scene of a shard, by its id or the beginning of it [default: the first unseen one]."
 )
 @click.option(
-    "--view", type=int, default=0, show_default=True, help="Take this view of a shard's scene as the picture."
+    "--view",
+    "views",
+    default="0",
+    show_default=True,
+    metavar="N,N,...",
+    help="Take this view of a shard's scene as the picture, or fuse several.",
 )
-@click.option("--frames", type=int, default=FRAMES, show_default=True, help="Render so many views of a path.")
+@click.option("--frames", type=int, help="Render so many views of a path by name, or of --towards [default: 36].")
 @click.option(
     "--distance", type=float, help="Take the object's centre to be at this depth, in object units [default: estimated]."
 )
@@ -106,7 +118,7 @@ FRAMES = 36
 )
 def command(**options: Any) -> None:
     """`enr render`."""
-    from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, choose_cameras
+    from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, choose_cameras, read_poses
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
     from enr.pipelines.rendering.writing import check_size, write_maps, write_views
 
@@ -119,8 +131,11 @@ def command(**options: Any) -> None:
     kinds = [kind for kind in ("depth", "opacity") if options.pop(kind)]
     size_px, frames, out = check_size(options.pop("size_px")), options.pop("frames"), options.pop("out")
     cameras = choose_cameras(step, path, frames, is_blend=options["towards"] is not None)
-    out = _output((options["picture"], options["towards"]), out, Path(path).stem if path else "", cameras)
-    views = render_novel_views(NovelViewSettings(cameras=cameras, with_maps=bool(kinds), **options))
+    picture, *further = options.pop("pictures")
+    out = _output((picture, options["towards"]), out, Path(path).stem if path else "", cameras)
+    given = {"picture": picture, "further": tuple(further), "poses": read_poses(options.pop("poses"))}
+    given["views"] = tuple(options.pop("views").split(","))
+    views = render_novel_views(NovelViewSettings(cameras=cameras, with_maps=bool(kinds), **given, **options))
     written = [write_views(views.images, views.source, out, size_px, views.truth)]
     written += write_maps(views.maps, views.centre_depth, out, size_px, kinds) if views.maps else []
     click.echo(f"Checkpoint: {views.checkpoint}")

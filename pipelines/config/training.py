@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SkipValidation
 
+from enr.checking import Count, NotNegative, Positive, Seed, checked
 from enr.errors import EnrError
 from enr.model.config import LossWeights
-from enr.pipelines.config.checking import Count, NotNegative, Positive, Seed, checked
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]

@@ -10,8 +10,9 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from enr.checking import nearest
 from enr.errors import EnrError
-from enr.pipelines.config.checking import nearest
+from enr.pipelines.rendering.camera_paths import PATHS
 
 PathInput = str | os.PathLike[str]
 PathsInput = PathInput | Iterable[PathInput]
@@ -57,7 +58,7 @@ OF_THE_COMMAND: Mapping[str, Mapping[str, str]] = {
     "train": {"no_report": "is an option of the command alone, as only the command writes that page by itself."},
     "evaluate": {"no_report": "is an option of the command alone, as only the command writes that page by itself."},
     "novel_views": {
-        **{name: f'is an option of the command alone; give path="{name}".' for name in ("orbit", "spiral", "dolly")},
+        **{name: f'is an option of the command alone; give path="{name}".' for name in PATHS},
         "out": "is an option of the command alone; call .save(path) of what it returns.",
         "size_px": "is an option of the command alone; call .save(path, size_px=...) of what it returns.",
     },

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from enr.errors import EnrError
-from enr.pipelines.front_door.given import PathInput, checked, one_path
+from enr.pipelines.front_door.given import PathInput, PathsInput, checked, many_paths, one_path
 from enr.pipelines.front_door.learning import LATEST
-from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras
+from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras, read_poses
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.published_guide import generate_novel_views
 from enr.pipelines.rendering.writing import write_views
@@ -55,19 +56,20 @@ class Views:
 
 @checked
 def novel_views(
-    picture: PathInput,
+    picture: PathsInput,
     *,
+    poses: PathInput | ArrayLike | None = None,
     checkpoint: PathInput | None = None,
     azimuth_deg: float = 0.0,
     elevation_deg: float = 0.0,
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0),
     path: PathInput | None = None,
-    frames: int = 36,
+    frames: int | None = None,
     distance: float | None = None,
     source_elevation_deg: float = 0.0,
     fov_deg: float | None = None,
     scene: str | None = None,
-    view: int = 0,
+    view: int | Sequence[int] = 0,
     towards: PathInput | None = None,
     depth: bool = False,
     opacity: bool = False,
@@ -76,18 +78,19 @@ def novel_views(
     """Render the object of a picture from other cameras, as `enr render` does.
 
     Args:
-        picture: an object before a plain background, or with transparency; or a shard, whose other views it renders.
+        picture: of an object before a plain background; several are fused; or a shard, whose other views are rendered.
+        poses: where pictures were taken: a pose file, or `world_from_camera` (n, 4, 4), OpenCV axes, z upwards.
         checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, where it is.
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
-        path: `orbit`, `spiral`, `dolly`, one saved by the viewer, or a pose file, whose first camera is the picture's.
-        frames: views of a path by name.
+        path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one saved by the viewer, or a pose file.
+        frames: views of a path by name, or towards another object; None: 36.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.
         fov_deg: horizontal field of view of the picture; None: the object is framed.
         scene: of a shard, the beginning of the scene's id; None: the first unseen one.
-        view: of a shard, which view is the picture.
+        view: of a shard, which view is the picture, or which ones are fused.
         towards: a second picture, whose object the first one becomes, and then itself again.
         depth: whether depth is wanted, too.
         opacity: whether opacity is.
@@ -97,17 +100,15 @@ def novel_views(
         EnrError: something does not fit; the message says what to do.
     """
     step = CameraStep(azimuth_deg, elevation_deg, _three_numbers(translate))
+    cameras = choose_cameras(step, _path_or_none(path, "path"), frames, is_blend=towards is not None)
+    trained = _path_or_none(None if checkpoint == LATEST else checkpoint, "checkpoint")
+    pictures = many_paths(picture, "The picture")
     views = render_novel_views(
         NovelViewSettings(
-            picture=one_path(picture, "The picture"),
-            cameras=choose_cameras(step, _path_or_none(path, "path"), frames, is_blend=towards is not None),
-            checkpoint=_path_or_none(None if checkpoint == LATEST else checkpoint, "checkpoint"),
-            distance=distance,
-            source_elevation_deg=source_elevation_deg,
-            fov_deg=fov_deg,
-            device=device,
-            scene=scene,
-            view=view,
+            *(pictures[0], cameras, trained, distance, source_elevation_deg, fov_deg, device, scene),
+            views=tuple(np.atleast_1d(view).tolist()),
+            further=pictures[1:],
+            poses=read_poses(Path(poses) if isinstance(poses, str | os.PathLike) else poses),
             towards=_path_or_none(towards, "towards"),
             with_maps=depth or opacity,
         )

@@ -14,20 +14,24 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from enr.camera import Array, invert_rigid, orbit_camera, target_from_source
-from enr.datagen.cameras.pose_files import read_cameras
+from enr.camera import Array, check_rigid, invert_rigid, orbit_camera, target_from_source
+from enr.checking import checked
+from enr.datagen.cameras.pose_files import GivenCameras, read_cameras
 from enr.errors import EnrError
-from enr.pipelines.config.checking import checked
 
-PathName = Literal["orbit", "spiral", "dolly"]
+PathName = Literal["orbit", "spiral", "dolly", "shift", "screw"]
 PATHS: tuple[PathName, ...] = get_args(PathName)
 DOLLY = 0.5
 """How far a dolly goes to either side, in object units: half the diagonal of the object's box."""
+SHIFT = 0.3
+"""How far a shift goes to the right and left, and a screw up and down, in object units."""
 STEPS_FORMAT = "enr-camera-steps"
 """What a path that the viewer saved says of itself: steps told from the picture's camera, not cameras of a world."""
 SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
+FRAMES = 36
 MAX_FRAMES = 1000
 
 
@@ -51,8 +55,9 @@ def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     """The steps of a path that ends where it began, so that it can be played for ever.
 
     Args:
-        name: `orbit` goes round the object, `spiral` climbs while it goes round and comes back, `dolly` goes forward
-            and back.
+        name: rotations: `orbit` goes round the object, `spiral` climbs meanwhile and comes back; translations: `dolly`
+            goes forward and back, `shift` draws a lying eight across the view; roto-translations: `screw` rises and
+            sinks while it goes round.
         frames: how many, from 2 to 1000.
 
     Raises:
@@ -65,8 +70,14 @@ def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
     shares = [index / frames for index in range(frames)]
     if name == "orbit":
         return tuple(CameraStep(azimuth_deg=360 * share) for share in shares)
+    turns = [2 * math.pi * share for share in shares]
     if name == "dolly":
-        return tuple(CameraStep(translation=(0, 0, DOLLY * math.sin(2 * math.pi * share))) for share in shares)
+        return tuple(CameraStep(translation=(0, 0, DOLLY * math.sin(turn))) for turn in turns)
+    if name == "shift":
+        return tuple(CameraStep(translation=(SHIFT * math.sin(t), SHIFT / 2 * math.sin(2 * t), 0)) for t in turns)
+    if name == "screw":
+        rise = [(0.0, -SHIFT * math.sin(turn), 0.0) for turn in turns]
+        return tuple(CameraStep(360 * share, 0.0, step) for share, step in zip(shares, rise, strict=True))
     return tuple(
         CameraStep(360 * SPIRAL_TURNS * share, SPIRAL_TOP_DEG * math.sin(math.pi * share) ** 2) for share in shares
     )
@@ -96,19 +107,25 @@ class Cameras:
         return motions_between(self.world_from_camera)
 
 
-def choose_cameras(step: CameraStep, path: str | Path | None, frames: int, is_blend: bool = False) -> Cameras:
+def choose_cameras(
+    step: CameraStep, path: str | Path | None, frames: int | None = None, is_blend: bool = False
+) -> Cameras:
     """The cameras that are asked for.
 
     Args:
         step: a single camera.
         path: in its place, the name of a path, a file of steps that the viewer saved, or a pose file whose first camera
             is the picture's.
-        frames: views of a path by name.
+        frames: views of a path by name, or of a blend; None: 36.
         is_blend: whether the object becomes another one meanwhile: a single camera then stands for `frames` views.
 
     Raises:
-        EnrError: both are asked for, or the file cannot be used.
+        EnrError: both are asked for, the file cannot be used, or there is no path that frames would be taken from.
     """
+    if frames is not None and str(path) not in PATHS and not (is_blend and path is None):
+        where = "a single view" if path is None else f"the cameras of {path}, as many as it holds"
+        raise EnrError(f"{frames} frames were asked for, but of {where}; leave out --frames, or follow a path by name.")
+    frames = FRAMES if frames is None else frames
     if path is None:
         return Cameras((step,) * (frames if is_blend else 1))
     if step != CameraStep():
@@ -124,6 +141,23 @@ def choose_cameras(step: CameraStep, path: str | Path | None, frames: int, is_bl
     if len(given) < 2:
         raise EnrError(f"{path} holds one camera; its first is the picture's own, so give at least two.")
     return Cameras((), given)
+
+
+def read_poses(poses: Path | ArrayLike | None) -> GivenCameras | None:
+    """Cameras of several pictures: from a pose file, or matrices (n, 4, 4) `world_from_camera`.
+
+    Raises:
+        EnrError: the file cannot be used, or a matrix is not a rotation and a translation.
+    """
+    if poses is None or isinstance(poses, Path):
+        return None if poses is None else read_cameras(poses)
+    try:
+        matrices = np.asarray(poses, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrices = np.zeros(0)
+    if matrices.shape[1:] != (4, 4) or not len(matrices):
+        raise EnrError("poses are neither a file nor matrices of the shape (n, 4, 4); give one for each picture.")
+    return GivenCameras(np.stack([check_rigid(matrix) for matrix in matrices]))
 
 
 def read_steps(path: Path) -> Cameras | None:

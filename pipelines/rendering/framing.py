@@ -1,7 +1,8 @@
 """A photograph as a model's camera would have taken it: upright, without its plain background, the object framed.
 
-The model knows objects at one scale. Where a picture's lens and distance are not said, the object is framed instead:
-a virtual camera at the same place turns to the object and zooms, until the object fills what an object of the model's
+The model knows objects through one lens, at about one distance. A picture whose lens is known is seen through the
+model's as it is, where the object is then about as large as the model knows objects. Else the object is framed: a
+virtual camera at the same place turns to the object and zooms, until the object fills what an object of the model's
 data fills at its usual distance.
 """
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from enr.camera import focal_px_from_fov
+from enr.camera import Array, focal_px_from_fov, intrinsics
+from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.pipelines.rendering.parts import noteworthy_parts
-from enr.pipelines.source_picture import fit_to_lens, read_upright
+from enr.pipelines.source_picture import UprightPicture, fit_to_lens, read_upright
 
 PLAIN = 12.0
 """Standard deviation, of 255, that the border of a plain background may have about its shade."""
@@ -32,6 +34,9 @@ SEEN_LENGTH = 0.76
 built-in shapes, of 0.76 over 4,091 views of ShapeNet chairs (unit diagonal, elevation 0 to 45 degrees; 2026-11-30)."""
 SEEN = 127
 """Alpha, of 255, above which the object is seen."""
+SAME_LENS = 1e-3
+KNOWN_SIZES = (0.6, 1.5)
+"""An object as large as this, told from the usual size, needs no framing: distances from 0.7 to 1.7 times the usual."""
 SMALLEST_PX = 8
 CHECKED_PX = 512
 """What a picture is checked at before a model is there; models' own pictures are smaller."""
@@ -46,50 +51,127 @@ class FramedPicture:
     Attributes:
         image: (3, height, width) float32 in [0, 1], the model's size.
         notes: what was assumed, a sentence each.
+        zoom: how many times as long as the model's lens its own is after the framing: the object is so many times as
+            far away as the model sees it. 1 where the lens is the model's, and where nobody knows.
     """
 
     image: torch.Tensor
     notes: tuple[str, ...]
+    zoom: float = 1.0
 
 
-def frame_picture(
-    picture: Path | BinaryIO, config: RendererConfig, fov_deg: float | None = None, name: str | None = None
-) -> FramedPicture:
-    """Read a picture and frame the object in it.
+@dataclass(frozen=True)
+class Said:
+    """What is said of a picture, beside the file itself.
+
+    Attributes:
+        fov_deg: horizontal field of view of its camera, between 0 and 180 degrees; None: by its EXIF data, if at all.
+        name: what messages call it; None: its path.
+        cameras: its own camera with its lens, if that is known (one, as pose files name them): the picture is one of
+            several, and is neither turned nor zoomed.
+    """
+
+    fov_deg: float | None = None
+    name: str | None = None
+    cameras: GivenCameras | None = None
+
+
+def frame_picture(picture: Path | BinaryIO, config: RendererConfig, said: Said = Said()) -> FramedPicture:
+    """Read a picture and frame the object in it, or see it through the model's lens as it is.
 
     A picture of the model's own size is taken as it is: the model's own lens took it.
 
     Args:
         picture: a file that Pillow reads, or its open stream; of several frames, the first.
         config: of the model.
-        fov_deg: horizontal field of view of the picture's camera, between 0 and 180 degrees; None: the object is
-            framed.
-        name: what messages call it; None: its path.
+        said: what is known of it.
 
     Raises:
-        EnrError: it cannot be read, shows nothing, or has a background that is not plain.
+        EnrError: it cannot be read, shows nothing, or has a background that is not plain; or it is one of several and
+            its lens is not known.
     """
-    path = name or str(picture)
+    path = said.name or str(picture)
     notes: list[str] = []
-    rgba = read_upright(picture, path, MOST_PX, notes)
-    if min(rgba.shape[:2]) < SMALLEST_PX:
-        size = f"{rgba.shape[1]}x{rgba.shape[0]}"
-        raise EnrError(f"{path} has {size} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
-    _, height, width = config.image_shape
-    if fov_deg is None and rgba.shape[:2] == (height, width):
-        notes.append(f"{path} has the model's own size and is taken to have the model's lens.")
-        return FramedPicture(fit_to_lens(rgba, config, config.focal_px), tuple(notes))
-    rgba, note = without_background(rgba, path)
+    upright = read_upright(picture, path, MOST_PX, notes)
+    height, width = upright.rgba.shape[:2]
+    if min(height, width) < SMALLEST_PX:
+        raise EnrError(f"{path} has {width}x{height} pixels; give a picture of at least {SMALLEST_PX} pixels a side.")
+    lens = _lens(upright, said, path, notes)
+    if (height, width) == config.image_shape[1:]:
+        own = intrinsics(config.focal_px, width, height)
+        if lens is None or np.allclose(lens, own, rtol=SAME_LENS):
+            notes += [] if lens is not None else [f"{path} has the model's own size and is taken to have its lens."]
+            return FramedPicture(fit_to_lens(upright.rgba, config, own), tuple(notes))
+    rgba, note = without_background(upright.rgba, path)
     rgba[(rgba[..., 3] > SEEN) & ~noteworthy_parts(rgba[..., 3] > SEEN), 3] = 0  # stray pixels
     notes += [note] if note else []
-    if fov_deg is not None:
-        return FramedPicture(fit_to_lens(rgba, config, focal_px_from_fov(fov_deg, rgba.shape[1])), tuple(notes))
-    square, box = _square_around(rgba[..., 3], config, path)
+    box = _box_of(rgba[..., 3], path)
+    if min(box[0], box[2]) == 0 or box[1] == width - 1 or box[3] == height - 1:
+        notes.append("The object touches the picture's border; take another picture if a part of it lies beyond.")
+    fits = lens is not None and _fits(box, lens, config)
+    if said.cameras is not None:
+        if lens is None:
+            raise EnrError(
+                f"The lens of {path} is not known, and a picture with a pose cannot be framed; say --fov-deg, or name "
+                "the lens in the pose file."
+            )
+        notes += (
+            [] if fits else [f"{path} shows the object much larger, smaller or further aside than the model knows."]
+        )
+    if lens is not None and (fits or said.cameras is not None):
+        return FramedPicture(fit_to_lens(rgba, config, lens), tuple(notes))
+    return _framed(rgba, box, config, lens, notes)
+
+
+def _framed(
+    rgba: NDArray[np.uint8],
+    box: tuple[int, int, int, int],
+    config: RendererConfig,
+    lens: Array | None,
+    notes: list[str],
+) -> FramedPicture:
+    """The object as large as the model knows objects, in the middle."""
+    longest = max(box[1] - box[0], box[3] - box[2]) + 1
+    side = longest * config.image_shape[2] / (SEEN_LENGTH * config.focal_px / config.radius)
+    cut = _cut(rgba, ((box[0] + box[1] + 1) / 2, (box[2] + box[3] + 1) / 2, side))
+    like_model = config.focal_px * cut.shape[1] / config.image_shape[2]
+    zoom = 1.0 if lens is None else float(lens[0, 0]) / like_model
     notes.append(f"The object was found in columns {box[0]}-{box[1]} and rows {box[2]}-{box[3]} and framed.")
-    if min(box[0], box[2]) == 0 or box[1] == rgba.shape[1] - 1 or box[3] == rgba.shape[0] - 1:
-        notes.append("It touches the picture's border; take another picture if a part of it lies beyond.")
-    cut = _cut(rgba, square)
-    return FramedPicture(fit_to_lens(cut, config, config.focal_px * cut.shape[1] / width), tuple(notes))
+    if lens is not None:
+        notes.append(f"By its lens it is {zoom:.2f} times as far away as the framed picture makes it look.")
+    return FramedPicture(fit_to_lens(cut, config, like_model), tuple(notes), zoom)
+
+
+def _lens(upright: UprightPicture, said: Said, path: str, notes: list[str]) -> Array | None:
+    """K (3, 3) of the picture, as its camera, an option or its EXIF data say; None where nothing does."""
+    height, width = upright.rgba.shape[:2]
+    if said.cameras is not None and said.cameras.brings_lens:
+        try:
+            fitted = said.cameras.fitted(width, height)
+        except EnrError:
+            raise EnrError(
+                f"{path} has {width}x{height} px, and the lens in the pose file is of pictures of another shape; give "
+                "the pictures that the poses belong to."
+            ) from None
+        return None if fitted.K is None else fitted.K[0]
+    focal_px = upright.focal_px if said.fov_deg is None else focal_px_from_fov(said.fov_deg, width)
+    if focal_px is None:
+        return None
+    if said.fov_deg is None:
+        fov_deg = float(np.rad2deg(2 * np.arctan2(width / 2, focal_px)))
+        notes.append(
+            f"By its EXIF data the camera saw {fov_deg:.1f} degrees from left to right (--fov-deg says otherwise)."
+        )
+    return intrinsics(focal_px, width, height)
+
+
+def _fits(box: tuple[int, int, int, int], lens: Array, config: RendererConfig) -> bool:
+    """Whether an object in a box of pixels is wholly seen through the model's lens, about as large as usual."""
+    edges = np.array([[box[0], box[1] + 1], [box[2], box[3] + 1]], dtype=np.float64)
+    seen = (edges - lens[:2, 2:]) / np.diag(lens)[:2, None] * config.focal_px
+    half = np.array([[config.image_shape[2]], [config.image_shape[1]]]) / 2
+    share = np.ptp(seen, axis=1).max() / (SEEN_LENGTH * config.focal_px / config.radius)
+    return bool((np.abs(seen) <= half).all() and KNOWN_SIZES[0] <= share <= KNOWN_SIZES[1])
 
 
 def check_picture(picture: Path) -> None:
@@ -98,7 +180,7 @@ def check_picture(picture: Path) -> None:
     Raises:
         EnrError: it cannot be read, or is larger than any model's and has a background that is not plain.
     """
-    rgba = read_upright(picture, str(picture), CHECKED_PX)
+    rgba = read_upright(picture, str(picture), CHECKED_PX).rgba
     if max(rgba.shape[:2]) == CHECKED_PX:
         without_background(rgba, str(picture))
 
@@ -151,18 +233,12 @@ def _shade(rgba: NDArray[np.uint8]) -> NDArray[np.float32]:
     return places @ plane.astype(np.float32)
 
 
-def _square_around(
-    alpha: NDArray[np.uint8], config: RendererConfig, path: str
-) -> tuple[tuple[float, float, float], tuple[int, int, int, int]]:
-    """The square (centre column, centre row, side) that the model's picture is cut from, and the object's box."""
+def _box_of(alpha: NDArray[np.uint8], path: str) -> tuple[int, int, int, int]:
+    """The object's first and last column, and its first and last row."""
     rows, columns = np.flatnonzero((alpha > SEEN).any(1)), np.flatnonzero((alpha > SEEN).any(0))
     if not len(rows):
         raise EnrError(f"Nothing is seen in {path} but its background; give a picture of an object.")
-    box = (int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1]))
-    longest = max(box[1] - box[0], box[3] - box[2]) + 1
-    _, _, width = config.image_shape
-    usual_px = SEEN_LENGTH * config.focal_px / config.radius
-    return ((box[0] + box[1] + 1) / 2, (box[2] + box[3] + 1) / 2, longest * width / usual_px), box
+    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
 
 
 def _cut(rgba: NDArray[np.uint8], square: tuple[float, float, float]) -> NDArray[np.uint8]:

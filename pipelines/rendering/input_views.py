@@ -28,7 +28,9 @@ class InputView:
         image: (3, height, width) float32 in [0, 1], the model's size.
         notes: what was assumed of it, a sentence each.
         elevation_deg: how far above the object's horizon it was taken.
-        world_from_camera: (4, 4) its camera, where it is known; the world's origin is the object's centre.
+        world_from_camera: (4, 4) its camera, where it is known. In the world of shards the object's centre is the
+            origin.
+        zoom: see `enr.pipelines.rendering.framing.FramedPicture`.
     """
 
     name: str
@@ -36,6 +38,7 @@ class InputView:
     notes: tuple[str, ...] = ()
     elevation_deg: float = 0.0
     world_from_camera: Array | None = None
+    zoom: float = 1.0
 
 
 class ShardScenes:

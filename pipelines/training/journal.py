@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,7 +148,7 @@ class Journal:
         self._lines = run.metrics.open("a")
         self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=step)
 
-    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+    def write(self, kind: str, step: int, values: Mapping[str, object]) -> None:
         """Write a line of measurements: `kind`, `step` and `values`, which may hold tables of numbers."""
         self._lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._lines.flush()
@@ -193,7 +193,7 @@ def _forget_after(run: Run, step: int) -> None:
             path.unlink()
 
 
-def _flatten(prefix: str, values: dict[str, Any]) -> dict[str, float]:
+def _flatten(prefix: str, values: Mapping[str, object]) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from enr.errors import EnrError
+from enr.model.description import CheckpointMetadata
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.machine import ThreadWatch
 from enr.pipelines.training.initial import RECORD
@@ -65,7 +66,7 @@ class Task:
     config: TrainConfig
     trainer: Trainer
     validation: Validation
-    metadata: Mapping[str, Any]
+    metadata: CheckpointMetadata
     resumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -352,9 +353,10 @@ class TrainingLoop:
             f"Start a new one with a lower rate, such as --set learning_rate={self._config.learning_rate / 4:.1g}."
         )
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self) -> CheckpointMetadata:
         scores = self._scores.to_dict() if self._scores else None
-        return {**self._task.metadata, **dataclasses.asdict(self._moment()), "validation": scores}
+        moment = self._moment()
+        return {**self._task.metadata, "step": moment.step, "elapsed_s": moment.elapsed_s, "validation": scores}
 
     def _moment(self) -> Moment:
         return Moment(self._trainer.step, self._watch.elapsed_s)

@@ -20,7 +20,7 @@ from enr.model import Renderer
 from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import CameraStep, motions_around
-from enr.pipelines.rendering.framing import frame_picture
+from enr.pipelines.rendering.framing import Said, frame_picture
 from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import depth_pictures, opacity_pictures, scene_maps
 from enr.pipelines.rendering.novel_views import centre_of, lift
@@ -81,7 +81,7 @@ class Stage:
             EnrError: see `frame_picture`.
         """
         stream = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-        framed = frame_picture(stream, self.model.config, name=name)
+        framed = frame_picture(stream, self.model.config, Said(name=name))
         key = secrets.token_urlsafe(8).replace("-", "_")
         with self._lock:
             while len(self.uploads) >= MOST_UPLOADS:
@@ -89,7 +89,7 @@ class Stage:
                 del self.uploads[oldest]
                 for encoded in [encoded for encoded in self._scenes if encoded[0] == oldest]:
                     del self._scenes[encoded]
-            self.uploads[key] = InputView(name, framed.image, framed.notes)
+            self.uploads[key] = InputView(name, framed.image, framed.notes, zoom=framed.zoom)
         return key
 
     def listed(self) -> list[dict[str, object]]:
@@ -128,7 +128,8 @@ class Stage:
             given, scene = self._given(key), self._scene(key, None)
         facts: dict[str, object] = {"id": key, "name": given.name, "notes": list(given.notes)}
         if isinstance(scene, PlacedScene):
-            facts |= {"distance": float(scene.distance[0]), "uncertainty": float(scene.uncertainty[0])}
+            distance, uncertainty = (given.zoom * float(number[0]) for number in (scene.distance, scene.uncertainty))
+            facts |= {"distance": distance, "uncertainty": uncertainty}
         return facts
 
     def nearest_truth(self, key: str, step: CameraStep) -> NDArray[np.uint8] | None:

@@ -18,10 +18,10 @@ from tests.pipelines.toy_shards import Toy, make_toy, write_toy
 from enr.camera import invert_rigid
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
-from enr.pipelines.data import views as data
-from enr.pipelines.data.views import ViewSet, composite, find_shards
+from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.loader import PairLoader
 from enr.shards import write_shard
+from enr.shards.find import find_shards
 
 PAIRS_PER_S = 20_000
 
@@ -220,7 +220,7 @@ def test_the_next_batch_leaves_the_last_one_alone(view_set):
 
 
 def test_pictures_are_read_on_a_thread_while_the_batch_before_is_worked_with(view_set, monkeypatch):
-    """The first ones by the caller, all others once, by a thread that is gone afterwards; wherever a loader goes on."""
+    """The first by the caller, every other once, by a thread that is gone afterwards; wherever a loader goes on."""
     images, read = ViewSet.images, []
 
     def spy(self, indices, out=None):
@@ -253,7 +253,9 @@ def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(t
     next(loader)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 3)
-    with pytest.raises(EnrError, match=r"toy\.h5 ends before picture \d+; it was cut off while it was being read"):
+    with pytest.raises(
+        EnrError, match=r"^\S*toy\.h5 ends before picture \d+; it was cut off while it was being read\.$"
+    ):
         for _ in range(3):
             next(loader)
 
@@ -342,7 +344,7 @@ def test_a_truncated_shard_is_refused(tmp_path, share):
 @pytest.mark.parametrize("checked", ["pictures", "tables"])
 def test_a_shard_that_is_no_longer_what_was_written_is_refused(tmp_path, monkeypatch, checked):
     name = "images" if checked == "pictures" else "K"
-    monkeypatch.setattr(data, "CHECKED_BYTES", 2**30 if checked == "pictures" else 0)
+    monkeypatch.setattr("enr.shards.find.CHECKED_BYTES", 2**30 if checked == "pictures" else 0)
     path = write_toy(tmp_path / "a.h5", Toy())
     with h5py.File(path) as file:
         place = file[name].id.get_offset() + 3

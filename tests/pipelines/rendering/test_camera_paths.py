@@ -11,6 +11,8 @@ from enr.camera import is_rigid, orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, motions_around, motions_between, path_steps
 
+TURNING, MOVING = {"orbit", "spiral", "screw"}, {"dolly", "shift", "screw"}
+
 angles = st.floats(-180, 180)
 elevations = st.floats(-80, 80)
 places = st.tuples(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.5, 4)).map(np.array)
@@ -42,6 +44,15 @@ def test_a_path_begins_at_the_picture_and_closes(name):
     assert len(steps) == 12
     np.testing.assert_allclose(motions_around(steps, np.array([0, 0, 2.0]))[0], np.eye(4), atol=1e-12)
     assert len(set(steps)) > 6
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_of_its_group(name):
+    """Rotations leave the centre where it was seen, translations leave the axes as they were."""
+    centre = np.array([0, 0, 2.0])
+    motions, turns, moves = motions_around(path_steps(name, 12), centre), name in TURNING, name in MOVING
+    assert (np.abs(motions[:, :3, :3] - np.eye(3)).max() > 0.5) == turns
+    assert (np.abs(motions[:, :3, :3] @ centre + motions[:, :3, 3] - centre).max() > 0.2) == moves
 
 
 def test_given_cameras_are_told_from_the_first():
