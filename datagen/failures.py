@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from enr.shards.config import FailureEntry, ShardConfig
 
 BAD_MESH = "bad_mesh"
 UNREADABLE = "unreadable"
@@ -37,12 +39,12 @@ class Failure:
         return self.kind in TRANSIENT
 
 
-def to_config(failures: Mapping[str, Failure]) -> dict[str, object]:
+def to_config(failures: Mapping[str, Failure]) -> dict[str, FailureEntry]:
     """Failures by scene id as JSON, for a shard's config."""
-    return {scene_id: asdict(failure) for scene_id, failure in failures.items()}
+    return {scene_id: {"kind": failure.kind, "reason": failure.reason} for scene_id, failure in failures.items()}
 
 
-def from_config(config: Mapping[str, Any]) -> dict[str, Failure]:
+def from_config(config: ShardConfig) -> dict[str, Failure]:
     """The failures by scene id of the shard that was made with this config."""
     stored = dict(config.get("failures", {}))
     return {scene_id: _read(entry) for scene_id, entry in stored.items()}

@@ -19,6 +19,33 @@ class JobView(TypedDict, total=False):
     seed: int
 
 
+class SunMessage(TypedDict):
+    """See `enr.datagen.appearance.lighting.Sun`."""
+
+    direction: tuple[float, float, float]
+    strength: float
+    angle_deg: float
+
+
+class LampMessage(TypedDict):
+    """See `enr.datagen.appearance.lighting.Lamp`."""
+
+    position: tuple[float, float, float]
+    strength: float
+
+
+class LightingMessage(TypedDict):
+    """See `enr.datagen.appearance.lighting.Lighting`."""
+
+    ambient: float
+    suns: tuple[SunMessage, ...]
+    lamps: tuple[LampMessage, ...]
+    shadows: bool
+    bounces: int
+    highlights: bool
+    hdri: str
+
+
 class Job(TypedDict, total=False):
     """What is to be rendered of one mesh.
 
@@ -69,7 +96,7 @@ class Job(TypedDict, total=False):
     materials: str | None
     palette: Any
     colours_hidden: bool
-    lighting: dict[str, Any]
+    lighting: LightingMessage
     surroundings: bool
     passes: list[str]
     normals_space: Literal["camera", "world"]

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.meshes.discovery import MeshSource, draw_meshes, find_meshes, hash_meshes
 from enr.datagen.settings import GenerateSettings
 from enr.datagen.splits import assign_splits
 from enr.shards import Split
+from enr.shards.config import PlannedMesh, ShardConfig
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PlannedShard:
 
     path: Path
     scenes: tuple[PlannedScene, ...]
-    config: dict[str, Any]
+    config: ShardConfig
     blender_version: str
 
 
@@ -71,7 +71,9 @@ def plan_shard(settings: GenerateSettings, path: Path, scenes: Sequence[PlannedS
 
     `version` is that of Blender.
     """
-    meshes = [{"scene_id": scene.source.scene_id, "sha256": scene.sha256, "split": scene.split} for scene in scenes]
+    meshes: list[PlannedMesh] = [
+        {"scene_id": scene.source.scene_id, "sha256": scene.sha256, "split": scene.split} for scene in scenes
+    ]
     return PlannedShard(path, tuple(scenes), {**settings.config(), "meshes": meshes}, version)
 
 

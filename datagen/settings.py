@@ -7,21 +7,23 @@ lenses and light stands beside what they mean, in `cameras` and `appearance`.
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Literal, cast, get_args
+
+from pydantic import Field
 
 from enr.camera import focal_px_from_lens
+from enr.checking import Count, Positive, Seed, checked
 from enr.compositing import WHITE
 from enr.datagen.appearance.look import PLAIN, Look
 from enr.datagen.cameras.lens import NO_JITTER, Lens, LensJitter
 from enr.datagen.cameras.pose_settings import PoseSettings, pose_config
 from enr.datagen.meshes.formats import UpAxis
-from enr.datagen.meshes.triangles import NORMALISE, Normalise
+from enr.datagen.meshes.triangles import Normalise
 from enr.datagen.splits import SPLIT_SHARES
 from enr.errors import EnrError
-from enr.shards import FLAGS
+from enr.shards.config import OnBadConfig, RenderConfig, ShardConfig
 
 __all__ = [
     "BAD_FLAGS",
@@ -46,10 +48,14 @@ Materials = Literal["original", "grey", "palette"]
 Policy = Literal["keep", "skip", "fail"]
 
 SHARD_BYTES = 64 * 2**20
-BAD_FLAGS = tuple(name for name in FLAGS if name != "clipped")
+MAX_SIZE_PX = 8192
+Pixels = Annotated[int, Field(ge=1, le=MAX_SIZE_PX)]
+BadFlag = Literal["blank", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh"]
+BAD_FLAGS: tuple[BadFlag, ...] = get_args(BadFlag)
 """What may be called bad; an object that reaches over the border is how a set with translations looks."""
 
 
+@checked("render")
 @dataclass(frozen=True)
 class RenderSettings:
     """How every picture is made.
@@ -70,31 +76,16 @@ class RenderSettings:
         EnrError: the size, the focal length or the number of samples is not positive, or a word is unknown.
     """
 
-    width_px: int = 64
-    height_px: int = 64
-    focal_px: float | None = None
-    samples: int = 16
+    width_px: Pixels = 64
+    height_px: Pixels = 64
+    focal_px: Positive | None = None
+    samples: Count = 16
     normalise: Normalise = "diagonal"
     materials: Materials | None = None
     up_axis: UpAxis = "auto"
-    seed: int = 0
+    seed: Seed = 0
     lens_jitter: LensJitter = NO_JITTER
     look: Look = PLAIN
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be rendered."""
-        focal_px = self.lens.focal_px
-        if min(self.width_px, self.height_px) < 1 or not (math.isfinite(focal_px) and focal_px > 0):
-            raise EnrError(
-                f"Pictures of {self.width_px}x{self.height_px} px with a focal length of {focal_px:g} px were asked "
-                "for; give positive numbers of pixels."
-            )
-        if self.samples < 1:
-            raise EnrError(f"{self.samples} samples were asked for; give at least 1 path for each pixel.")
-        if self.normalise not in NORMALISE:
-            raise EnrError(f"The normalisation is {self.normalise!r}; give one of {', '.join(NORMALISE)}.")
-        if self.materials not in (None, *get_args(Materials)):
-            raise EnrError(f"The materials are {self.materials!r}; give one of {', '.join(get_args(Materials))}.")
 
     @property
     def lens(self) -> Lens:
@@ -102,11 +93,13 @@ class RenderSettings:
         focal_px = focal_px_from_lens(self.width_px) if self.focal_px is None else self.focal_px
         return Lens(focal_px, self.width_px, self.height_px, self.lens_jitter)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> RenderConfig:
         """Everything about the rendering that a shard's content depends on, as JSON."""
-        return {**dataclasses.asdict(self), "focal_px": self.lens.focal_px, "look": self.look.config()}
+        said = {**dataclasses.asdict(self), "focal_px": self.lens.focal_px, "look": self.look.config()}
+        return cast(RenderConfig, said)
 
 
+@checked("on_bad")
 @dataclass(frozen=True)
 class OnBad:
     """What becomes of a mesh with a bad view.
@@ -120,20 +113,15 @@ class OnBad:
     """
 
     policy: Policy = "keep"
-    flags: tuple[str, ...] = BAD_FLAGS
+    flags: tuple[BadFlag, ...] = BAD_FLAGS
 
     def __post_init__(self) -> None:
-        """Refuse names that mean nothing."""
-        if self.policy not in get_args(Policy):
-            raise EnrError(f"Bad views got the policy {self.policy!r}; give one of {', '.join(get_args(Policy))}.")
-        unknown = sorted(set(self.flags) - set(BAD_FLAGS))
-        if unknown or not self.flags:
-            raise EnrError(
-                f"Bad views got the flags {', '.join(unknown) or 'none'}; give some of {', '.join(BAD_FLAGS)}."
-            )
+        """Refuse a policy about nothing."""
+        if not self.flags:
+            raise EnrError(f"Bad views got the flags none; give some of {', '.join(BAD_FLAGS)}.")
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> OnBadConfig:
         """For a shard's config: what its scenes depend on."""
         return {"policy": self.policy, "flags": sorted(self.flags) if self.policy != "keep" else []}
 
@@ -141,6 +129,7 @@ class OnBad:
 KEEP = OnBad()
 
 
+@checked("pool")
 @dataclass(frozen=True)
 class PoolSettings:
     """How the workers are run.
@@ -160,24 +149,18 @@ class PoolSettings:
             without, right meshes give the same bytes, wrong ones go unnoticed. For measuring what that costs.
     """
 
-    workers: int = 1
-    threads: int = 1
-    mesh_timeout_s: float = 300.0
-    mesh_memory_mb: float = 2048.0
-    meshes_per_worker: int = 500
+    workers: Count = 1
+    threads: Count = 1
+    mesh_timeout_s: Positive = 300.0
+    mesh_memory_mb: Positive = 2048.0
+    meshes_per_worker: Count = 500
     blender: Path | None = None
-    workers_per_device: int = 1
+    workers_per_device: Count = 1
     pins: tuple[str, ...] = ()
     checks: bool = True
 
-    def __post_init__(self) -> None:
-        """Refuse a pool that renders nothing."""
-        counts, limits = ("workers", "workers_per_device", "threads", "meshes_per_worker"), ("_timeout_s", "_memory_mb")
-        for name in (*counts, *(f"mesh{limit}" for limit in limits)):
-            if not getattr(self, name) > 0:
-                raise EnrError(f"{name} is {getattr(self, name)}; give a number above 0.")
 
-
+@checked("datagen")
 @dataclass(frozen=True)
 class GenerateSettings:
     """Everything that `enr datagen` is told.
@@ -206,7 +189,7 @@ class GenerateSettings:
     """
 
     meshes: tuple[Path, ...]
-    views: int = 50
+    views: Count = 50
     poses: PoseSettings = field(default_factory=lambda: PoseSettings("rototrans"))
     render: RenderSettings = field(default_factory=RenderSettings)
     split_shares: tuple[float, float, float] = SPLIT_SHARES
@@ -220,15 +203,10 @@ class GenerateSettings:
     part: tuple[int, int] | None = None
     command: str = ""
     pool: PoolSettings = field(default_factory=PoolSettings)
-    max_meshes: int | None = None
-    shard_bytes: int = SHARD_BYTES
+    max_meshes: Count | None = None
+    shard_bytes: Count = SHARD_BYTES
 
-    def __post_init__(self) -> None:
-        """Refuse a data set of nothing."""
-        if self.views < 1:
-            raise EnrError(f"{self.views} views were asked for; give at least 1.")
-
-    def config(self) -> dict[str, Any]:
+    def config(self) -> ShardConfig:
         """All that a shard's pixels and tables depend on but for its meshes, as JSON."""
         return {
             "views": self.views,

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +16,7 @@ from torch import Tensor
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.model.config import RendererConfig
+from enr.model.description import CheckpointMetadata, Description
 from enr.model.renderer import Renderer
 
 WEIGHTS_NAME = "model.safetensors"
@@ -35,7 +36,7 @@ _PUBLISHED_KEYS = ("channels_2d", "strides_2d", "channels_3d", "strides_3d")
 _PUBLISHED_PROJECTIONS = ("num_channels_inv_projection", "num_channels_projection")
 
 
-def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> None:
+def save_model(folder: Path, model: Renderer, metadata: CheckpointMetadata) -> None:
     """Write `model.safetensors` and `model.json` into `folder`, each complete or absent.
 
     Args:
@@ -62,13 +63,13 @@ def save_model(folder: Path, model: Renderer, metadata: Mapping[str, Any]) -> No
         partial.write_text(json.dumps(describe(model.config, metadata), indent=2) + "\n")
 
 
-def describe(config: RendererConfig, metadata: Mapping[str, Any]) -> dict[str, Any]:
+def describe(config: RendererConfig, metadata: CheckpointMetadata) -> Description:
     """What stands beside the weights, as JSON values."""
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "config": config.to_dict(),
-        "metadata": dict(metadata),
+        "metadata": metadata,
     }
 
 
@@ -92,7 +93,7 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
     return model.to(device).eval()
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: Path) -> CheckpointMetadata:
     """What `save_model` was given as metadata.
 
     Raises:
@@ -100,8 +101,7 @@ def read_metadata(path: Path) -> dict[str, Any]:
     """
     if Path(path).suffix in (".pt", ".pth"):
         return {"source": "published implementation", "groups": ["rot"]}
-    metadata: dict[str, Any] = _read_description(_folder_of(Path(path)))["metadata"]
-    return metadata
+    return _read_description(_folder_of(Path(path)))["metadata"]
 
 
 def published_config(values: Mapping[str, Any]) -> RendererConfig:
@@ -146,7 +146,7 @@ def _folder_of(path: Path) -> Path:
     raise EnrError(f"{path} is no checkpoint; give a folder with {WEIGHTS_NAME} and {CONFIG_NAME}, or a published .pt.")
 
 
-def _read_description(folder: Path) -> dict[str, Any]:
+def _read_description(folder: Path) -> Description:
     own = folder / CONFIG_NAME
     path = own if own.is_file() else folder / HUB_CONFIG_NAME
     try:
@@ -161,7 +161,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}; use the version that wrote it."
         )
     _check_entries(described, path)
-    return described
+    return cast(Description, described)
 
 
 def _check_entries(described: Mapping[str, Any], path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
-from typing import Any, Literal, get_args
+from dataclasses import astuple, dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from enr.camera import RADIUS
+from enr.checking import Count, NotNegative, Positive, checked, validated
 from enr.errors import EnrError
 
 Warp = Literal["rigid", "frustum", "conditioned"]
@@ -20,23 +21,11 @@ DepthRange = Literal["fixed", "travelling"]
 
 COLOUR_CHANNELS = 3
 VISIBILITY_CHANNELS = 1
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "warp": get_args(Warp),
-    "projection": get_args(Projection),
-    "output": get_args(Output),
-    "depth_spacing": get_args(DepthSpacing),
-    "depth_range": get_args(DepthRange),
-}
-_LISTS = (
-    "channels_2d",
-    "strides_2d",
-    "channels_3d",
-    "strides_3d",
-    "num_channels_inv_projection",
-    "num_channels_projection",
-)
+Channels = Annotated[int, Field(ge=COLOUR_CHANNELS, le=COLOUR_CHANNELS)]
+Whole = Annotated[int, Field(ge=0)]
 
 
+@checked("loss")
 @dataclass(frozen=True)
 class LossWeights:
     """Weights of the loss's parts; the defaults are the published implementation's (Dupont et al. 2020).
@@ -51,22 +40,20 @@ class LossWeights:
         distance: of `enr.model.sighting.sighting_loss`; where the depth range travels alone.
     """
 
-    l1: float = 1.0
-    l2: float = 0.0
-    ssim: float = 0.05
-    lpips: float = 0.0
-    cycle: float = 0.0
-    scene: float = 0.0
-    distance: float = 0.2
+    l1: NotNegative = 1.0
+    l2: NotNegative = 0.0
+    ssim: NotNegative = 0.05
+    lpips: NotNegative = 0.0
+    cycle: NotNegative = 0.0
+    scene: NotNegative = 0.0
+    distance: NotNegative = 0.2
 
     def __post_init__(self) -> None:
-        for name, weight in asdict(self).items():
-            if not (0 <= weight < math.inf):
-                raise EnrError(f"loss.{name} is {weight:g}; a loss weight must be finite and must not be negative.")
         if max(self.l1, self.l2, self.ssim, self.lpips) <= 0:
             raise EnrError(f"Loss weights are {astuple(self)}; one of l1, l2, ssim and lpips must be positive.")
 
 
+@checked("model")
 @dataclass(frozen=True, kw_only=True)
 class RendererConfig:
     """The architecture (Dupont et al. 2020, and the published implementation's config) and its camera.
@@ -107,36 +94,41 @@ class RendererConfig:
         EnrError: something does not fit; the message names the entry.
     """
 
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[Channels, Count, Count]
     channels_2d: tuple[int, ...]
     strides_2d: tuple[int, ...]
     channels_3d: tuple[int, ...]
     strides_3d: tuple[int, ...]
     num_channels_inv_projection: tuple[int, ...]
     num_channels_projection: tuple[int, ...]
-    focal_px: float
-    near: float
-    far: float
-    radius: float = RADIUS
+    focal_px: Positive
+    near: Positive
+    far: Positive
+    radius: Positive = RADIUS
     warp: Warp = "frustum"
     spherical_mask: bool = False
     projection: Projection = "composite"
     carry_colour: bool = False
-    detail_stride: int = 0
-    detail_channels: int = 0
+    detail_stride: Whole = 0
+    detail_channels: Whole = 0
     learned_fusion: bool = False
     output: Output = "linear"
-    conditioning_width: int = 512
-    depth_cells: int | None = None
+    conditioning_width: Count = 512
+    depth_cells: Count | None = None
     depth_spacing: DepthSpacing = "linear"
     depth_range: DepthRange = "fixed"
-    half_depth: float = 0.6
+    half_depth: Positive = 0.6
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("image_shape", "background", *_LISTS):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check(self)
+        if not self.near < self.far:
+            raise EnrError(f"near {self.near} and far {self.far} are no depth range; expected 0 < near < far.")
+        for dims in ("2d", "3d"):
+            _check_network(dims, getattr(self, f"channels_{dims}"), getattr(self, f"strides_{dims}"))
+        for name in ("num_channels_inv_projection", "num_channels_projection"):
+            _check_widths(name, getattr(self, name))
+        _check_lift(self)
+        _check_scene(self)
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -196,7 +188,7 @@ class RendererConfig:
         """Half the side of the rigid cube, in object units: at the target point it fills the picture's width."""
         return self.radius * self.image_shape[2] / 2 / self.focal_px
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Plain values for JSON or YAML."""
         values = dataclasses.asdict(self)
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -210,19 +202,11 @@ class RendererConfig:
         """
         if not isinstance(values, Mapping):
             raise EnrError(f"The renderer's config is {values!r}; expected a table of names and values.")
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-                raise EnrError(f"The renderer's config has no entry {key!r}; {hint}")
-        required = (name for name, field in known.items() if field.default is dataclasses.MISSING)
+        required = (field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING)
         missing = [name for name in required if name not in values]
-        if missing:
+        if missing and set(values) <= {field.name for field in dataclasses.fields(cls)}:
             raise EnrError(f"The renderer's config lacks {', '.join(missing)}; add them.")
-        for name, value in values.items():
-            _check_kind(name, value, str(known[name].type))
-        return cls(**values)
+        return validated(cls, values, "model")
 
 
 def group_count(channels: int) -> int:
@@ -240,51 +224,6 @@ def mirrored(channels: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int
     """
     widths = (*reversed(channels[:-1]), *channels[:1])
     return widths, tuple(stride if stride == 1 else -stride for stride in reversed(strides))
-
-
-def _check_kind(name: str, value: Any, annotation: str) -> None:
-    """Refuse a value that is not of the entry's kind, such as text where a number is expected."""
-    if annotation.startswith("tuple["):
-        expected = "list of numbers" if "float" in annotation else "list of whole numbers"
-        fits = isinstance(value, list | tuple) and all(_is_number(item, whole="int" in annotation) for item in value)
-    elif "int" in annotation or annotation == "float":
-        expected = "number" if annotation == "float" else "whole number"
-        fits = _is_number(value, whole="int" in annotation) or (value is None and "None" in annotation)
-    elif annotation == "bool":
-        expected, fits = "value true or false", isinstance(value, bool)
-    else:
-        expected, fits = "name", isinstance(value, str)
-    if not fits:
-        raise EnrError(f"The renderer's config has {name} = {value!r}; expected a {expected}.")
-
-
-def _is_number(value: Any, whole: bool) -> bool:
-    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check(config: RendererConfig) -> None:
-    _check_values(config)
-    for dims in ("2d", "3d"):
-        _check_network(dims, getattr(config, f"channels_{dims}"), getattr(config, f"strides_{dims}"))
-    for name in ("num_channels_inv_projection", "num_channels_projection"):
-        _check_widths(name, getattr(config, name))
-    _check_lift(config)
-    _check_scene(config)
-
-
-def _check_values(config: RendererConfig) -> None:
-    for name, allowed in _CHOICES.items():
-        if getattr(config, name) not in allowed:
-            raise EnrError(f"{name} is {getattr(config, name)!r}; choose {' or '.join(allowed)}.")
-    if len(config.image_shape) != 3 or config.image_shape[0] != 3 or min(config.image_shape) < 1:
-        raise EnrError(f"image_shape is {config.image_shape}; expected (3, height, width) in pixels.")
-    if not 0 < config.near < config.far:
-        raise EnrError(f"near {config.near} and far {config.far} are no depth range; expected 0 < near < far.")
-    for name in ("focal_px", "radius", "conditioning_width", "half_depth"):
-        if not getattr(config, name) > 0:
-            raise EnrError(f"{name} is {getattr(config, name)}; it must be positive.")
-    if len(config.background) != 3:
-        raise EnrError(f"background is {config.background}; expected three numbers in [0, 1].")
 
 
 def _check_network(dims: str, channels: Sequence[int], strides: Sequence[int]) -> None:
@@ -332,9 +271,9 @@ def _walk_sizes(name: str, strides: Sequence[int], sizes: Sequence[int]) -> tupl
 
 def _check_lift(config: RendererConfig) -> None:
     _, width = config.map_shape
-    depth = width if config.depth_cells is None else config.depth_cells
+    depth = config.depth_cells or width
     last = config.num_channels_inv_projection[-1]
-    if depth < 1 or last % depth:
+    if last % depth:
         index = len(config.num_channels_inv_projection) - 1
         raise EnrError(
             f"num_channels_inv_projection[{index}] is {last}, which cannot be split into {depth} depths; "
@@ -370,8 +309,6 @@ def _check_scene(config: RendererConfig) -> None:
 
 def _check_detail(config: RendererConfig) -> None:
     stride = config.detail_stride
-    if stride < 0 or config.detail_channels < 0:
-        raise EnrError(f"detail_stride {stride} and detail_channels {config.detail_channels} must not be negative.")
     if not stride:
         return
     if not config.carry_colour:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -13,6 +11,7 @@ from safetensors.torch import save
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.model.checkpoint import HUB_CONFIG_NAME, WEIGHTS_NAME, describe
+from enr.model.description import CheckpointMetadata
 from enr.model.renderer import Renderer
 
 CARD_NAME = "README.md"
@@ -23,7 +22,7 @@ LARGEST_BYTES = 15_000_000
 """Of the weights, so that they can travel inside a package."""
 
 
-def save_packed(folder: Path, model: Renderer, metadata: Mapping[str, Any], card: str) -> int:
+def save_packed(folder: Path, model: Renderer, metadata: CheckpointMetadata, card: str) -> int:
     """Write `model.safetensors` (half precision), `config.json` and `README.md`, each complete or absent.
 
     `enr.model.load_model` reads the folder, in single precision as ever.

@@ -17,6 +17,7 @@ from pydantic import Field, SkipValidation
 from torch import Tensor, nn
 
 from enr.camera import near_far
+from enr.checking import Positive, checked
 from enr.errors import EnrError
 from enr.files import replacing_folder, write_json
 from enr.model.baselines.query_network import QueryNetwork
@@ -24,7 +25,6 @@ from enr.model.baselines.scene_representation import SceneRepresentationNetwork
 from enr.model.losses import reconstruction_loss
 from enr.model.warp import Frustum
 from enr.pipelines.config import Assignments, TrainConfig, override, read_preset, validated_train
-from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
 from enr.pipelines.machine import autocast, choose_device, choose_precision, prepare_cpu
 from enr.pipelines.training.journal import Stopwatch

@@ -18,6 +18,7 @@ from enr.files import replacing
 from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
+from enr.model.description import CheckpointMetadata, TrainedShard
 from enr.model.hub import EXAMPLES, save_packed
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.report import WRONG_POSE
@@ -111,7 +112,7 @@ def pack(settings: PackSettings) -> int:
     report = _read_report(settings, checkpoint, run)
     model, metadata = load_model(checkpoint), read_metadata(checkpoint)
     data = metadata.get("data", {})
-    shards = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
+    shards: list[TrainedShard] = [{**shard, "path": Path(shard["path"]).name} for shard in data.get("shards", ())]
     done = read_json(run.folder.parent / DONE_NAME) if run else {}
     if run and done:
         done["experiment"] = read_json(_root_of(run) / RECORD_NAME).get("command")
@@ -146,7 +147,7 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> R
 
 
 def make_card(
-    name: str, config: RendererConfig, metadata: Mapping[str, Any], done: Mapping[str, Any], report: Mapping[str, Any]
+    name: str, config: RendererConfig, metadata: CheckpointMetadata, done: Mapping[str, Any], report: Mapping[str, Any]
 ) -> str:
     """The README.
 
@@ -172,7 +173,7 @@ def make_card(
     )
 
 
-def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
+def _data_lines(metadata: CheckpointMetadata) -> Iterator[str]:
     data = metadata.get("data", {})
     kinds = Counter(_kind(scene) for scene in data.get("trained_scene_ids", ()))
     named = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()) if kind)
@@ -189,14 +190,16 @@ def _data_lines(metadata: Mapping[str, Any]) -> Iterator[str]:
         yield "- " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
 
 
-def _training_lines(metadata: Mapping[str, Any], done: Mapping[str, Any]) -> Iterator[str]:
+def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> Iterator[str]:
     if done.get("experiment"):
         yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
     command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
     yield f"- command: `{FOLDER.sub('', command)}`"
+    machine = {**metadata.get("machine", {}), **done.get("machine", {})}
+    if machine:
+        device = done.get("device") or f"{machine.get('device')}, torch {machine.get('torch')}"
+        yield f"- hardware: {device}; {machine.get('cores')} cores, {machine.get('processor')}"
     if done:
-        machine = done.get("machine", {})
-        yield f"- hardware: {done.get('device')}; {machine.get('cores')} cores, {machine.get('processor')}"
         yield f"- made by {done.get('source')}, {str(done.get('time'))[:10]}"
     hours = metadata.get("elapsed_s", 0) / 3600
     yield f"- these weights: step {metadata.get('step', 0):,}, after {hours:.1f} hours"

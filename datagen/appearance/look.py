@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
+from enr.checking import checked
 from enr.datagen.appearance.lighting import HDRI_LIGHTING, LIGHTINGS, Lighting, LightingName
-from enr.datagen.messages import Job
+from enr.datagen.messages import Job, LightingMessage
 from enr.errors import EnrError
 from enr.shards import NormalsSpace
+from enr.shards.config import LookConfig
 
 Engine = Literal["cycles", "eevee", "workbench"]
 Device = Literal["cpu", "cuda", "optix", "hip", "metal"]
@@ -46,6 +48,7 @@ class PictureFile:
             raise EnrError(f"{path} cannot be read ({error.strerror or error}); give a picture file.") from error
 
 
+@checked("look")
 @dataclass(frozen=True)
 class Look:
     """Light, background, passes and engine of all pictures.
@@ -91,7 +94,7 @@ class Look:
     def job(self) -> Job:
         """What a render job says of it (see `enr.datagen.jobs.render_job`)."""
         return {
-            "lighting": dataclasses.asdict(self.light),
+            "lighting": cast(LightingMessage, dataclasses.asdict(self.light)),
             "surroundings": self.hdri_background,
             "passes": list(self.stored_passes),
             "normals_space": self.normals_space,
@@ -99,12 +102,12 @@ class Look:
             "device": self.device,
         }
 
-    def config(self) -> dict[str, object]:
+    def config(self) -> LookConfig:
         """What a shard's config says of it: files by their content, since it does not matter where they lie."""
         config = dataclasses.asdict(self)
         for name in ("hdri", "backdrop"):
             config[name] = config[name] and config[name]["sha256"]
-        return {**config, "passes": list(self.passes)}
+        return cast(LookConfig, {**config, "passes": list(self.passes)})
 
 
 PLAIN = Look()

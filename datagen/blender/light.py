@@ -10,7 +10,7 @@ import bpy
 import mathutils
 
 from enr.datagen.blender import own
-from enr.datagen.messages import Job
+from enr.datagen.messages import Job, LightingMessage
 
 SURROUNDINGS_MAP_PX = 128
 LIGHT = f"{own.KEY}-light"
@@ -44,7 +44,7 @@ def _remove_lights() -> None:
     bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
 
 
-def _set_world(scene: Any, lighting: dict[str, Any]) -> None:
+def _set_world(scene: Any, lighting: LightingMessage) -> None:
     """Light from everywhere: white, or a picture of the surroundings."""
     world = bpy.data.worlds.new("enr-world")
     world.use_nodes = True
@@ -61,7 +61,7 @@ def _set_world(scene: Any, lighting: dict[str, Any]) -> None:
     scene.world = world
 
 
-def _add_light(scene: Any, kind: str, energy: float, lighting: dict[str, Any]) -> Any:
+def _add_light(scene: Any, kind: str, energy: float, lighting: LightingMessage) -> Any:
     light = bpy.data.lights.new("enr-light", kind)
     light.energy = energy
     item = bpy.data.objects.new("enr-light", light)

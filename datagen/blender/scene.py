@@ -23,7 +23,7 @@ from enr.datagen.blender.importing import MeshError
 from enr.datagen.blender.versions import version
 from enr.datagen.meshes.far import COARSEST, is_flattened, step_share, too_far_words
 from enr.datagen.meshes.triangles import normalisation
-from enr.datagen.messages import Answer, Job
+from enr.datagen.messages import Answer, Job, LightingMessage
 from enr.errors import EnrError
 
 NEAR_PLANE = 1e-3
@@ -33,8 +33,16 @@ MARGIN_PX = 0.25
 
 def warm_up(threads: int) -> None:
     """Render one pixel of the empty scene, so that Blender starts its threads now and not in the first job."""
-    no_light = {"ambient": 0.0, "suns": [], "lamps": [], "bounces": 0, "hdri": ""}
-    job: Job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": no_light}
+    dark: LightingMessage = {
+        "ambient": 0.0,
+        "suns": (),
+        "lamps": (),
+        "shadows": False,
+        "bounces": 0,
+        "highlights": False,
+        "hdri": "",
+    }
+    job: Job = {"threads": threads, "width_px": 1, "height_px": 1, "focal_px": 1.0, "samples": 1, "lighting": dark}
     prepare_scene(job)
     bpy.ops.render.render()
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from enr.checking import Count, checked
 from enr.datagen.cameras.samplers import FULL_CIRCLE_DEG, Direction, Range
 from enr.errors import EnrError
 
@@ -15,9 +18,11 @@ PATCH_SIZE_DEG = 2.9
 LARGEST_SHARE = 0.5
 TRIES = 1000
 
+PatchSize = Annotated[float, Field(gt=0, le=90)]
 Sampler = Callable[[np.random.Generator, Range, Range], Direction]
 
 
+@checked("hold_out")
 @dataclass(frozen=True)
 class HoldOut:
     """What is held out of every scene.
@@ -28,21 +33,12 @@ class HoldOut:
         views: held-out views of each scene, the last ones of its views; they lie in the patches in turn.
 
     Raises:
-        EnrError: a number is not positive.
+        EnrError: a number is not positive, or a patch reaches further than a pole does.
     """
 
-    patches: int
-    size_deg: float = PATCH_SIZE_DEG
-    views: int = 10
-
-    def __post_init__(self) -> None:
-        """Refuse what holds nothing out."""
-        if self.patches < 1 or self.views < 1:
-            raise EnrError(
-                f"{self.patches} patches and {self.views} held-out views were asked for; give at least 1 of each."
-            )
-        if not 0 < self.size_deg <= 90:
-            raise EnrError(f"The patch size is {self.size_deg} degrees; give one above 0 and up to 90, such as 2.9.")
+    patches: Count
+    size_deg: PatchSize = PATCH_SIZE_DEG
+    views: Count = 10
 
 
 @dataclass(frozen=True)

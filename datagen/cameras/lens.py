@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from enr.camera import Array, intrinsics
+from enr.checking import NotNegative, checked
 from enr.datagen.cameras.poses import Poses, view_rng
-from enr.errors import EnrError
+
+FocalShare = Annotated[float, Field(ge=0, lt=1)]
 
 
+@checked("lens_jitter")
 @dataclass(frozen=True)
 class LensJitter:
     """How much the lens differs from view to view.
@@ -23,15 +28,8 @@ class LensJitter:
         EnrError: a number is negative, or the share is 1 or more.
     """
 
-    focal_share: float = 0.0
-    centre_px: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what is no lens."""
-        if not 0 <= self.focal_share < 1:
-            raise EnrError(f"The focal jitter is {self.focal_share}; give a share from 0 to below 1, such as 0.1.")
-        if not (np.isfinite(self.centre_px) and self.centre_px >= 0):
-            raise EnrError(f"The centre jitter is {self.centre_px}; give 0 or a number of pixels.")
+    focal_share: FocalShare = 0.0
+    centre_px: NotNegative = 0.0
 
 
 NO_JITTER = LensJitter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -185,7 +186,7 @@ def write_cameras(
     """
     if K is not None and size_px is None:
         raise EnrError("K counts pixels; give the size of its pictures (size_px), too.")
-    content: dict[str, Any] = {"format": FORMAT, "axes": "opencv"}
+    content: dict[str, object] = {"format": FORMAT, "axes": "opencv"}
     content["world_from_camera"] = np.asarray(world_from_camera, dtype=np.float64).tolist()
     if K is not None:
         content["K"] = np.asarray(K, dtype=np.float64).tolist()
@@ -241,7 +242,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _own(content: dict[str, Any]) -> GivenCameras:
+def _own(content: Mapping[str, Any]) -> GivenCameras:
     if content.get("axes", "opencv") != "opencv":
         raise EnrError(f'the axes {content["axes"]!r} are not known; give OpenCV cameras and say "opencv".')
     _check_keys(content, OWN_KEYS)
@@ -258,7 +259,7 @@ def _own(content: dict[str, Any]) -> GivenCameras:
     return GivenCameras(cameras, K, size_px, names=names)
 
 
-def _nerf(content: dict[str, Any]) -> GivenCameras:
+def _nerf(content: Mapping[str, Any]) -> GivenCameras:
     """OpenGL cameras (x right, y up, looking along -z); intrinsics of each frame, else of the whole file."""
     frames = content["frames"]
     shared = {key: value for key, value in content.items() if key != "frames"}
@@ -276,7 +277,7 @@ def _nerf(content: dict[str, Any]) -> GivenCameras:
     )
 
 
-def _angles(content: dict[str, Any], radius: float) -> GivenCameras:
+def _angles(content: Mapping[str, Any], radius: float) -> GivenCameras:
     """Degrees, on an orbit around the origin, in the order of the names."""
     names = sorted(content)
     for name in names:
@@ -295,7 +296,7 @@ def _angles(content: dict[str, Any], radius: float) -> GivenCameras:
     return GivenCameras(orbit_camera(azimuth_deg, elevation_deg, radius), names=tuple(names))
 
 
-def _check_keys(entries: dict[str, Any], known: set[str]) -> None:
+def _check_keys(entries: Iterable[str], known: set[str]) -> None:
     unknown = sorted(set(entries) - known)
     if unknown:
         raise EnrError(f"{', '.join(unknown)} would not be heard; leave it out, known are {', '.join(sorted(known))}.")

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast
 
-import numpy as np
+from pydantic import InstanceOf
 
-from enr.camera import AZIMUTH_DEG, BOX, ELEVATION_DEG, GROUPS, RADIUS, Group
+from enr.camera import AZIMUTH_DEG, BOX, ELEVATION_DEG, RADIUS, Group
+from enr.checking import NotNegative, Positive, checked
 from enr.datagen.cameras.hold_out import HoldOut, Sphere, check_room
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.datagen.cameras.samplers import Box, Range, uniform_angles, uniform_area
 from enr.errors import EnrError
+from enr.shards.config import PoseConfig
 
 SphereName = Literal["angles", "area", "rings", "spiral"]
 RINGS_DEG = (-30.0, 0.0, 30.0)
 NO_ROLL = (0.0, 0.0)
 
 
+@checked("poses")
 @dataclass(frozen=True)
 class PoseSettings:
     """How cameras are sampled.
@@ -45,23 +48,19 @@ class PoseSettings:
     """
 
     group: Group
-    radius: float = RADIUS
+    radius: Positive = RADIUS
     box: Box = BOX
     elevation_deg: Range = ELEVATION_DEG
     azimuth_deg: Range = AZIMUTH_DEG
     sphere: SphereName = "angles"
     rings_deg: tuple[float, ...] = RINGS_DEG
-    look_at_jitter: float = 0.0
+    look_at_jitter: NotNegative = 0.0
     roll_deg: Range = NO_ROLL
     hold_out: HoldOut | None = None
-    cameras: GivenCameras | None = None
+    cameras: InstanceOf[GivenCameras] | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings from which no camera can be sampled."""
-        _check_choice("group", self.group, GROUPS)
-        _check_choice("sphere", self.sphere, get_args(SphereName))
-        if not (np.isfinite(self.radius) and self.radius > 0):
-            raise EnrError(f"The radius is {self.radius}; give a positive distance in object units, such as {RADIUS}.")
         for axis, limits in zip("XYZ", self.box, strict=True):
             _check_range(f"The box along {axis}", limits)
         _check_range("The azimuth range in degrees", self.azimuth_deg)
@@ -83,13 +82,13 @@ class PoseSettings:
         return self.hold_out.views if self.hold_out else 0
 
 
-def pose_config(settings: PoseSettings) -> dict[str, object]:
+def pose_config(settings: PoseSettings) -> PoseConfig:
     """The settings as JSON, for the record; given cameras by their number and the hash of their numbers."""
     config = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     config["hold_out"] = dataclasses.asdict(settings.hold_out) if settings.hold_out else None
     if settings.cameras is not None:
         config["cameras"] = {"views": len(settings.cameras), "sha256": settings.cameras.digest()}
-    return {name: _plain(value) for name, value in config.items()}
+    return cast(PoseConfig, {name: _plain(value) for name, value in config.items()})
 
 
 def _plain(value: Any) -> Any:
@@ -97,13 +96,8 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise EnrError(f"The {name} is {value!r}; give one of {', '.join(choices)}.")
-
-
 def _check_range(name: str, limits: Range) -> None:
-    if len(limits) != 2 or not np.isfinite(limits).all() or limits[0] > limits[1]:
+    if limits[0] > limits[1]:
         raise EnrError(f"{name} is {tuple(limits)}; give the smaller number first, then the larger.")
 
 
@@ -126,7 +120,6 @@ def _check_combination(settings: PoseSettings) -> None:
         settings.sphere == "spiral" and settings.azimuth_deg != AZIMUTH_DEG
     )
     trouble = [
-        (not (np.isfinite(jitter) and jitter >= 0), f"The look-at jitter is {jitter}; give 0 or a distance."),
         (trans and not drawn, f"The group trans does not turn, so it has no {settings.sphere}; use rot or rototrans."),
         (trans and settings.roll_deg != NO_ROLL, "The group trans does not turn; give the roll to rot or rototrans."),
         (jitter > 0 and settings.group != "rototrans", "A look-at jitter moves and turns; use the group rototrans."),

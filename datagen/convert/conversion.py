@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from enr.camera import GROUPS, RADIUS, Group, intrinsics
+from enr.checking import Positive, checked
 from enr.datagen.convert.cameras import FOCAL_OVER_WIDTH, LayoutName
 from enr.datagen.convert.cut_out import read_picture, touches_border
 from enr.datagen.convert.resample import shrink
@@ -24,15 +25,17 @@ from enr.datagen.convert.scene_folders import read_folders
 from enr.datagen.convert.scenes import PosedScene, gather_scenes
 from enr.datagen.flags import view_flags
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
-from enr.datagen.settings import SHARD_BYTES, WHITE, Compression
+from enr.datagen.settings import SHARD_BYTES, WHITE, Compression, Pixels
 from enr.datagen.splits import assign_splits
 from enr.errors import EnrError
-from enr.shards import SPLITS, Shard, ShardMeta, Split, write_shard
+from enr.shards import SPLITS, Shard, ShardMeta, Split, Table, write_shard
+from enr.shards.config import ShardConfig
 
 SplitChoice = Literal["folders", "hash", "train", "val", "test"]
 UNKNOWN = "unknown"
 
 
+@checked("convert")
 @dataclass(frozen=True)
 class ConvertSettings:
     """Everything that `enr convert` is told.
@@ -54,9 +57,9 @@ class ConvertSettings:
     layout: LayoutName
     out: Path = Path("shards")
     split: SplitChoice = "folders"
-    radius: float = RADIUS
-    focal_px: float | None = None
-    resolution: tuple[int, int] | None = None
+    radius: Positive = RADIUS
+    focal_px: Positive | None = None
+    resolution: tuple[Pixels, Pixels] | None = None
     compression: Compression = "none"
     overwrite: bool = False
 
@@ -263,7 +266,7 @@ def _assemble(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens, 
     return Shard(meta, images, views, _scene_table(settings, scenes))
 
 
-def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
+def _config(settings: ConvertSettings, lens: _Lens) -> ShardConfig:
     return {
         "converted": {
             "from": settings.layout,
@@ -278,7 +281,7 @@ def _config(settings: ConvertSettings, lens: _Lens) -> dict[str, Any]:
     }
 
 
-def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> dict[str, Any]:
+def _view_table(settings: ConvertSettings, scene: _Scene, lens: _Lens) -> Table:
     """The pictures and the per-view columns of one scene (see `enr.shards.VIEW_SHAPES`)."""
     posed, views = scene.posed, len(scene.posed.pictures)
     images, clipped = _read_pictures(posed.pictures, lens)
@@ -318,7 +321,7 @@ def _read_pictures(paths: Sequence[Path], lens: _Lens) -> tuple[NDArray[np.uint8
     return images, clipped
 
 
-def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[str, Any]:
+def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> Table:
     """The per-scene columns (see `enr.shards.SCENE_SHAPES`); nothing is known of the meshes."""
     count = len(scenes)
     return {
@@ -333,7 +336,7 @@ def _scene_table(settings: ConvertSettings, scenes: Sequence[_Scene]) -> dict[st
     }
 
 
-def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, Any]:
+def _facts(settings: ConvertSettings, scene: _Scene) -> dict[str, object]:
     """Where a scene comes from: its folders, the names of its pictures, the directions held out."""
     return {
         "layout": settings.layout,

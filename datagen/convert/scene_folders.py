@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,8 @@ from enr.errors import EnrError
 from enr.shards import Split
 
 PARAMS = "render_params.json"
+Entry = Mapping[str, object]
+"""A picture's camera or a held-out patch, as a file has it: each number is still to be checked."""
 PATCH = "patch"
 LARGEST = 1e6
 """No angle and no place is beyond this, whatever its unit."""
@@ -126,7 +127,7 @@ def _is_patch(name: str) -> bool:
     return name.startswith(PATCH)
 
 
-def _read_params(file: Path) -> dict[str, Any]:
+def _read_params(file: Path) -> dict[str, Entry]:
     try:
         params = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -139,7 +140,7 @@ def _read_params(file: Path) -> dict[str, Any]:
     return params
 
 
-def _find_pictures(folder: Path, params: dict[str, Any]) -> dict[str, Path]:
+def _find_pictures(folder: Path, params: Mapping[str, Entry]) -> dict[str, Path]:
     """Pictures by the name of their entry: the file's stem, or its last five characters as in the published code.
 
     Raises:
@@ -158,7 +159,7 @@ def _find_pictures(folder: Path, params: dict[str, Any]) -> dict[str, Path]:
     return found
 
 
-def _numbers(file: Path, name: str, entry: dict[str, Any], layout: LayoutName) -> list[float]:
+def _numbers(file: Path, name: str, entry: Entry, layout: LayoutName) -> list[float]:
     """Azimuth, elevation, x, y, z of one entry, checked to be of the layout."""
     if layout == "apple" and not entry.keys().isdisjoint("xyz"):
         raise EnrError(
@@ -175,17 +176,16 @@ def _numbers(file: Path, name: str, entry: dict[str, Any], layout: LayoutName) -
     return angles + ([0.0] * 3 if layout == "apple" else [_number(file, name, entry, key) for key in "xyz"])
 
 
-def _patch(file: Path, name: str, entry: dict[str, Any]) -> HeldOutDirections:
+def _patch(file: Path, name: str, entry: Entry) -> HeldOutDirections:
     azimuth, elevation, half_size = (
         np.rad2deg(_number(file, name, entry, key)) for key in ("azimuth", "elevation", "epsilon")
     )
     return HeldOutDirections(float(azimuth), float(elevation), float(half_size))
 
 
-def _number(file: Path, name: str, entry: dict[str, Any], key: str) -> float:
-    value: Any = entry.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) < LARGEST:
+def _number(file: Path, name: str, entry: Entry, key: str) -> float:
+    value = entry.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not abs(value) < LARGEST:
         raise EnrError(
             f"{file}: {key} of entry {name} is {repr(value)[:40]}; an angle or a length is expected, unpack it again."
         )

@@ -7,7 +7,7 @@ Networks (`rgb/`, `pose/`, `intrinsics.txt`), the data of *Equivariant Neural Re
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -131,7 +131,9 @@ def _write_nerf(folder: Path, scene: ExportedViews) -> None:
         _write_transforms(folder / f"transforms_{split}.json", named, [lenses[row] for row in rows], {})
 
 
-def _write_transforms(path: Path, frames: list[Any], lenses: list[dict[str, float]], head: dict[str, Any]) -> None:
+def _write_transforms(
+    path: Path, frames: list[Any], lenses: list[dict[str, float]], head: Mapping[str, object]
+) -> None:
     """Intrinsics once where all views share them, else in each frame."""
     if all(lens == lenses[0] for lens in lenses):
         content = {**head, **lenses[0], "frames": frames}
@@ -140,7 +142,7 @@ def _write_transforms(path: Path, frames: list[Any], lenses: list[dict[str, floa
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def _nerf_frame(folder: Path, scene: ExportedViews, row: int) -> dict[str, Any]:
+def _nerf_frame(folder: Path, scene: ExportedViews, row: int) -> dict[str, object]:
     split, index = scene.views["split"][row], scene.views["view_index"][row]
     name = f"{split}/r_{index}.png"
     save_png(folder / name, scene.images[row])

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from enr.camera import Array
+from enr.datagen.meshes.gltf import Gltf, GltfNode
 from enr.errors import EnrError
 
 COARSEST = 2.0**-10
@@ -147,7 +148,7 @@ def ply_is_finite(content: bytes) -> bool:
     return all(bool(np.isfinite(table[f"p{place}"]).all()) for place in places)
 
 
-def near_gltf(document: dict[str, Any]) -> tuple[dict[str, Any], Array] | None:
+def near_gltf(document: Gltf) -> tuple[Gltf, Array] | None:
     """A glTF document whose nodes are around the origin, and the offset (3,); None where they are near enough.
 
     Each node keeps its matrix but for its place, so skeletons and animations stay what they are.
@@ -164,7 +165,7 @@ def near_gltf(document: dict[str, Any]) -> tuple[dict[str, Any], Array] | None:
     offset = offset_of(np.concatenate(boxes))
     if offset is None:
         return None
-    nodes = [dict(node) for node in nodes]
+    nodes = [node.copy() for node in nodes]
     for number in dict.fromkeys(roots):
         _move_node(nodes, number, offset)
     return {**document, "nodes": nodes}, offset
@@ -229,7 +230,7 @@ def _ply_vertices(content: bytes) -> tuple[Any, bytes, str, int, list[str], list
     return content[: end.end()], content[end.end() :], order, count, names, types
 
 
-def _node_boxes(document: dict[str, Any], nodes: Sequence[dict[str, Any]], numbers: Sequence[int], above: Array) -> Any:
+def _node_boxes(document: Gltf, nodes: Sequence[GltfNode], numbers: Sequence[int], above: Array) -> Any:
     """Corners (8, 3) of the box of each node's mesh, in the scene."""
     for number in numbers:
         node = nodes[number]
@@ -246,7 +247,7 @@ def _node_boxes(document: dict[str, Any], nodes: Sequence[dict[str, Any]], numbe
         yield from _node_boxes(document, nodes, node.get("children", ()), matrix)
 
 
-def _node_matrix(node: dict[str, Any]) -> Array:
+def _node_matrix(node: GltfNode) -> Array:
     """A node's matrix (4, 4)."""
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
@@ -264,7 +265,7 @@ def _node_matrix(node: dict[str, Any]) -> Array:
     return matrix
 
 
-def _move_node(nodes: list[dict[str, Any]], number: int, offset: Array) -> None:
+def _move_node(nodes: list[GltfNode], number: int, offset: Array) -> None:
     """Take an offset off a node, or off its children where these are what lies far away."""
     node, matrix = nodes[number], _node_matrix(nodes[number])
     children = node.get("children", ())

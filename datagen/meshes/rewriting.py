@@ -12,7 +12,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from enr.camera import Array
 from enr.datagen.meshes.far import near_gltf, near_obj, near_ply, near_stl, ply_is_finite
 from enr.datagen.meshes.formats import suffix_of
+from enr.datagen.meshes.gltf import Gltf, GltfNode
 from enr.datagen.meshes.obj_files import has_plain_names, locate, plain_copy, plain_text
 from enr.errors import EnrError
 
@@ -175,7 +175,7 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
     return Rewritten(GLB_HEADER.pack(b"glTF", 2, size) + CHUNK_HEADER.pack(len(text), b"JSON") + text + rest, offset)
 
 
-def _name_in_any_case(document: dict[str, Any], folder: Path) -> bool:
+def _name_in_any_case(document: Gltf, folder: Path) -> bool:
     """Let a document name its buffers and pictures in the case that they have on the disk; whether that was needed."""
     is_needed = False
     for entry in [*document.get("buffers", ()), *document.get("images", ())]:
@@ -189,7 +189,7 @@ def _name_in_any_case(document: dict[str, Any], folder: Path) -> bool:
     return is_needed
 
 
-def _check_nodes(path: Path, nodes: Sequence[dict[str, Any]]) -> None:
+def _check_nodes(path: Path, nodes: Sequence[GltfNode]) -> None:
     """Refuse nodes that glTF does not allow, and that Blender places as it likes.
 
     Raises:
@@ -208,7 +208,7 @@ def _check_nodes(path: Path, nodes: Sequence[dict[str, Any]]) -> None:
             )
 
 
-def _name_from_anywhere(document: dict[str, Any], folder: Path) -> None:
+def _name_from_anywhere(document: Gltf, folder: Path) -> None:
     """Let a document name its buffers and pictures by whole paths."""
     for entry in [*document.get("buffers", ()), *document.get("images", ())]:
         uri = entry.get("uri")

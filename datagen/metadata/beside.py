@@ -11,17 +11,27 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 from enr import __version__
 from enr.datagen.failures import Failure, from_config
 from enr.datagen.metadata.manifest import MeshTimes
 from enr.files import write_text
 from enr.shards import read_meta
+from enr.shards.config import ShardConfig
 
 FAILED_FORMAT = "enr-failed-shard"
 FAILED_SUFFIX = ".failed.json"
 TIMES_SUFFIX = ".times.json"
+
+
+class FailedShard(TypedDict):
+    """The file in the place of a shard of which every mesh failed: what would have made it."""
+
+    format: str
+    enr_version: str
+    blender_version: str
+    config: ShardConfig
 
 
 def failed_path(shard: Path) -> Path:
@@ -29,32 +39,37 @@ def failed_path(shard: Path) -> Path:
     return shard.with_suffix(FAILED_SUFFIX)
 
 
-def write_failed(shard: Path, config: dict[str, Any], blender_version: str) -> None:
+def write_failed(shard: Path, config: ShardConfig, blender_version: str) -> None:
     """Say in a shard's place that every mesh of it failed; complete or absent.
 
     Raises:
         OSError: it cannot be written.
     """
-    versions = {"enr_version": __version__, "blender_version": blender_version}
-    content = {"format": FAILED_FORMAT, **versions, "config": config}
+    content: FailedShard = {
+        "format": FAILED_FORMAT,
+        "enr_version": __version__,
+        "blender_version": blender_version,
+        "config": config,
+    }
     write_text(failed_path(shard), json.dumps(content, sort_keys=True, indent=1))
 
 
-def read_failed(path: Path) -> dict[str, Any]:
-    """The content of a file made by `write_failed`; nothing if it is not there or damaged."""
+def read_failed(path: Path) -> FailedShard | None:
+    """The content of a file made by `write_failed`; None if it is not there or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         known = content["format"] == FAILED_FORMAT and {"enr_version", "blender_version", "config"} <= content.keys()
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return dict(content) if known else {}
+        return None
+    return cast(FailedShard, content) if known else None
 
 
 def failures_on_disk(shard: Path) -> dict[str, Failure]:
     """What failed in a shard when it was made, by scene id; nothing if it was not made yet."""
     if shard.exists():
         return from_config(read_meta(shard).config)
-    return from_config(read_failed(failed_path(shard)).get("config", {}))
+    failed = read_failed(failed_path(shard))
+    return from_config(failed["config"]) if failed else {}
 
 
 def note_times(shard: Path, times: Mapping[str, MeshTimes]) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from enr.datagen.metadata.manifest import Manifest
+from enr.datagen.metadata.content import Manifest
 from enr.files import write_text
 from enr.shards import SPLITS
+from enr.shards.config import RenderConfig
 from enr.words import count_of
 
 LONGEST_LIST = 20
@@ -113,7 +114,7 @@ def _pictures(manifest: Manifest) -> str:
     return _table(("what", "value"), rows)
 
 
-def _rows(settings: dict[str, Any]) -> Iterator[Row]:
+def _rows(settings: Mapping[str, Any]) -> Iterator[Row]:
     """A row for each setting that is set, those inside others included."""
     for name, value in settings.items():
         if isinstance(value, dict):
@@ -125,7 +126,7 @@ def _rows(settings: dict[str, Any]) -> Iterator[Row]:
             yield name.replace("_", " "), _plain(value)
 
 
-def _is_heard(name: str, value: Any, settings: dict[str, Any]) -> bool:
+def _is_heard(name: str, value: Any, settings: Mapping[str, Any]) -> bool:
     """Whether a setting is set, and the others leave it something to say."""
     if name in SHOWN_IF_NOT_ZERO:
         return bool(np.any(value))
@@ -136,7 +137,7 @@ def _is_heard(name: str, value: Any, settings: dict[str, Any]) -> bool:
     return value not in UNSET
 
 
-def _lens(render: dict[str, Any]) -> list[Row]:
+def _lens(render: RenderConfig) -> list[Row]:
     if "focal_px" not in render:
         return []
     field_of_view_deg = math.degrees(2 * math.atan(render["width_px"] / 2 / render["focal_px"]))

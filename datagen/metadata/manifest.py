@@ -13,27 +13,27 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from enr.datagen.metadata.content import Counts, Head, Manifest, MeshEntry, ShardEntry
 from enr.errors import EnrError
 from enr.files import write_text
 from enr.shards import FLAGS, PASS_SHAPES, SPLITS, ShardMeta, Table, open_shard, read_meta, read_tables
+from enr.shards.config import ShardConfig
 
 FORMAT = "enr-manifest"
 VERSION = 1
 NOT_CONFIG = ("meshes", "failures")
 """Entries of a shard's config that belong to this shard alone."""
-TIMES = ("seconds", "worker_memory_mb")
+TIMES: tuple[Literal["seconds", "worker_memory_mb"], ...] = ("seconds", "worker_memory_mb")
 """Entries of a mesh that another run of the same command gives differently."""
 
 SAME_DATA_SET = ("group", "picture_px", "seed", "background", "versions", "config")
 """Entries of a manifest in which two runs that add to one data set agree."""
-
-Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,24 +117,27 @@ def build_manifest(name: str, shards: Sequence[Path], records: Records) -> Manif
     Raises:
         EnrError: a shard cannot be read.
     """
-    entries, meshes, views = [], [], Counter[str]()
-    nothing = {"scenes": 0, "images": 0, "bytes": 0, "sha256": None}
-    empty = [{"name": shard, **nothing} for shard in records.empty_shards]
+    entries: list[ShardEntry] = []
+    meshes: list[MeshEntry] = []
+    views = Counter[str]()
+    for shard in records.empty_shards:
+        entries.append({"name": shard, "scenes": 0, "images": 0, "bytes": 0, "sha256": None})
     for path in shards:
         _, table, scenes = read_tables(path)
         size, sha256 = path.stat().st_size, contents_sha256(path)
-        rows = {"scenes": len(scenes["scene_id"]), "images": len(table["scene_id"])}
-        entries.append({"name": path.name, **rows, "bytes": size, "sha256": sha256})
+        count, images = len(scenes["scene_id"]), len(table["scene_id"])
+        entries.append({"name": path.name, "scenes": count, "images": images, "bytes": size, "sha256": sha256})
         meshes += list(_mesh_entries(table, scenes, records.times))
         views.update(_flag_counts(table["flags"]))
+    head: Head = _head(shards[0]) if shards else {}
     return {
         "format": FORMAT,
         "manifest_version": VERSION,
         "name": name,
-        **(_head(shards[0]) if shards else {}),
+        **head,
         "part": None if records.part is None else {"index": records.part[0], "of": records.part[1]},
-        "counts": _counts(entries, meshes, records.failures, views),
-        "shards": sorted([*entries, *empty], key=lambda entry: str(entry["name"])),
+        "counts": _counts([entry for entry in entries if entry["scenes"]], meshes, records.failures, views),
+        "shards": sorted(entries, key=lambda entry: entry["name"]),
         "meshes": meshes,
         "failures": [asdict(failure) for failure in sorted(records.failures, key=lambda item: item.scene_id)],
         "runs": [asdict(run) for run in records.runs],
@@ -162,7 +165,7 @@ def read_manifest(path: Path) -> Manifest:
         raise EnrError(
             f"{path} is not a manifest that this version of enr reads; run `enr datagen` or `enr merge` again."
         )
-    return dict(manifest)
+    return cast(Manifest, manifest)
 
 
 def records_of(manifest: Manifest) -> Records:
@@ -173,7 +176,7 @@ def records_of(manifest: Manifest) -> Records:
         times={
             mesh["scene_id"]: MeshTimes(mesh["seconds"], mesh["worker_memory_mb"])
             for mesh in manifest["meshes"]
-            if any(mesh[name] is not None for name in TIMES)
+            if any(mesh.get(name) is not None for name in TIMES)
         },
         failures=tuple(FailedMesh(**failure) for failure in manifest["failures"]),
         empty_shards=tuple(shard["name"] for shard in manifest["shards"] if not shard["scenes"]),
@@ -204,22 +207,24 @@ def with_earlier_runs(manifest: Manifest, path: Path) -> Manifest:
     known = {mesh["scene_id"]: mesh for mesh in earlier["meshes"]}
     meshes = []
     for mesh in manifest["meshes"]:
-        before = known.get(mesh["scene_id"], {})
-        times = {name: before.get(name) if mesh[name] is None else mesh[name] for name in TIMES}
-        is_same = before.get("mesh_sha256") == mesh["mesh_sha256"]
-        meshes.append({**mesh, **times} if is_same else mesh)
+        before = known.get(mesh["scene_id"])
+        if before and before["mesh_sha256"] == mesh["mesh_sha256"]:
+            mesh = mesh.copy()
+            for name in TIMES:
+                mesh[name] = before[name] if mesh[name] is None else mesh[name]
+        meshes.append(mesh)
     return {**manifest, "meshes": meshes, "runs": [*earlier["runs"], *manifest["runs"]]}
 
 
-def without_times(manifest: Manifest) -> Manifest:
+def without_times(manifest: Manifest) -> Mapping[str, object]:
     """What two runs of the same command have in common."""
     meshes = [{key: value for key, value in mesh.items() if key not in TIMES} for mesh in manifest["meshes"]]
     return {**manifest, "meshes": meshes, "runs": []}
 
 
-def common_config(meta: ShardMeta) -> dict[str, Any]:
+def common_config(meta: ShardMeta) -> ShardConfig:
     """A shard's config without what belongs to this shard alone: equal in all shards of a data set."""
-    return {key: value for key, value in meta.config.items() if key not in NOT_CONFIG}
+    return cast(ShardConfig, {key: value for key, value in meta.config.items() if key not in NOT_CONFIG})
 
 
 def contents_sha256(path: Path) -> str | None:
@@ -256,7 +261,7 @@ def _lines(value: Any) -> str:
     return json.dumps(value)
 
 
-def _head(shard: Path) -> dict[str, Any]:
+def _head(shard: Path) -> Head:
     """What all shards share."""
     meta = read_meta(shard)
     with open_shard(shard) as file:
@@ -273,11 +278,11 @@ def _head(shard: Path) -> dict[str, Any]:
     }
 
 
-def _mesh_entries(views: Table, scenes: Table, times: Mapping[str, MeshTimes]) -> Iterator[dict[str, Any]]:
+def _mesh_entries(views: Table, scenes: Table, times: Mapping[str, MeshTimes]) -> Iterator[MeshEntry]:
     """One entry for each scene of a shard, in its order."""
     for row, scene_id in enumerate(scenes["scene_id"].tolist()):
         own = views["scene_id"] == scene_id
-        facts = json.loads(scenes["facts"][row])
+        facts, took = json.loads(scenes["facts"][row]), times.get(scene_id, MeshTimes())
         yield {
             "scene_id": scene_id,
             "mesh_path": str(scenes["mesh_path"][row]),
@@ -290,7 +295,8 @@ def _mesh_entries(views: Table, scenes: Table, times: Mapping[str, MeshTimes]) -
             "facts": facts,
             "views": dict(sorted(Counter(views["split"][own].tolist()).items())),
             "flags": {name: count for name, count in _flag_counts(views["flags"][own]).items() if count},
-            **asdict(times.get(scene_id, MeshTimes())),
+            "seconds": took.seconds,
+            "worker_memory_mb": took.worker_memory_mb,
         }
 
 
@@ -300,11 +306,11 @@ def _flag_counts(flags: NDArray[Any]) -> dict[str, int]:
 
 
 def _counts(
-    shards: Sequence[dict[str, Any]],
-    meshes: Sequence[dict[str, Any]],
+    shards: Sequence[ShardEntry],
+    meshes: Sequence[MeshEntry],
     failures: Sequence[FailedMesh],
     flags: Mapping[str, int],
-) -> dict[str, Any]:
+) -> Counts:
     """Totals over the data set."""
     scenes = Counter(mesh["split"] for mesh in meshes)
     views = Counter[str]()

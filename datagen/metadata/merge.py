@@ -11,15 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from enr.datagen.failures import from_config
 from enr.datagen.metadata.beside import FAILED_SUFFIX, read_failed
 from enr.datagen.metadata.card import card_path, write_card
 from enr.datagen.metadata.contact_sheet import save_contact_sheet
+from enr.datagen.metadata.content import Manifest
 from enr.datagen.metadata.manifest import (
     FailedMesh,
-    Manifest,
     Records,
     build_manifest,
     common_config,
@@ -34,6 +33,7 @@ from enr.errors import EnrError
 from enr.files import replacing
 from enr.shards import ShardMeta, read_meta, read_tables
 from enr.shards.checks import check_intact
+from enr.shards.config import ShardConfig
 
 SHARD_NAME = re.compile(r"(?P<name>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.h5")
 LONGEST_LIST = 5
@@ -76,10 +76,10 @@ class _Parts:
     manifests: tuple[Manifest, ...]
     empty: dict[str, Path]
 
-    def configs(self) -> Iterator[dict[str, Any]]:
+    def configs(self) -> Iterator[ShardConfig]:
         """Of the shards, those that were not written included."""
         yield from (read_meta(path).config for path in self.shards)
-        yield from (read_failed(path)["config"] for path in self.empty.values())
+        yield from (failed["config"] for path in self.empty.values() if (failed := read_failed(path)))
 
     @property
     def records(self) -> Records:
@@ -188,9 +188,9 @@ def _differences(one: ShardMeta, other: ShardMeta) -> Iterator[str]:
     for name in ("group", "seed", "background", "blender_version", "enr_version", "schema_version"):
         if getattr(one, name) != getattr(other, name):
             yield name.replace("_", " ")
-    configs: list[dict[str, Any]] = [common_config(one), common_config(other)]
-    for name in sorted({*configs[0], *configs[1]}):
-        if configs[0].get(name) != configs[1].get(name):
+    mine, its = common_config(one), common_config(other)
+    for name in sorted({*mine, *its}):
+        if mine.get(name) != its.get(name):
             yield f"setting `{name}`"
 
 
@@ -247,7 +247,7 @@ def _failures(parts: _Parts) -> tuple[FailedMesh, ...]:
     for config in parts.configs():
         meshes = {mesh["scene_id"]: mesh for mesh in config.get("meshes", ())}
         for scene_id, failure in from_config(config).items():
-            mesh = meshes.get(scene_id, {"sha256": "", "split": ""})
+            mesh = meshes.get(scene_id, {"scene_id": scene_id, "sha256": "", "split": ""})
             place = places.get(scene_id, "")
             failures.append(FailedMesh(scene_id, place, mesh["sha256"], mesh["split"], failure.reason, failure.kind))
     return tuple(failures)

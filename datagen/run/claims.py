@@ -10,13 +10,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 from uuid import uuid4
 
 from enr import __version__
 from enr.datagen.plan import PlannedShard
 from enr.errors import EnrError
 from enr.files import lock
+
+
+class _Claim(TypedDict):
+    """What a lock file says: whose it is, since when, a hash of the settings, and the names of the shards."""
+
+    host: str
+    pid: int
+    since: str
+    settings: str
+    shards: list[str]
 
 
 @contextmanager
@@ -37,7 +47,7 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
     config = {key: value for key, value in shards[0].config.items() if key != "meshes"}
     sizes = sorted({shard.path.name.rpartition("-of-")[2] for shard in shards})
     made_how = json.dumps([config, sizes, __version__], sort_keys=True)
-    claimed: dict[str, Any] = {
+    claimed: _Claim = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "since": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -69,7 +79,7 @@ def claim(folder: Path, shards: Sequence[PlannedShard]) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
+def _publish(path: Path, claimed: _Claim) -> TextIO:
     """Lock a file and write a claim into it before anybody can find it under its name."""
     hidden = path.with_suffix(".new")
     handle = lock(hidden)
@@ -85,7 +95,7 @@ def _publish(path: Path, claimed: dict[str, Any]) -> TextIO:
     return handle
 
 
-def _living_claim(path: Path) -> dict[str, Any] | None:
+def _living_claim(path: Path) -> _Claim | None:
     """The claim in a lock file whose holder lives; the file of a dead one is removed."""
     try:
         handle = lock(path)
@@ -93,7 +103,7 @@ def _living_claim(path: Path) -> dict[str, Any] | None:
             path.unlink(missing_ok=True)
             handle.close()
             return None
-        claimed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        claimed: _Claim = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # it has just ended
         return None
     return claimed

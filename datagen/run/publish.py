@@ -32,6 +32,7 @@ from enr.datagen.settings import GenerateSettings
 from enr.datagen.workers.worker import RenderedMesh
 from enr.errors import EnrError
 from enr.shards import Shard, ShardMeta, read_shard, write_shard
+from enr.shards.config import ShardConfig
 
 Table = dict[str, NDArray[Any]]
 
@@ -102,7 +103,7 @@ class Publisher:
             tried = {scene.source.scene_id for scene in item.scenes}
             before = failures_on_disk(shard.path).items()
             failed = {**{scene_id: failure for scene_id, failure in before if scene_id not in tried}, **failed}
-        config = {**shard.config, "failures": failures.to_config(failed)}
+        config: ShardConfig = {**shard.config, "failures": failures.to_config(failed)}
         blocks = {scene.source.scene_id: block_of(self._settings, scene, one) for scene, one in made}
         if item.keeps and shard.path.exists():
             stored = read_shard(shard.path)
@@ -181,7 +182,7 @@ def blocks_of_shard(shard: Shard) -> dict[str, SceneBlock]:
 
 
 def join_blocks(
-    settings: GenerateSettings, blocks: Sequence[SceneBlock], config: dict[str, Any], blender_version: str
+    settings: GenerateSettings, blocks: Sequence[SceneBlock], config: ShardConfig, blender_version: str
 ) -> Shard:
     """A shard of some scenes' rows, in the order given; `config` says all that makes them again."""
     meta = ShardMeta(

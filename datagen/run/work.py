@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -22,6 +21,7 @@ from enr.datagen.settings import GenerateSettings
 from enr.errors import EnrError
 from enr.files import PARTIAL_SUFFIX
 from enr.shards import PASS_SHAPES, check_hashes, read_meta
+from enr.shards.config import ShardConfig
 from enr.shards.hashes import is_intact
 from enr.shards.layout import FORMAT, READABLE_VERSIONS
 
@@ -163,7 +163,7 @@ def _state(shard: PlannedShard) -> Mapping[str, Failure] | Path | str | None:
     """What failed in a planned shard that is finished, the path of a foreign one, words for damage, or None."""
     if not shard.path.exists():
         path = shard.path.with_suffix(FAILED_SUFFIX)
-        content = read_failed(path) if path.exists() else {}
+        content = read_failed(path) if path.exists() else None
         if not content:
             return None
         versions = (content["enr_version"], content["blender_version"])
@@ -192,7 +192,7 @@ def _is_of_another_version(path: Path) -> bool:
         return False
 
 
-def _is_same(shard: PlannedShard, config: Mapping[str, Any], versions: tuple[str, str]) -> bool:
+def _is_same(shard: PlannedShard, config: ShardConfig, versions: tuple[str, str]) -> bool:
     """Whether a shard made with `config` is the planned one, but for meshes that could not be read then or now."""
     stored = {key: value for key, value in config.items() if key not in ("failures", "meshes")}
     planned = {key: value for key, value in shard.config.items() if key != "meshes"}

@@ -7,9 +7,10 @@ import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from enr.datagen.meshes.formats import suffix_of
+from enr.datagen.meshes.gltf import Gltf
 from enr.datagen.meshes.mesh_files import gltf_json
 from enr.datagen.meshes.obj_files import find_libraries, plain_text, reader_beside
 
@@ -44,15 +45,15 @@ def why_not_comparable(path: Path, materials: str) -> str | None:
     return f"{reason}, which a projection of its triangles does not show" if reason else None
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: Path) -> Gltf:
     try:
         document = json.loads(gltf_json(path.read_bytes()))
     except (ValueError, struct.error):
         return {}
-    return document if isinstance(document, dict) else {}
+    return cast(Gltf, document) if isinstance(document, dict) else {}
 
 
-def _reasons_of_gltf(document: dict[str, Any], shows_materials: bool) -> Iterator[str]:
+def _reasons_of_gltf(document: Gltf, shows_materials: bool) -> Iterator[str]:
     nodes, meshes = document.get("nodes") or [], document.get("meshes") or []
     if any("skin" in node and "mesh" in node for node in nodes):
         yield "it is bent by a skeleton"

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from enr.camera import Array, check_rigid
-from enr.datagen.metadata.manifest import Manifest, contents_sha256, read_manifest
+from enr.datagen.metadata.content import Manifest
+from enr.datagen.metadata.manifest import contents_sha256, read_manifest
 from enr.errors import EnrError
 from enr.shards import PASS_SHAPES, ShardMeta, Table, check_hashes, read_tables
 from enr.words import count_of

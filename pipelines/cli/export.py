@@ -32,7 +32,7 @@ Write SHARDS (.h5 files or folders of them) in the layout of another project, th
 def command(shards: tuple[Path, ...], layout: Any, out: Path, overwrite: bool) -> None:
     """`enr export`."""
     from enr.datagen.export.dataset import export
-    from enr.pipelines.data.views import find_shards
+    from enr.shards.find import find_shards
 
     done = export(find_shards(shards), layout, out, overwrite, progress=sys.stderr.isatty())
     click.echo(f"{count_of(done.images, 'image')} of {count_of(done.scenes, 'scene')} in {done.out}, layout {layout}")

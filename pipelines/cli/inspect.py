@@ -38,7 +38,7 @@ of the cameras. Shards that are no longer what was written are named and left ou
 def command(shards: tuple[Path, ...], out: Path | None, as_json: bool, pictures: bool) -> None:
     """`enr inspect`."""
     from enr.datagen.verify.inspection import open_shards, summarise
-    from enr.pipelines.data.views import find_shards
+    from enr.shards.find import find_shards
 
     files = find_shards(shards)
     inspected, damaged = open_shards(files)

@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first word names; the nearest one is said where there is none."""
         if args[0] not in COMMANDS and not args[0].startswith("-"):
-            from enr.pipelines.config.checking import nearest
+            from enr.checking import nearest
 
             ctx.fail(f"There is no command {args[0]!r}; {nearest(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)

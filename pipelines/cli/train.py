@@ -95,8 +95,8 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     Raises:
         EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
     """
-    from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
+    from enr.shards.find import find_shards
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))

@@ -42,7 +42,7 @@ Prints a line for everything that is wrong. Exit status 0 if all is well, 1 if n
 def command(shards: tuple[Path, ...], meshes: tuple[Path, ...], sample: int) -> None:
     """`enr verify`."""
     from enr.datagen.verify.integrity import verify_shards
-    from enr.pipelines.data.views import find_shards
+    from enr.shards.find import find_shards
 
     files = find_shards(shards)
     verified = verify_shards(files)

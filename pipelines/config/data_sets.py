@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
 
-from enr import camera
 from enr.camera import Group
+from enr.checking import Count, NotNegative, Positive, Seed, Table, nearest, of_option, option, refusal
 from enr.datagen.appearance.lighting import LightingName
-from enr.datagen.appearance.look import Device, Engine
-from enr.datagen.cameras.pose_settings import RINGS_DEG, SphereName
+from enr.datagen.appearance.look import Device, Engine, Look
+from enr.datagen.cameras.hold_out import HoldOut, PatchSize
+from enr.datagen.cameras.lens import FocalShare, LensJitter
+from enr.datagen.cameras.pose_settings import PoseSettings, SphereName
+from enr.datagen.cameras.samplers import Range
 from enr.datagen.convert.cameras import LayoutName
-from enr.datagen.convert.conversion import SplitChoice
+from enr.datagen.convert.conversion import ConvertSettings, SplitChoice
 from enr.datagen.meshes.formats import UpAxis
-from enr.datagen.settings import Compression, Materials, Normalise, Policy
+from enr.datagen.settings import (
+    MAX_SIZE_PX,
+    BadFlag,
+    Compression,
+    GenerateSettings,
+    Materials,
+    Normalise,
+    OnBad,
+    Pixels,
+    Policy,
+    PoolSettings,
+    RenderSettings,
+)
 from enr.errors import EnrError
-from enr.pipelines.config.checking import Count, Positive, Seed, Table, nearest, of_option, option, refusal
 from enr.shards import NormalsSpace
 
-MAX_SIZE_PX = 8192
-BadFlag = Literal["blank", "camera_inside", "flat_colour", "duplicate", "purple", "unlike_mesh"]
-Range = tuple[float, float]
 Box = tuple[float, float, float, float, float, float]
 
 
@@ -77,7 +88,6 @@ def listed(given: object) -> object:
     return [given] if isinstance(given, str | Path) else given
 
 
-Pixels = Annotated[int, Field(ge=1, le=MAX_SIZE_PX)]
 Size = Annotated[tuple[Pixels, Pixels], BeforeValidator(picture_size)]
 Text = Annotated[str, BeforeValidator(text_of)]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(listed)]
@@ -139,51 +149,51 @@ class DatagenConfig(Section):
 
     meshes: Paths = ()
     max_meshes: Count | None = None
-    up_axis: UpAxis = "auto"
+    up_axis: UpAxis = RenderSettings.up_axis
     blender: Text | None = None
 
     group: Group | None = None
     views: Count | None = None
-    radius: Positive = camera.RADIUS
-    box: Box = tuple(bound for axis in camera.BOX for bound in axis)  # type: ignore[assignment]
-    elevation_deg: Range = camera.ELEVATION_DEG
-    azimuth_deg: Range = camera.AZIMUTH_DEG
-    sphere: SphereName = "angles"
-    rings_deg: Annotated[tuple[float, ...], BeforeValidator(elevations)] = RINGS_DEG
-    look_at_jitter: float = 0.0
-    roll_deg: Range = (0.0, 0.0)
+    radius: Positive = PoseSettings.radius
+    box: Box = tuple(bound for axis in PoseSettings.box for bound in axis)  # type: ignore[assignment]
+    elevation_deg: Range = PoseSettings.elevation_deg
+    azimuth_deg: Range = PoseSettings.azimuth_deg
+    sphere: SphereName = PoseSettings.sphere
+    rings_deg: Annotated[tuple[float, ...], BeforeValidator(elevations)] = PoseSettings.rings_deg
+    look_at_jitter: NotNegative = PoseSettings.look_at_jitter
+    roll_deg: Range = PoseSettings.roll_deg
     hold_out_patches: Annotated[int, Field(ge=0)] = 0
-    patch_size_deg: float = 2.9
-    hold_out_views: Count = 10
+    patch_size_deg: PatchSize = HoldOut.size_deg
+    hold_out_views: Count = HoldOut.views
     poses: Path | None = None
 
     focal_px: Positive | None = None
     focal_mm: Positive | None = None
     fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
-    focal_jitter: float = 0.0
-    centre_jitter_px: float = 0.0
+    focal_jitter: FocalShare = LensJitter.focal_share
+    centre_jitter_px: NotNegative = LensJitter.centre_px
 
     resolution: Size | None = None
-    samples: Count = 16
-    normalise: Normalise = "diagonal"
-    materials: Materials | None = None
-    lighting: LightingName = "default"
+    samples: Count = RenderSettings.samples
+    normalise: Normalise = RenderSettings.normalise
+    materials: Materials | None = RenderSettings.materials
+    lighting: LightingName = Look.lighting
     hdri: Path | None = None
     hdri_background: bool = False
     background: Text = "white"
     depth: bool = False
     normals: NormalsSpace | None = None
     mask: bool = False
-    engine: Engine = "cycles"
-    device: Device = "cpu"
-    seed: Seed = 0
+    engine: Engine = Look.engine
+    device: Device = Look.device
+    seed: Seed = RenderSettings.seed
 
-    on_bad: Policy = "keep"
+    on_bad: Policy = OnBad.policy
     bad: Annotated[tuple[BadFlag, ...], BeforeValidator(listed)] = ()
 
     split: tuple[float, float, float] = (86.0, 12.0, 2.0)
-    out: Path = Path("shards")
-    compression: Compression = "none"
+    out: Path = GenerateSettings.out
+    compression: Compression = GenerateSettings.compression
     resume: bool = False
     retry_failed: bool = False
     retry_bad: bool = False
@@ -191,7 +201,7 @@ class DatagenConfig(Section):
     workers: Count | None = None
     workers_per_device: Count | None = None
     mesh_timeout: Positive | None = None
-    mesh_memory: Positive = 2048.0
+    mesh_memory: Positive = PoolSettings.mesh_memory_mb
     part: Annotated[tuple[int, int], BeforeValidator(read_part)] | None = None
     scheduler: str | None = None
     dry_run: bool = False
@@ -213,10 +223,10 @@ class ConvertConfig(Section):
 
     folder: Path = Path()
     layout: Annotated[LayoutName, Field(alias="from")]
-    out: Path = Path("shards")
-    split: SplitChoice = "folders"
-    radius: Positive = camera.RADIUS
+    out: Path = ConvertSettings.out
+    split: SplitChoice = ConvertSettings.split
+    radius: Positive = ConvertSettings.radius
     focal_px: Positive | None = None
     resolution: Size | None = None
-    compression: Compression = "none"
+    compression: Compression = ConvertSettings.compression
     overwrite: bool = False

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
 import yaml
 
+from enr.checking import Table, nearest
 from enr.errors import EnrError
 from enr.model.config import LossWeights, RendererConfig
-from enr.pipelines.config.checking import Table, nearest, read_value
 from enr.pipelines.config.training import Assignments, TrainConfig
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,23 @@ def known_keys() -> dict[str, tuple[str, ...]]:
     for path in [*paths, *nested]:
         known[".".join(path)] = known[".".join(path[1:])] = path
     return known
+
+
+def read_value(value: object, key: str = "") -> object:
+    """A value of a configuration: text is read as YAML, anything else is what it is.
+
+    Raises:
+        EnrError: it is no YAML.
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yaml.safe_load(value)
+        return float(read) if isinstance(read, str) and NUMBER.fullmatch(read) else read  # YAML 1.1 has no 1e-4
+    except yaml.YAMLError as error:
+        raise EnrError(
+            f"--set {key}={value} has a value that is not YAML; quote it or write a list as [1,2]."
+        ) from error
 
 
 def find_key(key: str) -> tuple[str, ...]:

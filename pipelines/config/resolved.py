@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from enr.checking import Table, validated
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
-from enr.pipelines.config.checking import Table, validated
 from enr.pipelines.config.presets import Preset
 from enr.pipelines.config.training import TrainConfig
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +18,29 @@ RESIDENT_SHARE = 0.4
 """Of a GPU's free memory its pictures may take so much; the rest belongs to the steps."""
 
 READ_VIEWS = 1024
+
+Made = TypeVar("Made")
+
+
+def in_background(make: Callable[[], Made]) -> Future[Made]:
+    """What `make` gives, or raises, from a thread of its own that ends with it."""
+    made: Future[Made] = Future()
+
+    def run() -> None:
+        """Hand over whatever comes."""
+        try:
+            made.set_result(make())
+        except BaseException as error:
+            made.set_exception(error)
+
+    threading.Thread(target=run, name="enr-reader").start()
+    return made
+
+
+def pinned(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy in pinned memory, which `sent` need not copy again."""
+    copy: NDArray[Any] = torch.from_numpy(array).pin_memory().numpy()
+    return copy
 
 
 def sent(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -15,16 +15,13 @@ from enr.camera import Group, target_from_source
 from enr.errors import EnrError
 from enr.pipelines.data.images import Images, ImageSource, common_size, open_images
 from enr.shards import VIEW_SHAPES, ShardMeta, Split, open_shard, read_tables
-from enr.shards.checks import check_intact
+from enr.shards.find import intact_shards
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FINGERPRINT_VIEWS = 16
 """So many pictures of each shard are part of its fingerprint; reading all of them would take minutes."""
-
-CHECKED_BYTES = 2**30
-"""Shards of more than that together are opened without the SHA-256 of their pictures, which would take minutes."""
 
 Indices = NDArray[np.int64]
 Tables = tuple[ShardMeta, dict[str, NDArray[Any]], dict[str, NDArray[Any]]]
@@ -103,16 +100,15 @@ class ViewSet:
             EnrError: no shard, one that is unreadable or no longer what was written, or shards of different
                 resolution, schema, background or splits.
         """
-        files = find_shards(paths)
-        check_intact(files, pictures=_bytes(files) <= CHECKED_BYTES)
-        return cls._read(files)
+        return cls.read(intact_shards(paths))
 
     def in_order(self, order: Sequence[int]) -> ViewSet:
         """The same shards in another order: `order` numbers them as `paths` has them."""
-        return self._read(tuple(self.paths[number] for number in order))
+        return self.read(tuple(self.paths[number] for number in order))
 
     @classmethod
-    def _read(cls, files: tuple[Path, ...]) -> ViewSet:
+    def read(cls, files: tuple[Path, ...]) -> ViewSet:
+        """As `open`, of files that `enr.shards.find.intact_shards` gave."""
         height_px, width_px = common_size(files)
         tables = [read_tables(path) for path in files]
         metas = tuple(meta for meta, _, _ in tables)
@@ -227,39 +223,6 @@ class ViewSet:
         return target_from_source(cameras[np.asarray(source)], cameras[np.asarray(target)])
 
 
-def find_shards(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """Absolute paths of the shards named by files or folders, sorted, each once.
-
-    Raises:
-        EnrError: there is none, or a folder holds none.
-    """
-    files = [file for path in paths for file in _shards_at(Path(path))]
-    if not files:
-        raise EnrError("No shard is named; give .h5 files made by `enr datagen`.")
-    return tuple(sorted({file.resolve() for file in files}))
-
-
-def _shards_at(path: Path) -> list[Path]:
-    """The shards of a folder, or the file itself."""
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("*.h5"))
-    if not files and _holds_weights(path):
-        raise EnrError(
-            f"No shard found in {path}, which is a run, a checkpoint or a folder of them; give it as --checkpoint "
-            "(`enr eval`), or as --init or --resume (`enr train`), and .h5 files as SHARDS."
-        )
-    if not files:
-        raise EnrError(f"No shard found in {path}; give .h5 files made by `enr datagen`.")
-    return files
-
-
-def _holds_weights(folder: Path) -> bool:
-    """Whether a folder looks like a run, a checkpoint or a folder of runs."""
-    patterns = ("config.yaml", "*.safetensors", "*.pt", "checkpoints", "*/config.yaml")
-    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)
-
-
 def composite(rgba: Tensor, background: Sequence[float] | Tensor) -> Tensor:
     """Pictures over a background, on the device where they are.
 
@@ -295,11 +258,6 @@ def repeated_meshes(one: Iterable[Scene], other: Iterable[Scene]) -> list[tuple[
 def _spread(views: Indices) -> Indices:
     """A few of some views, evenly spread."""
     return views[np.linspace(0, len(views) - 1, FINGERPRINT_VIEWS).astype(int)]
-
-
-def _bytes(files: Sequence[Path]) -> int:
-    """Of all files that are there."""
-    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _check_background(files: Sequence[Path], metas: Sequence[ShardMeta]) -> None:

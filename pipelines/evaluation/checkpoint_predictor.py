@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from enr.camera import GROUPS, Group
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.config import RendererConfig
+from enr.model.description import CheckpointMetadata
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 from enr.pipelines.data.views import Scene, ViewSet, repeated_meshes
@@ -23,6 +23,7 @@ from enr.pipelines.evaluation.equivariance import PosedPictures, measure_equivar
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.predictor import SceneMeasures
 from enr.pipelines.evaluation.report import FEWER_SOURCES, UNTRAINED, WRONG_POSE
+from enr.pipelines.evaluation.report_content import Facts
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.initial import earlier_groups
@@ -58,7 +59,7 @@ class CheckpointPredictor:
     home: Path
     model: Renderer
     config: RendererConfig
-    metadata: dict[str, Any]
+    metadata: CheckpointMetadata
     learned: tuple[Group, ...]
     untrained: Renderer | None = None
 
@@ -107,10 +108,13 @@ class CheckpointPredictor:
 
     def _paint(self, model: Renderer, pictures: ScenePictures) -> Tensor:
         motions = pictures.target_from_sources
-        return model.generate_from_sources(pictures.sources, motions, self.settings.batch_size, **self._told(pictures))
+        return model.generate_from_sources(
+            pictures.sources, motions, self.settings.batch_size, distance=self._told(pictures)
+        )
 
-    def _told(self, pictures: ScenePictures) -> dict[str, Any]:
-        return {"distance": pictures.distances[: len(pictures.sources)]} if self.settings.known_distance else {}
+    def _told(self, pictures: ScenePictures) -> Tensor | None:
+        """(s,) distances of the object in the sources, where the model is told them."""
+        return pictures.distances[: len(pictures.sources)] if self.settings.known_distance else None
 
     @torch.inference_mode()
     def predict_rows(self, pictures: ScenePictures, predictions: Tensor) -> dict[str, Tensor]:
@@ -135,7 +139,7 @@ class CheckpointPredictor:
         if pictures.other is not None:
             return predictions[pictures.other]
         to_first = invert_rigid(pictures.target_from_source)[:, None] @ pictures.target_from_sources
-        return self.model.generate_from_sources(pictures.sources, to_first, **self._told(pictures))
+        return self.model.generate_from_sources(pictures.sources, to_first, distance=self._told(pictures))
 
     def measure_scenes(self, pictures: ScenePictures) -> SceneMeasures:
         """How well it knows the distance of the object and, if asked for, how equivariant it is."""
@@ -146,9 +150,10 @@ class CheckpointPredictor:
         views = PosedPictures(pictures.source, pictures.targets, pictures.target_from_source, pictures.other)
         return SceneMeasures(measure_equivariance(self.model, views, self.settings.batch_size), estimated, triangulated)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Which checkpoint this is; the list of thousands of ids that it was trained on stays in it."""
-        data = {name: value for name, value in self.metadata.get("data", {}).items() if name != "trained_scene_ids"}
+        data = self.metadata.get("data", {}).copy()
+        data.pop("trained_scene_ids", None)
         return {
             "checkpoint": str(self.origin.checkpoint),
             "checkpoint_metadata": {**self.metadata, "data": data} if data else self.metadata,
@@ -207,7 +212,7 @@ def make_untrained(model: Renderer, seed: int) -> Renderer:
     return untrained.to(next(model.parameters()).device).eval()
 
 
-def learned_groups(metadata: dict[str, Any]) -> tuple[Group, ...]:
+def learned_groups(metadata: CheckpointMetadata) -> tuple[Group, ...]:
     """The groups that a checkpoint learned, as its metadata says; all of them where it does not.
 
     Those that it learned before it was fine-tuned belong to them.
@@ -217,7 +222,7 @@ def learned_groups(metadata: dict[str, Any]) -> tuple[Group, ...]:
     return tuple(group for group in GROUPS if group in names or group in earlier_groups(metadata))
 
 
-def forgotten_note(metadata: dict[str, Any], groups: Iterable[Group]) -> list[str]:
+def forgotten_note(metadata: CheckpointMetadata, groups: Iterable[Group]) -> list[str]:
     """A word about groups that a checkpoint learned before it was fine-tuned, but not since."""
     earlier = set(earlier_groups(metadata)) - {*metadata.get("group", ())}
     return [
@@ -227,7 +232,7 @@ def forgotten_note(metadata: dict[str, Any], groups: Iterable[Group]) -> list[st
     ]
 
 
-def _seen_note(metadata: dict[str, Any], view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
+def _seen_note(metadata: CheckpointMetadata, view_set: ViewSet, parts: Sequence[PartPlan]) -> list[str]:
     """A word where these scenes are not unseen: another --split share held them out, or a mesh has two ids."""
     held_out = [plan.scene for part in parts if part.split != "train" for plan in part.scenes]
     seen, twice = seen_scenes(metadata, held_out), repeated_meshes(view_set.scenes("train"), held_out)
@@ -320,7 +325,7 @@ def check_known_distance(settings: EvalSettings, model: Renderer) -> list[str]:
     return ["the model was told the distance of the object in each source (--known-distance)."]
 
 
-def seen_scenes(metadata: dict[str, Any], scenes: Sequence[Scene]) -> list[str]:
+def seen_scenes(metadata: CheckpointMetadata, scenes: Sequence[Scene]) -> list[str]:
     """Ids of the scenes that a checkpoint was trained on, as far as its metadata lists them; held-out views are not."""
     trained = set(metadata.get("data", {}).get("trained_scene_ids", ()))
     return sorted({scene.scene_id for scene in scenes if not scene.is_held_out} & trained)

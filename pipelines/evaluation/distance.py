@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor
 from enr.errors import EnrError
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
+from enr.pipelines.evaluation.report_content import DistanceContent, ErrorSizes
 
 CHUNK = 32
 NINE_IN_TEN, HALF = "nine_in_ten", "half"
@@ -42,18 +42,22 @@ class DistanceErrors:
     truth: NDArray[np.float64]
     held: dict[str, NDArray[np.bool_]]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> DistanceContent:
         """Plain values for JSON: mean, median, 95th percentile of absolute errors, and how often the ranges hold."""
         size = np.abs(self.error)
-        percent = 100 * size / self.truth
-        found: dict[str, Any] = {"pictures": len(size)}
-        for name, values in (("units", size), ("percent", percent)):
-            found[name] = {
-                "mean": float(values.mean()),
-                "median": float(np.median(values)),
-                "p95": float(np.quantile(values, 0.95)),
-            }
-        return {**found, "bias": float(self.error.mean()), "held": {k: float(v.mean()) for k, v in self.held.items()}}
+
+        def sizes(values: NDArray[np.float64]) -> ErrorSizes:
+            """Of absolute errors (n,)."""
+            p95 = float(np.quantile(values, 0.95))
+            return {"mean": float(values.mean()), "median": float(np.median(values)), "p95": p95}
+
+        return {
+            "pictures": len(size),
+            "units": sizes(size),
+            "percent": sizes(100 * size / self.truth),
+            "bias": float(self.error.mean()),
+            "held": {name: float(values.mean()) for name, values in self.held.items()},
+        }
 
 
 def measure_distances(
@@ -121,7 +125,7 @@ def measure_triangulated(
     return DistanceErrors(error, expected.numpy(), {NINE_IN_TEN: np.abs(error) <= uncertainty.numpy()})
 
 
-def join_errors(errors: Sequence[DistanceErrors | None]) -> dict[str, Any] | None:
+def join_errors(errors: Sequence[DistanceErrors | None]) -> DistanceContent | None:
     """Those of many scenes together, as JSON holds them; None where nothing was measured."""
     measured = [one for one in errors if one is not None]
     if not measured:
@@ -131,7 +135,7 @@ def join_errors(errors: Sequence[DistanceErrors | None]) -> dict[str, Any] | Non
     return DistanceErrors(error, truth, held).to_dict()
 
 
-def format_distance(how: str, found: dict[str, Any]) -> str:
+def format_distance(how: str, found: DistanceContent) -> str:
     """The errors in a line; `how` is `estimated from one picture` or `triangulated from n pictures`."""
     units, percent, held = found["units"], found["percent"], found["held"]
     ranges = f"its ranges of nine in ten hold {held[NINE_IN_TEN]:.0%}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from enr.pipelines.evaluation.equivariance import (
     SEEN,
     Measures,
 )
+from enr.pipelines.evaluation.report_content import Bin, Means, MotionSummary
 from enr.words import wrapped
 
 ANGLE_EDGES_DEG = (0.0, 15.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0)
@@ -47,7 +47,7 @@ def join(measures: Sequence[Measures]) -> Measures:
     return {name: np.concatenate([one[name] for one in measures]) for name in measures[0]}
 
 
-def summarise(measures: Measures) -> dict[str, Any]:
+def summarise(measures: Measures) -> MotionSummary:
     """Means over pairs of views, as JSON holds them: of all pairs, by angle and by distance; empty bins are left out.
 
     Returns:
@@ -66,17 +66,20 @@ def bin_numbers(values: NDArray[np.float64], edges: Sequence[float]) -> NDArray[
     return np.clip(np.searchsorted(edges, values, side="right") - 1, 0, len(edges) - 2)
 
 
-def _bins(measures: Measures, values: NDArray[np.float64], edges: Sequence[float]) -> list[dict[str, Any]]:
+def _bins(measures: Measures, values: NDArray[np.float64], edges: Sequence[float]) -> list[Bin]:
     numbers = bin_numbers(values, edges)
     return [
-        {"from": edges[bin], "to": edges[bin + 1] if math.isfinite(edges[bin + 1]) else None}
-        | _means(measures, numbers == bin)
+        {
+            "from": edges[bin],
+            "to": edges[bin + 1] if math.isfinite(edges[bin + 1]) else None,
+            **_means(measures, numbers == bin),
+        }
         for bin in np.unique(numbers).tolist()
     ]
 
 
-def _means(measures: Measures, chosen: NDArray[np.bool_]) -> dict[str, Any]:
-    return {"pairs": int(chosen.sum())} | {name: _mean(values[chosen]) for name, values in measures.items()}
+def _means(measures: Measures, chosen: NDArray[np.bool_]) -> Means:
+    return {"pairs": int(chosen.sum()), **{name: _mean(values[chosen]) for name, values in measures.items()}}
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -84,7 +87,7 @@ def _mean(values: NDArray[np.float64]) -> float:
     return float(kept.mean()) if len(kept) else math.nan
 
 
-def format_equivariance(summary: dict[str, Any]) -> str:
+def format_equivariance(summary: MotionSummary) -> str:
     """The table of a summary and its algebra, as text."""
     rows = [_row("all", summary["all"])]
     for name, unit, bins in (("turn", "°", summary["by_angle_deg"]), ("shift", "", summary["by_distance"])):
@@ -95,7 +98,7 @@ def format_equivariance(summary: dict[str, Any]) -> str:
     return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{said}"
 
 
-def _verdict(means: dict[str, Any]) -> str:
+def _verdict(means: Means) -> str:
     """What the row of all pairs says of features and of pictures, in a sentence each."""
     features, pictures = means[FEATURES_OTHER] - means[FEATURES], means[PICTURE] - means[PICTURE_OTHER]
     if math.isnan(features) or math.isnan(pictures):
@@ -119,16 +122,16 @@ def _judged(share: float) -> str:
     return "agree better in the right pose" if share > 0 else "do NOT agree better in the right pose"
 
 
-def _range(one: dict[str, Any], unit: str) -> str:
+def _range(one: Bin, unit: str) -> str:
     end = f"to {one['to']:g}{unit}" if one["to"] is not None else "or more"
     return f"{one['from']:g}{unit} {end}"
 
 
-def _row(name: str, means: dict[str, Any]) -> list[str]:
+def _row(name: str, means: Bin) -> list[str]:
     return [name, str(means["pairs"]), *(_number(means[column]) for column in COLUMNS)]
 
 
-def _algebra(means: dict[str, Any]) -> str:
+def _algebra(means: Means) -> str:
     return (
         f"Algebra, relative errors: T(b) T(a) z beside T(ba) z {_number(means[COMPOSITION], 3)} (with another pose "
         f"{_number(means[COMPOSITION_OTHER], 3)}), T(1/a) T(a) z beside z {_number(means[INVERSE], 3)}, "
@@ -136,5 +139,5 @@ def _algebra(means: dict[str, Any]) -> str:
     )
 
 
-def _number(value: float, digits: int = 2) -> str:
-    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -15,6 +15,7 @@ from enr.pipelines.evaluation.measure import measure_part
 from enr.pipelines.evaluation.predicted_folder import PredictedFolder
 from enr.pipelines.evaluation.predictor import Predictor
 from enr.pipelines.evaluation.report import Report, unmeasured_notes
+from enr.pipelines.evaluation.report_content import Facts
 from enr.pipelines.evaluation.report_files import common_facts, write_report
 from enr.pipelines.evaluation.scene_choice import plan_parts
 from enr.pipelines.evaluation.scene_pictures import EvaluatedData
@@ -49,7 +50,7 @@ def evaluate(settings: EvalSettings) -> Report:
     groups = tuple(group for group, _ in measured)
     notes += [note for group in groups for note in unmeasured_notes(group)]
     notes += [f"{group.group}: {note}" for group in groups for note in unseen_notes(group.unseen, predictor.config)]
-    facts = {**common_facts(settings, view_set, device), **predictor.facts()}
+    facts: Facts = {**common_facts(settings, view_set, device), **predictor.facts()}
     report = Report(groups, view_set.background, facts, tuple(notes))
     return write_report(report, [sheet for _, sheet in measured], settings.out, predictor.home)
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from enr.camera import Group
+from enr.checking import Count, Seed, checked
 from enr.errors import EnrError
-from enr.pipelines.config.checking import Count, Seed, checked
 from enr.pipelines.training.runs import RUNS
 from enr.shards import Split
 

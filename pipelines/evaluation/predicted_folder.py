@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from enr.pipelines.data.views import Scene, ViewSet, composite
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.predictor import SceneMeasures
 from enr.pipelines.evaluation.report import WRONG_POSE
+from enr.pipelines.evaluation.report_content import Facts
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.runs import check_folder
@@ -123,7 +123,7 @@ class PredictedFolder:
         """Nothing: pictures are all there is."""
         return SceneMeasures()
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """The folder."""
         return {"predictions": str(self.folder)}
 

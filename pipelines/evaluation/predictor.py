@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from enr.model.config import RendererConfig
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.distance import DistanceErrors
 from enr.pipelines.evaluation.equivariance import Measures
+from enr.pipelines.evaluation.report_content import Facts
 from enr.pipelines.evaluation.scene_choice import PartPlan
 from enr.pipelines.evaluation.scene_pictures import ScenePictures
 
@@ -67,5 +68,5 @@ class Predictor(Protocol):
     def measure_scenes(self, pictures: ScenePictures) -> SceneMeasures:
         """What is measured of its scenes rather than of its pictures."""
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """Which it is, as the JSON file holds it."""

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from enr.pipelines.evaluation.distance import DistanceErrors, join_errors
 from enr.pipelines.evaluation.equivariance import Measures
 from enr.pipelines.evaluation.equivariance_report import join, summarise
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
+from enr.pipelines.evaluation.report_content import DistanceContent, Facts, MotionSummary
 from enr.pipelines.evaluation.unseen import NOTHING_MEASURED, Unseen, mean_unseen
 from enr.shards import Split
 from enr.words import count_of
@@ -129,19 +129,19 @@ class GroupReport:
         return mean_unseen([scene.unseen for scene in self.scenes])
 
     @property
-    def equivariance(self) -> dict[str, Any] | None:
+    def equivariance(self) -> MotionSummary | None:
         """Its means over all pairs of views, where it was measured (`summarise` in `equivariance_report`)."""
         measured = [scene.equivariance for scene in self.scenes if scene.equivariance is not None]
         return summarise(join(measured)) if measured else None
 
     @property
-    def by_motion(self) -> dict[str, Any] | None:
+    def by_motion(self) -> MotionSummary | None:
         """Mean PSNR over all targets by how far the motion to each turns and shifts (`summarise`)."""
         measured = [scene.by_motion for scene in self.scenes if scene.by_motion is not None]
         return summarise(join(measured)) if measured else None
 
     @property
-    def distance(self) -> dict[str, dict[str, Any]]:
+    def distance(self) -> dict[str, DistanceContent]:
         """Errors of the distance by how it was found (`DistanceErrors.to_dict`), where the depth range travels."""
         found = {
             "estimated": join_errors([scene.estimated for scene in self.scenes]),
@@ -173,7 +173,7 @@ class Report:
 
     groups: tuple[GroupReport, ...]
     background: tuple[float, float, float]
-    facts: dict[str, Any]
+    facts: Facts
     notes: tuple[str, ...]
     json_path: Path = Path()
 

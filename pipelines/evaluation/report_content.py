@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from enr.camera import Group
+from enr.model.description import CheckpointMetadata
 from enr.shards import Split
 
 Scores = Mapping[str, Mapping[str, float | None]]
 """By candidate (`model`, `wrong_pose`, `background` ...) and metric (`psnr_db`, `psnr_foreground_db`, `ssim`)."""
+
+
+Means = Mapping[str, float]
+"""`pairs`, how many pairs of views there are, and the mean of each measure over them (NaN: nothing was measured)."""
+Bin = Mapping[str, float | None]
+"""The same of the motions `from` one size `to` another one (None: no end)."""
+
+
+class MotionSummary(TypedDict):
+    """Means over pairs of views, `all` of them and by the size of the motion, in degrees and in object units."""
+
+    all: Means
+    by_angle_deg: list[Bin]
+    by_distance: list[Bin]
+
+
+class ErrorSizes(TypedDict):
+    """Of absolute errors."""
+
+    mean: float
+    median: float
+    p95: float
+
+
+class DistanceContent(TypedDict):
+    """How well distances are known.
+
+    Attributes:
+        pictures: that were measured.
+        units, percent: absolute errors, in object units and in per cent of the truth.
+        bias: mean error, in object units.
+        held: how often the truth lies in each range, by its name.
+    """
+
+    pictures: int
+    units: ErrorSizes
+    percent: ErrorSizes
+    bias: float
+    held: dict[str, float]
 
 
 class SceneContent(TypedDict, total=False):
@@ -36,7 +76,7 @@ class SceneContent(TypedDict, total=False):
     chroma_predicted: list[float]
     chroma_true: list[float]
     unseen: Mapping[str, float | None]
-    equivariance: Mapping[str, Any] | None
+    equivariance: Means | None
 
 
 class GroupContent(TypedDict, total=False):
@@ -67,40 +107,36 @@ class GroupContent(TypedDict, total=False):
     silhouette_iou: float | None
     chroma_correlation: float | None
     unseen: Mapping[str, float | None]
-    distance: Mapping[str, Any] | None
-    equivariance: Mapping[str, Any] | None
-    by_motion: Any
+    distance: Mapping[str, DistanceContent] | None
+    equivariance: MotionSummary | None
+    by_motion: MotionSummary | None
     seconds: float
     picture: str | None
     per_scene: list[SceneContent]
 
 
-class ReportContent(TypedDict, total=False):
-    """The whole file.
+class Facts(TypedDict, total=False):
+    """Everything that is needed to make an evaluation again.
 
     Attributes:
-        format, format_version, enr_version: of the file and of its writer.
-        time: when it was written, ISO 8601.
+        enr_version: that measured.
+        time: when, ISO 8601.
         checkpoint: what was measured; None for another method's pictures.
         predictions: their folder, or None.
         checkpoint_metadata: what the checkpoint says of itself.
         shards: the files that were measured on.
         image_shape: (3, height, width).
         protocol, source_view, sources, seed, max_scenes, device: as they were asked for.
+        psnr_cap_db: PSNR of pictures without an error.
+        untrained, equivariance: whether they were asked for.
         known_distance: whether the model was told the distance of the object.
-        background: sRGB in [0, 1].
-        definition: of the numbers, in words.
-        notes: what a reader should know.
-        results: one for each group and split.
     """
 
-    format: str
-    format_version: int
     enr_version: str
     time: str
     checkpoint: str | None
     predictions: str | None
-    checkpoint_metadata: Mapping[str, Any]
+    checkpoint_metadata: CheckpointMetadata
     shards: list[str]
     image_shape: list[int]
     protocol: str | None
@@ -109,7 +145,25 @@ class ReportContent(TypedDict, total=False):
     seed: int
     max_scenes: int | None
     device: str
+    psnr_cap_db: float
+    untrained: bool
+    equivariance: bool
     known_distance: bool
+
+
+class ReportContent(Facts, total=False):
+    """The whole file: the facts, and
+
+    Attributes:
+        format, format_version: of the file.
+        background: sRGB in [0, 1].
+        definition: of the numbers, in words.
+        notes: what a reader should know.
+        results: one for each group and split.
+    """
+
+    format: str
+    format_version: int
     background: list[float]
     definition: str
     notes: list[str]

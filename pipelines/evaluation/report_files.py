@@ -29,7 +29,7 @@ from enr.pipelines.evaluation.equivariance_report import summarise
 from enr.pipelines.evaluation.floors import COPIED_INPUT, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.report import FORMAT, FORMAT_VERSION, WRONG_POSE, GroupReport, Report, SceneScores
-from enr.pipelines.evaluation.report_content import GroupContent, ReportContent, SceneContent
+from enr.pipelines.evaluation.report_content import Facts, GroupContent, ReportContent, SceneContent
 from enr.pipelines.evaluation.report_table import definition
 from enr.pipelines.training.runs import new_folder
 
@@ -38,7 +38,7 @@ NAMES_OF_VERSION_1 = {"swapped_pose": WRONG_POSE, "copy_source": COPIED_INPUT, "
 """What reports of the first version call some candidates."""
 
 
-def common_facts(settings: EvalSettings, view_set: ViewSet, device: object) -> dict[str, Any]:
+def common_facts(settings: EvalSettings, view_set: ViewSet, device: object) -> Facts:
     """Of every evaluation, be it of a checkpoint or of predictions."""
     return {
         "enr_version": __version__,
@@ -96,7 +96,7 @@ def write_report(report: Report, sheets: Sequence[Image.Image], out: Path | None
     return report
 
 
-def as_dict(report: Report) -> dict[str, Any]:
+def as_dict(report: Report) -> ReportContent:
     """The report as JSON holds it (with NaN still in it)."""
     results = [_group_dict(group) for group in report.groups]
     return {
@@ -142,7 +142,7 @@ def _scene_dict(scene: SceneScores) -> SceneContent:
         "chroma_predicted": list(scene.chroma[0]),
         "chroma_true": list(scene.chroma[1]),
         "unseen": asdict(scene.unseen),
-        "equivariance": scene.equivariance and summarise(scene.equivariance)["all"],
+        "equivariance": summarise(scene.equivariance)["all"] if scene.equivariance else None,
     }
 
 

@@ -18,9 +18,9 @@ from typing import Literal, get_args
 
 import yaml
 
+from enr.checking import Count, Positive, Table, checked, nearest, option, validated
 from enr.errors import EnrError
 from enr.pipelines.config import find_key
-from enr.pipelines.config.checking import Count, Positive, Table, checked, nearest, option, validated
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import OPTION_OF, EvalSettings
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import SkipValidation
 
+from enr.checking import Count, Positive, checked
 from enr.datagen.convert.conversion import ConvertSettings
 from enr.datagen.convert.scene_folders import PARAMS, find_params
 from enr.datagen.meshes.discovery import find_meshes
@@ -25,7 +26,6 @@ from enr.pipelines.config import (
     read_preset,
     resolve,
 )
-from enr.pipelines.config.checking import Count, Positive, checked
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SUFFIXES, Experiment, Scale, naming, read_experiment

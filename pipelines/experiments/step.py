@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from enr.checking import Table, option
 from enr.datagen.convert.conversion import ConvertSettings
 from enr.datagen.settings import GenerateSettings
 from enr.pipelines.config import TrainSettings
-from enr.pipelines.config.checking import Table, option
 from enr.pipelines.evaluation.inputs import EvalSettings
 
 CommandName = Literal["datagen", "convert", "train", "eval"]

@@ -10,8 +10,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from enr.checking import nearest
 from enr.errors import EnrError
-from enr.pipelines.config.checking import nearest
 from enr.pipelines.rendering.camera_paths import PATHS
 
 PathInput = str | os.PathLike[str]

@@ -91,8 +91,8 @@ def train(
     """
     # Before torch is loaded: a mistake is answered at once.
     from enr.pipelines.config import TrainSettings
-    from enr.pipelines.data.views import find_shards
     from enr.pipelines.training.runs import latest_run, open_run
+    from enr.shards.find import find_shards
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
@@ -115,9 +115,9 @@ def train(
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
-    from enr.pipelines.training.train import train as learn
+    from enr.pipelines.training import train as training
 
-    result = learn(settings, say=(lambda _: None) if quiet else print)
+    result = training.train(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
 
 
@@ -222,7 +222,7 @@ def evaluate(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.evaluation.evaluate import evaluate as measure
+    from enr.pipelines.evaluation import evaluate as evaluation
     from enr.pipelines.evaluation.inputs import EvalSettings
 
     check_keywords(evaluate, options, EvalOptions.__annotations__)
@@ -239,7 +239,7 @@ def evaluate(
         groups=_listed(options.get("groups", ())),  # type: ignore[arg-type]
         **values,  # type: ignore[arg-type]
     )
-    return Evaluation(measure(settings))
+    return Evaluation(evaluation.evaluate(settings))
 
 
 def _listed(given: object) -> tuple[object, ...]:

@@ -84,7 +84,7 @@ def novel_views(
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
-        path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one that the viewer saved, or a pose file.
+        path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one saved by the viewer, or a pose file.
         frames: views of a path by name, or towards another object; None: 36.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.

@@ -9,6 +9,7 @@ from PIL import ImageColor
 
 from enr import camera
 from enr.camera import Group
+from enr.checking import options
 from enr.compositing import WHITE
 from enr.datagen.appearance.backdrop import read_backdrop
 from enr.datagen.appearance.look import Look, PassName, PictureFile
@@ -28,10 +29,9 @@ from enr.datagen.settings import (
 from enr.datagen.workers.installed_blender import find_blender
 from enr.datagen.workers.pool import default_workers
 from enr.errors import EnrError
-from enr.pipelines.config.checking import options
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 
-VIEWS, SIZE_PX = 50, (64, 64)
+VIEWS, SIZE_PX = GenerateSettings.views, (RenderSettings.width_px, RenderSettings.height_px)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 SECONDS_A_MESH, SECONDS_A_VIEW, SECONDS_A_PATH = 120.0, 2.0, 2e-5
 """How long a worker may take for a mesh: at all, for each view, and for each path of a picture."""

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from enr.camera import Array, check_rigid, invert_rigid, orbit_camera, target_from_source
+from enr.checking import checked
 from enr.datagen.cameras.pose_files import GivenCameras, read_cameras
 from enr.errors import EnrError
-from enr.pipelines.config.checking import checked
 
 PathName = Literal["orbit", "spiral", "dolly", "shift", "screw"]
 PATHS: tuple[PathName, ...] = get_args(PathName)

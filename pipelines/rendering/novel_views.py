@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field, InstanceOf
 
 from enr.camera import Array
+from enr.checking import Positive, checked
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
 from enr.model.scene import AnyScene, PlacedScene
-from enr.pipelines.config.checking import Positive, checked
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep

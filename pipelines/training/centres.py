@@ -14,7 +14,7 @@ from torch import Tensor
 from enr.camera import invert_rigid
 from enr.model.config import RendererConfig
 from enr.model.scene import ray_through
-from enr.model.sighting import Sighting, find_boxes, sighting_loss
+from enr.model.sighting import find_boxes
 from enr.model.triangulation import Rays, triangulate
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.device import sent
@@ -44,11 +44,9 @@ class CentreTruths:
         dropped = torch.rand(self._whole)[self._rows] < self._dropout  # drawn for a whole batch, whoever takes a share
         return sent(known.masked_fill(dropped | (known <= 0), torch.nan).numpy(), device)
 
-    def loss(self, sighting: Sighting, batch: Pairs) -> tuple[Tensor, Tensor]:
-        """How far the renderer's own estimates are from the triangulated centres, and of how many pictures."""
-        centre = sent(self._centres.in_views(batch.views), sighting.pixel.device).to(sighting.pixel)
-        count = (sighting.boxes.is_there & torch.isfinite(centre).all(1)).sum().float()
-        return sighting_loss(sighting, centre, self._config), count
+    def centres(self, batch: Pairs, device: torch.device) -> Tensor:
+        """(n, 3) the triangulated centres in the cameras of the batch's views; NaN where nothing is shown."""
+        return sent(self._centres.in_views(batch.views), device)
 
 
 class Centres:

@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from enr.errors import EnrError
 from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
+from enr.model.description import CheckpointMetadata, StartedFrom
 from enr.model.renderer import Renderer
 from enr.pipelines.config import Preset
 from enr.pipelines.data.views import ViewSet
@@ -23,7 +24,7 @@ CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "background
 MACHINE_ENTRIES = ("device", "precision", "threads")
 """Entries of `TrainConfig` that belong to the machine of the earlier training."""
 
-RECORD = "initialised_from"
+RECORD: Final = "initialised_from"
 """The entry of `config.yaml` and of a checkpoint's metadata that says where the weights came from."""
 
 
@@ -39,7 +40,7 @@ class Initial:
 
     path: Path
     model: Renderer
-    metadata: Mapping[str, Any]
+    metadata: CheckpointMetadata
 
     @classmethod
     def open(cls, path: Path) -> Initial:
@@ -72,11 +73,11 @@ class Initial:
         kept = {name: value for name, value in train.items() if name not in MACHINE_ENTRIES}
         return Preset(str(self.metadata.get("preset", "")), False, self.architecture(), kept)
 
-    def architecture(self) -> dict[str, Any]:
+    def architecture(self) -> dict[str, object]:
         """Entries of its `RendererConfig` but for the camera."""
         return {name: value for name, value in self.config.to_dict().items() if name not in CAMERA_ENTRIES}
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> StartedFrom:
         """Where the weights came from, for `config.yaml` and for checkpoints; groups are all that they ever learned."""
         return {
             "checkpoint": str(self.path.resolve()),
@@ -137,7 +138,7 @@ def said_of_start(initial: Initial, config: RendererConfig, view_set: ViewSet) -
     return [*_said_of_camera(initial.config, config), *_said_of_scenes(initial, view_set)]
 
 
-def inherit(metadata: Mapping[str, Any], record: Mapping[str, Any], scene_ids: Iterable[str]) -> dict[str, Any]:
+def inherit(metadata: CheckpointMetadata, record: StartedFrom, scene_ids: Iterable[str]) -> CheckpointMetadata:
     """Metadata of a training that started from a checkpoint.
 
     Its groups remain those of the new data; its trained scenes are those of both trainings.
@@ -149,15 +150,15 @@ def inherit(metadata: Mapping[str, Any], record: Mapping[str, Any], scene_ids: I
     """
     data = metadata["data"]
     ids = sorted({*data["trained_scene_ids"], *scene_ids})
-    return {**metadata, "data": {**data, "trained_scene_ids": ids}, RECORD: dict(record)}
+    return {**metadata, "data": {**data, "trained_scene_ids": ids}, RECORD: record}
 
 
-def earlier_groups(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+def earlier_groups(metadata: CheckpointMetadata) -> tuple[str, ...]:
     """The groups that a checkpoint's weights learned before the training that made it."""
     return tuple((metadata.get(RECORD) or {}).get("groups", ()))
 
 
-def _groups(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+def _groups(metadata: CheckpointMetadata) -> tuple[str, ...]:
     stated = metadata.get("groups", metadata.get("group", ()))
     return (stated,) if isinstance(stated, str) else tuple(stated)
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,10 @@ class Console:
         self._bar: tqdm[Any] | None = None
         self._shown_s = -float("inf")
 
-    def say(self, words: str) -> None:
-        """Say a line."""
+    def say(self, words: str | None) -> None:
+        """Say a line, if there is one."""
+        if words is None:
+            return
         with self._even_if_unread():
             if self._bar is not None:
                 self._bar.clear()
@@ -146,7 +148,7 @@ class Journal:
         self._lines = run.metrics.open("a")
         self._board = SummaryWriter(str(run.folder / "tensorboard"), purge_step=step)
 
-    def write(self, kind: str, step: int, values: dict[str, Any]) -> None:
+    def write(self, kind: str, step: int, values: Mapping[str, object]) -> None:
         """Write a line of measurements: `kind`, `step` and `values`, which may hold tables of numbers."""
         self._lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self._lines.flush()
@@ -191,7 +193,7 @@ def _forget_after(run: Run, step: int) -> None:
             path.unlink()
 
 
-def _flatten(prefix: str, values: dict[str, Any]) -> dict[str, float]:
+def _flatten(prefix: str, values: Mapping[str, object]) -> dict[str, float]:
     flat: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, dict):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enr.errors import EnrError
+from enr.pipelines.data.device import in_background, pinned
 from enr.pipelines.data.images import Images
 from enr.pipelines.data.views import Indices, Scene, ViewSet
 from enr.shards import Split
@@ -20,6 +22,9 @@ MIN_VIEWS = 2
 
 AHEAD = 8
 """So many batches before they are needed, the system is told to fetch their pictures."""
+
+BUFFERS = 3
+"""Of pictures: the last batch, the present one, and the next, which is being read."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Batch(Pairs):
     """Pairs with their pictures.
 
     Attributes:
-        rgba: (len(views), height, width, 4) uint8; the buffer is used again for the next batch but one.
+        rgba: (len(views), height, width, 4) uint8; good until the next batch but one is taken.
     """
 
     rgba: Images
@@ -58,7 +63,8 @@ class PairLoader:
     """Endless random pairs of different views of one scene of a split.
 
     Every view is the first of its scene once per pass over the data; its companions are any other views of its scene.
-    Batch number i depends on the seed and i alone, so the loader's whole state is a number.
+    Batch number i depends on the seed and i alone, so the loader's whole state is a number. While the caller works with
+    a batch, a thread reads the pictures of the next one.
 
     With `sources` above 1 each batch has another number of sources for every target, drawn from 1 to `sources`: a
     renderer that is to be used with one picture or several must see them all in training.
@@ -88,12 +94,14 @@ class PairLoader:
         self.view_set, self.batch_size, self.seed = view_set, batch_size, seed
         self.views_per_scene, self.sources = views_per_scene, sources
         self.position = 0
+        self.is_for_gpu = False  # whether pictures are to lie in pinned memory
         self._members: Indices = np.concatenate([scene.view_indices for scene in scenes])
         self._share = range(batch_size)[share]
         self._first = np.array([scene.first for scene in view_set.all_scenes])
         self._count = np.array([scene.count for scene in view_set.all_scenes])
         shape = (views_per_scene * len(self._share), view_set.height_px, view_set.width_px, 4)
-        self._buffers = (np.zeros(shape, np.uint8), np.zeros(shape, np.uint8))
+        self._buffers = [np.zeros(shape, np.uint8) for _ in range(BUFFERS)]
+        self._reading: tuple[int, Future[Images]] | None = None
         self._pass: tuple[int, Indices] = (-1, self._members)
         self._drawn: dict[int, Indices] = {}
         self._ordered = self._shared(*_ordered_pairs(batch_size, views_per_scene))
@@ -109,11 +117,35 @@ class PairLoader:
         return self.batch_size * self.views_per_scene * (self.views_per_scene - self.sources)
 
     def __next__(self) -> Batch:
-        """The next batch."""
-        buffer = self._buffers[self.position % 2]
+        """The next batch.
+
+        Raises:
+            EnrError: its pictures cannot be read.
+        """
+        position = self.position
         self._look_ahead()
         pairs = self.draw()
-        return Batch(**vars(pairs), rgba=self.view_set.images(pairs.views, out=buffer))
+        rgba = self._awaited(position)
+        if rgba is None:
+            rgba = self._read(position, pairs.views)
+        following = self._drawn[self.position]
+        self._reading = self.position, in_background(lambda: self._read(position + 1, following))
+        return Batch(**vars(pairs), rgba=rgba)
+
+    def _read(self, position: int, views: Indices) -> Images:
+        pictures = self.view_set.images(views, out=self._buffers[position % BUFFERS])
+        return pinned(pictures) if self.is_for_gpu else pictures
+
+    def _awaited(self, position: int) -> Images | None:
+        """The pictures that were read meanwhile, if they are of that batch; nothing is being read afterwards."""
+        reading, self._reading = self._reading, None
+        if reading is None:
+            return None
+        number, pictures = reading
+        if number == position:
+            return pictures.result()
+        pictures.exception()  # until it is done, a buffer is written to
+        return None
 
     def draw(self) -> Pairs:
         """The next batch for those who have the pictures already: nothing is read."""
@@ -189,6 +221,7 @@ class PairLoader:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where `state_dict` was taken."""
+        self._awaited(-1)
         self.seed, self.position = int(state["seed"]), int(state["position"])
         self._pass, self._drawn = (-1, self._members), {}
 

@@ -20,7 +20,9 @@ from typing import Any
 import torch
 
 from enr.errors import EnrError
+from enr.model.description import CheckpointMetadata
 from enr.pipelines.config import TrainConfig
+from enr.pipelines.machine import ThreadWatch
 from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
@@ -64,7 +66,7 @@ class Task:
     config: TrainConfig
     trainer: Trainer
     validation: Validation
-    metadata: Mapping[str, Any]
+    metadata: CheckpointMetadata
     resumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -173,6 +175,7 @@ class TrainingLoop:
         self._before = Moment(task.trainer.step, float(task.resumed.get("elapsed_s", 0.0)))
         self._best_db = float(task.resumed.get("best_psnr_db", -math.inf))
         self._watch = Stopwatch(task.config, task.trainer.device, self._before.elapsed_s)
+        self._threads = ThreadWatch(is_on=not task.config.threads and task.trainer.processes.count == 1)
         self._journal = Journal(task.run, task.trainer.step)
         self._saved_s = time.perf_counter()
         self._unread: list[tuple[int, Callable[[], dict[str, float]], dict[str, float]]] = []
@@ -209,7 +212,11 @@ class TrainingLoop:
             is_late = self._trainer.step == self._before.step and self._progress() >= 1
             moment = self._before if is_late else self._moment()  # past the end the learning rate is 0
             rate = self._trainer.processes.agree(learning_rate(self._config, moment))
+            started_s = time.perf_counter()
             result = self._trainer.train_step(rate)
+            if self._threads.is_due(time.perf_counter() - started_s):
+                with self._watch.aside():
+                    self._console.say(self._threads.choose_again())
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)
@@ -345,9 +352,10 @@ class TrainingLoop:
             f"Start a new one with a lower rate, such as --set learning_rate={self._config.learning_rate / 4:.1g}."
         )
 
-    def _metadata(self) -> dict[str, Any]:
+    def _metadata(self) -> CheckpointMetadata:
         scores = self._scores.to_dict() if self._scores else None
-        return {**self._task.metadata, **dataclasses.asdict(self._moment()), "validation": scores}
+        moment = self._moment()
+        return {**self._task.metadata, "step": moment.step, "elapsed_s": moment.elapsed_s, "validation": scores}
 
     def _moment(self) -> Moment:
         return Moment(self._trainer.step, self._watch.elapsed_s)

@@ -16,15 +16,14 @@ import psutil
 import torch
 
 from enr.errors import EnrError
-from enr.model.renderer import Renderer
 from enr.pipelines.config import Config, TrainConfig
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device
-from enr.pipelines.training.loader import PairLoader
-from enr.pipelines.training.trainer import Trainer
+from enr.pipelines.training.loader import BUFFERS
+from enr.pipelines.training.trainer import new_trainer
 
-READ_BYTES = 8
-"""Of a pixel as it is read: 8-bit RGBA in two buffers."""
+READ_BYTES = 4 * BUFFERS
+"""Of a pixel as it is read: 8-bit RGBA."""
 COLOUR_BYTES = 12
 """Of a pixel as the model has it: three float32."""
 
@@ -165,14 +164,14 @@ def _step_bytes(config: Config, view_set: ViewSet, scenes: int, device: torch.de
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        _try_steps(config, view_set, scenes, device)
+        _try_steps(config, view_set, scenes)
         return torch.cuda.max_memory_reserved(device) - before
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)  # what an earlier trial left
     before = psutil.Process().memory_info().rss
     with contextlib.suppress(OSError):
         (PROCESS / "clear_refs").write_text("5")  # the peak begins anew
-    _try_steps(config, view_set, scenes, device)
+    _try_steps(config, view_set, scenes)
     return max(0, _peak_bytes() - before)
 
 
@@ -184,9 +183,8 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _try_steps(config: Config, view_set: ViewSet, scenes: int, device: torch.device) -> None:
-    how = dataclasses.replace(config.train, batch_size=scenes)
-    loader = PairLoader(view_set, "train", scenes, how.seed, how.views_per_scene, how.sources)
-    trainer = Trainer(Renderer(config.model), loader, how, device)
-    for _ in range(TRIAL_STEPS * how.sources):
-        trainer.train_step(how.learning_rate)
+def _try_steps(config: Config, view_set: ViewSet, scenes: int) -> None:
+    train = dataclasses.replace(config.train, batch_size=scenes)
+    trainer = new_trainer(dataclasses.replace(config, train=train), view_set)
+    for _ in range(TRIAL_STEPS * train.sources):
+        trainer.train_step(train.learning_rate)

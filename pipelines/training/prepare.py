@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from enr import __version__
 from enr.camera import near_far
 from enr.errors import EnrError
+from enr.model.description import CheckpointMetadata, TrainedData, TrainedShard
 from enr.pipelines.config import (
     Assignments,
     Config,
@@ -26,7 +27,7 @@ from enr.pipelines.config import (
     validated_train,
 )
 from enr.pipelines.data.views import ViewSet, repeated_meshes
-from enr.pipelines.machine import choose_device, choose_precision
+from enr.pipelines.machine import choose_device, choose_precision, describe, describe_machine
 from enr.pipelines.metrics import SSIM_WINDOW_PX
 from enr.pipelines.training.initial import Initial, check_architecture, check_size
 from enr.pipelines.training.loader import check_pairs
@@ -220,8 +221,8 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
     ]
 
 
-def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
-    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+def metadata_of(config: Config, view_set: ViewSet) -> CheckpointMetadata:
+    """What a checkpoint says about its making, whatever its step: how, on what data and where it was trained."""
     data = describe_data(view_set)
     return {
         "enr_version": __version__,
@@ -229,12 +230,17 @@ def metadata_of(config: Config, view_set: ViewSet) -> dict[str, object]:
         "group": data["groups"],
         "data": data,
         "train": dataclasses.asdict(config.train),
+        "machine": {
+            "device": describe(choose_device(config.train.device), config.train.precision),
+            "torch": torch.__version__,
+            **describe_machine(),
+        },
     }
 
 
-def describe_data(view_set: ViewSet) -> dict[str, object]:
+def describe_data(view_set: ViewSet) -> TrainedData:
     """What a model was trained on, as JSON values for its checkpoint."""
-    shards = [
+    shards: list[TrainedShard] = [
         {
             "path": str(path),
             "group": meta.group,
@@ -255,5 +261,5 @@ def describe_data(view_set: ViewSet) -> dict[str, object]:
 
 def _made_with(view_set: ViewSet) -> list[dict[str, object]]:
     """How the pictures were made, each way once: how objects were normalised, lit and coloured, where cameras stood."""
-    ways = [{name: meta.config[name] for name in WAYS if name in meta.config} for meta in view_set.metas]
+    ways = [{name: meta.config.get(name) for name in WAYS if name in meta.config} for meta in view_set.metas]
     return [way for number, way in enumerate(ways) if way not in ways[:number]]

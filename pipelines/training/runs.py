@@ -26,6 +26,7 @@ import yaml
 
 from enr.errors import EnrError
 from enr.files import replacing, sync
+from enr.model.description import CheckpointMetadata
 from enr.model.shipped import shipped_model
 from enr.pipelines.config.training import RUNS
 
@@ -86,9 +87,13 @@ class Run:
         """The folder of pictures that were rendered as it learned."""
         return self.folder / "pictures"
 
+    def with_entries(self, entries: Mapping[str, Any]) -> Run:
+        """With other entries of `config.yaml`, which is not written yet."""
+        return Run(self.folder, {**self.config, **entries})
+
 
 def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
-    """Make a new run folder `<root>/<UTC time>-<name>` that holds `config.yaml`.
+    """Make a new run folder `<root>/<UTC time>-<name>`; `write_config` makes a run of it.
 
     Args:
         root: the folder of all runs.
@@ -103,13 +108,11 @@ def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
     now = datetime.now(UTC)
     folder = _unused(root / f"{now.strftime(STAMP)}-{name}")
     folder.mkdir(parents=True)
-    run = Run(folder, {CREATED: now.isoformat(), **config})
-    write_config(run)
-    return run
+    return Run(folder, {CREATED: now.isoformat(), **config})
 
 
 def write_config(run: Run) -> None:
-    """Write `config.yaml`, complete or not at all."""
+    """Write or replace `config.yaml`, complete or not at all."""
     with replacing(run.folder / CONFIG_NAME) as partial:
         partial.write_text(yaml.safe_dump(run.config, sort_keys=False))
 
@@ -252,7 +255,7 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def save_checkpoint(
-    folder: Path, model: Renderer, metadata: Mapping[str, Any], state: Mapping[str, Any] | None = None
+    folder: Path, model: Renderer, metadata: CheckpointMetadata, state: Mapping[str, Any] | None = None
 ) -> None:
     """Replace the checkpoint in `folder`: an interruption leaves the old one or the new one, never a mixture.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,21 @@ import torch
 
 from enr import __version__
 from enr.errors import EnrError
-from enr.model.checkpoint import load_model, read_metadata
-from enr.model.renderer import Renderer
+from enr.model.description import StartedFrom
 from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
 from enr.pipelines.training.initial import RECORD, Initial, inherit, said_of_start
 from enr.pipelines.training.journal import Console
-from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.loop import Task, TrainingLoop, TrainResult, stop_signals
 from enr.pipelines.training.memory import check_batch, is_out_of_memory, out_of_memory, with_largest_batch
 from enr.pipelines.training.prepare import metadata_of, resolve_config, said_of_data
 from enr.pipelines.training.processes import THE_END, Processes, joined
 from enr.pipelines.training.runs import Run
-from enr.pipelines.training.trainer import Trainer
+from enr.pipelines.training.trainer import Trainer, new_trainer
 from enr.pipelines.training.validation import Scores, Validation
+from enr.shards.find import intact_shards
 from enr.words import count_of, minutes_in_words
 
 __all__ = ["Say", "TrainSettings", "train"]
@@ -107,67 +107,68 @@ def _follow(processes: Processes) -> TrainResult:
 def _taken_up(started: dict[str, Any], processes: Processes) -> Trainer:
     """The first process's training at its present step."""
     run, config = Run(Path(started["folder"]), started["config"]), Config.from_dict(started["config"])
-    model = Renderer(config.model)
-    model.load_state_dict(started["weights"])
-    trainer = _build(config, _same_data(run, ViewSet.open(run.shards)), model, processes)
+    trainer = _built(config, _same_data(run, ViewSet.open(run.shards)), StartingPoint(), processes)
+    trainer.start_from(started["weights"])
     trainer.load_state_dict({**started, "rng_cuda": []})  # the renderer draws nothing on the device
     return trainer
+
+
+@dataclass(frozen=True)
+class StartingPoint:
+    """What a training begins with.
+
+    Attributes:
+        run: that goes on; None: a new one.
+        state: that `run` was saved with.
+        initial: the checkpoint that the weights come from, of `run` or another; None: they are drawn.
+    """
+
+    run: Run | None = None
+    state: Mapping[str, Any] = field(default_factory=dict)
+    initial: Initial | None = None
+
+    @property
+    def record(self) -> StartedFrom | None:
+        """Where the weights came from before the run's first step."""
+        if self.initial is None:
+            return None
+        return self.initial.metadata.get(RECORD) if self.run else self.initial.record()
 
 
 @contextmanager
 def _prepared(settings: TrainSettings, console: Console, processes: Processes) -> Iterator[Task]:
     """A training at its first step or at that of its resumption; nobody else trains in its folder inside."""
-    if settings.resume:
-        run = runs.open_run(settings.resume)
-        with runs.held(run):
-            yield _resume(run, settings, console, processes)
-    else:
-        task = _begin(settings, console, processes)
-        with runs.held(task.run):
-            yield task
+    with ExitStack() as held:
+        start = _starting_point(settings, held)
+        files = intact_shards(settings.shards or (start.run.shards if start.run else ()))
+        view_set = ViewSet.read(files)
+        if start.run:
+            view_set = _same_data(start.run, view_set)
+            config = _extended(start.run, settings, start.state)
+        else:
+            config = _resolved(settings, view_set, start.initial, console, processes)
+        trainer = _built(config, view_set, start, processes)
+        metadata, record = metadata_of(config, view_set), start.record
+        if start.initial and record:
+            metadata = inherit(metadata, record, start.initial.scene_ids)
+        views = Validation.choose(view_set, config.train, trainer.device)
+        if start.run:
+            run = start.run.with_entries({"shards": [str(path) for path in view_set.paths], **config.to_dict()})
+            console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, start.state)}.")
+        else:
+            run = runs.create_run(settings.runs, settings.name or config.preset, _described(config, view_set, record))
+            held.enter_context(runs.held(run))
+            _say_what_begins(view_set, config, views, console)
+        runs.write_config(run)
+        yield Task(run, config.train, trainer, views, metadata, start.state)
 
 
-def _begin(settings: TrainSettings, console: Console, processes: Processes) -> Task:
-    runs.check_folder(settings.runs, "--runs")
-    runs.check_name(settings.name or "")
-    view_set = ViewSet.open(settings.shards)
-    assignments = key_values(settings.assignments)
-    if settings.max_minutes is not None:
-        assignments.append(("max_minutes", settings.max_minutes))
-    if settings.batch_size not in (None, AUTO):
-        assignments.append(("batch_size", settings.batch_size))
-    initial = Initial.open(settings.init) if settings.init else None
-    config, words = resolve_config(view_set, settings.preset, assignments, initial)
-    lines = [words]
-    if settings.batch_size == AUTO:
-        config, words = with_largest_batch(config, view_set, processes.count)
-        lines.append(words)
-    check_batch(config.train, view_set, choose_device(config.train.device))
-    for line in (*lines, *(said_of_start(initial, config.model, view_set) if initial else ())):
-        console.say(line)
-    torch.manual_seed(config.train.seed)
-    model = Renderer(config.model)
-    if initial:
-        model.load_state_dict(initial.model.state_dict())
-    trainer = _build(config, view_set, model, processes)
-    metadata = metadata_of(config, view_set)
-    described: dict[str, Any] = {
-        "enr_version": __version__,
-        "shards": [str(path) for path in view_set.paths],
-        "data_fingerprint": view_set.fingerprint(),
-        "shard_fingerprints": view_set.shard_fingerprints(),
-        **config.to_dict(),
-    }
-    if initial:
-        described[RECORD] = initial.record()
-        metadata = inherit(metadata, described[RECORD], initial.scene_ids)
-    views = Validation.choose(view_set, config.train, trainer.device)
-    run = runs.create_run(settings.runs, settings.name or config.preset, described)
-    _say_what_begins(view_set, config, views, console)
-    return Task(run, config.train, trainer, views, metadata)
-
-
-def _resume(run: Run, settings: TrainSettings, console: Console, processes: Processes) -> Task:
+def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
+    """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
+    if not settings.resume:
+        runs.check_folder(settings.runs, "--runs")
+        runs.check_name(settings.name or "")
+        return StartingPoint(initial=Initial.open(settings.init) if settings.init else None)
     if settings.init:
         raise EnrError(
             f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
@@ -176,39 +177,63 @@ def _resume(run: Run, settings: TrainSettings, console: Console, processes: Proc
         raise EnrError(f"--batch-size {settings.batch_size} does not go with --resume; a run keeps its batch size.")
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
-    state = runs.load_state(run.last)
-    config = _extended(Config.from_dict(run.config), settings, state["elapsed_s"])
-    view_set = _same_data(run, ViewSet.open(settings.shards or run.shards))
-    _check_unfinished(run, config, state)
-    trainer = _build(config, view_set, load_model(run.last), processes)
-    _restore(trainer, state, run)
-    views = Validation.choose(view_set, config.train, trainer.device)
-    metadata, before = metadata_of(config, view_set), read_metadata(run.last)
-    if before.get(RECORD):
-        metadata = inherit(metadata, before[RECORD], before["data"]["trained_scene_ids"])
-    paths = [str(path) for path in view_set.paths]
-    run = Run(run.folder, {**run.config, "shards": paths, **config.to_dict()})
-    runs.write_config(run)
-    console.say(f"Going on with {run.folder} after step {trainer.step}{_until(config, state)}.")
-    return Task(run, config.train, trainer, views, metadata, state)
+    run = runs.open_run(settings.resume)
+    held.enter_context(runs.held(run))
+    return StartingPoint(run, runs.load_state(run.last), Initial.open(run.last))
 
 
-def _check_unfinished(run: Run, config: Config, state: dict[str, Any]) -> None:
-    """There must be something left to do."""
-    steps, minutes = config.train.steps, config.train.max_minutes
-    if steps is not None and state["step"] >= steps:
-        raise EnrError(
-            f"{run.folder} is finished: its {count_of(steps, 'step')} are done; go on with more, such as "
-            f"--set steps={2 * steps}."
-        )
-    if minutes is not None and state["elapsed_s"] >= 60 * minutes:
-        raise EnrError(
-            f"{run.folder} is finished: its {minutes_in_words(minutes)} are over; go on with further ones, such as "
-            "--max-minutes 10."
-        )
+def _resolved(
+    settings: TrainSettings, view_set: ViewSet, initial: Initial | None, console: Console, processes: Processes
+) -> Config:
+    """The configuration of a new training, after a line about each choice that was made for the user."""
+    assignments = key_values(settings.assignments)
+    if settings.max_minutes is not None:
+        assignments.append(("max_minutes", settings.max_minutes))
+    if settings.batch_size not in (None, AUTO):
+        assignments.append(("batch_size", settings.batch_size))
+    config, words = resolve_config(view_set, settings.preset, assignments, initial)
+    console.say(words)
+    if settings.batch_size == AUTO:
+        config, words = with_largest_batch(config, view_set, processes.count)
+        console.say(words)
+    check_batch(config.train, view_set, choose_device(config.train.device))
+    for line in said_of_start(initial, config.model, view_set) if initial else ():
+        console.say(line)
+    return config
 
 
-def _until(config: Config, state: dict[str, Any]) -> str:
+def _built(config: Config, view_set: ViewSet, start: StartingPoint, processes: Processes) -> Trainer:
+    """The trainer on this machine, with the weights and at the step that it begins with."""
+    prepare_cpu(config.train.threads)
+    processes.check_device(choose_device(config.train.device))
+    torch.backends.cudnn.benchmark = True  # the shapes are the same in every step, so choosing pays
+    torch.manual_seed(config.train.seed)
+    trainer = new_trainer(config, view_set, processes)
+    if start.initial:
+        trainer.start_from(start.initial.model.state_dict())
+    if start.run:
+        try:
+            trainer.load_state_dict(start.state)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise EnrError(
+                f"The trainer's state in {start.run.last} does not fit its model; start a new training."
+            ) from error
+    return trainer
+
+
+def _described(config: Config, view_set: ViewSet, record: StartedFrom | None) -> dict[str, object]:
+    """What `config.yaml` says of a new training."""
+    return {
+        "enr_version": __version__,
+        "shards": [str(path) for path in view_set.paths],
+        "data_fingerprint": view_set.fingerprint(),
+        "shard_fingerprints": view_set.shard_fingerprints(),
+        **config.to_dict(),
+        **({RECORD: record} if record else {}),
+    }
+
+
+def _until(config: Config, state: Mapping[str, Any]) -> str:
     """What a resumed training has left, in words."""
     limits = []
     if config.train.steps is not None:
@@ -218,35 +243,29 @@ def _until(config: Config, state: dict[str, Any]) -> str:
     return f"; it ends at {' or '.join(limits)}" if limits else ""
 
 
-def _build(config: Config, view_set: ViewSet, model: Renderer, processes: Processes) -> Trainer:
-    prepare_cpu(config.train.threads)
-    how, device = config.train, choose_device(config.train.device)
-    processes.check_device(device)
-    torch.backends.cudnn.benchmark = True  # the shapes are the same in every step, so choosing pays
-    share = processes.share_of(how.batch_size)
-    loader = PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources, share)
-    return Trainer(model, loader, how, device, processes)
-
-
-def _restore(trainer: Trainer, state: dict[str, Any], run: Run) -> None:
-    try:
-        trainer.load_state_dict(state)
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise EnrError(f"The trainer's state in {run.last} does not fit its model; start a new training.") from error
-
-
-def _extended(config: Config, settings: TrainSettings, elapsed_s: float) -> Config:
-    """The run's configuration with a later end."""
+def _extended(run: Run, settings: TrainSettings, state: Mapping[str, Any]) -> Config:
+    """The run's configuration with a later end; there must be something left to do."""
     for key, _ in key_values(settings.assignments):
         if find_key(key)[-1] not in RESUMABLE_KEYS:
             raise EnrError(
                 f"--set {key} does not go with --resume, which would no longer be the same training; "
                 f"only {', '.join(RESUMABLE_KEYS)} may change."
             )
+    config = Config.from_dict(run.config)
     before = Preset(config.preset, False, {}, dataclasses.asdict(config.train))
     train = validated_train(override(before, settings.assignments).train)
     if settings.max_minutes is not None:
-        train = dataclasses.replace(train, max_minutes=elapsed_s / 60 + settings.max_minutes)
+        train = dataclasses.replace(train, max_minutes=state["elapsed_s"] / 60 + settings.max_minutes)
+    if train.steps is not None and state["step"] >= train.steps:
+        raise EnrError(
+            f"{run.folder} is finished: its {count_of(train.steps, 'step')} are done; go on with more, such as "
+            f"--set steps={2 * train.steps}."
+        )
+    if train.max_minutes is not None and state["elapsed_s"] >= 60 * train.max_minutes:
+        raise EnrError(
+            f"{run.folder} is finished: its {minutes_in_words(train.max_minutes)} are over; go on with further ones, "
+            "such as --max-minutes 10."
+        )
     return dataclasses.replace(config, train=train)
 
 

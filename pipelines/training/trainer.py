@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from enr.model.losses import cycle_loss, reconstruction_loss, scene_loss
+from enr.model.losses import reconstruction_loss
 from enr.model.lpips import Lpips, load_lpips
+from enr.model.objective import PosedViews, Predictions, predict_targets
 from enr.model.renderer import Renderer
-from enr.model.sighting import Sighting
-from enr.pipelines.config import TrainConfig
+from enr.pipelines.config import Config, TrainConfig
 from enr.pipelines.data.device import ResidentViews, fits_on, sent
-from enr.pipelines.data.views import composite
-from enr.pipelines.machine import autocast
+from enr.pipelines.data.views import ViewSet, composite
+from enr.pipelines.machine import autocast, choose_device
 from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
@@ -90,6 +90,7 @@ class Trainer:
         self._resident: ResidentViews | None = None
         if fits_on(loader.view_set, loader.members, device):
             self._resident = ResidentViews(loader.view_set, loader.members, device)
+        loader.is_for_gpu = device.type == "cuda"
         self._averaged = _average_of(self.model, config.ema) if config.ema else None
         self._places = CentreTruths(loader, model.config, config) if model.config.has_travelling_range else None
         self._optimizer = _optimizer_of(self.model, config)
@@ -97,6 +98,11 @@ class Trainer:
         if config.lpips_weights is not None:
             self._lpips = load_lpips(Path(config.lpips_weights)).to(device)
             self._lpips.check_size(*model.config.image_shape[1:])
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take another renderer's weights in place of the drawn ones, before the first step."""
+        self.model.load_state_dict(weights)
+        self.best_estimate.load_state_dict(weights)
 
     @property
     def best_estimate(self) -> Renderer:
@@ -116,20 +122,20 @@ class Trainer:
         """Take the loader's next batch and make one step with it; all processes must do so at once."""
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate * group.get("times", 1.0)
-        batch, images = self._next_batch()
-        motion, targets = sent(batch.target_from_sources, self.device), images[sent(batch.target, self.device)]
-        with autocast(self.device, self._config.precision):
-            predicted, further = self._predict(images, batch, motion)
-        loss, parts = reconstruction_loss(predicted.float(), targets, self._config.loss, self._lpips)
-        for name, value in further.items():
-            loss = loss + getattr(self._config.loss, name) * value
-            parts[name] = value.detach()
         self._optimizer.zero_grad(set_to_none=True)
-        result = StepResult(loss.detach(), _mean_psnr(predicted.detach(), targets), parts)
+        views = self._next_batch()
+        weights, targets = self._config.loss, views.images[views.target]
+        share = views.images.shape[0] / (self._loader.batch_size * self._loader.views_per_scene)
+        with autocast(self.device, self._config.precision):
+            predicted = predict_targets(self.model, views, weights)
+        loss, parts = reconstruction_loss(predicted.images.float(), targets, weights, self._lpips)
+        for name, value in self._of_all(predicted, share).items():
+            loss = loss + getattr(weights, name) * value
+            parts[name] = value.detach()
+        result = StepResult(loss.detach(), _mean_psnr(predicted.images.detach(), targets), parts)
         if self.processes.count == 1:
             loss.backward()
         else:
-            share = batch.scenes / self._loader.batch_size
             (loss * share).backward()
             result = self._joint(result, share)
         if self._config.clip_norm:
@@ -147,6 +153,15 @@ class Trainer:
         self.processes.sum([*gradients, values])
         loss, psnr_db, *parts = values
         return StepResult(loss, psnr_db, dict(zip(result.parts, parts, strict=True)))
+
+    def _of_all(self, predicted: Predictions, share: float) -> dict[str, Tensor]:
+        """The losses, that of the distance as a part of the mean over all located pictures, in whichever share."""
+        if self.processes.count == 1 or predicted.located is None:
+            return predicted.losses
+        everywhere = predicted.located.clone()
+        self.processes.sum([everywhere])
+        part = predicted.located / everywhere.clamp_min(1) / share
+        return {**predicted.losses, "distance": predicted.losses["distance"] * part}
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights: optimiser, loader, random number generators, step."""
@@ -175,52 +190,48 @@ class Trainer:
         if self.device.type == "cuda" and state["rng_cuda"]:
             torch.cuda.set_rng_state_all(state["rng_cuda"])
 
-    def _predict(self, images: Tensor, batch: Pairs, motion: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Each target (pairs, 3, h, w) from its sources; a picture with several targets is encoded once.
-
-        With it come the further losses by name: those that compare the renderer with itself, and that of the distance.
-        """
-        losses: dict[str, Tensor] = {}
-        distance = None if self._places is None else self._places.distances(batch, self.device)
-        if self._loader.views_per_scene == MIN_VIEWS and not self._config.loss.scene:
-            # Every view is one source, in its order.
-            predicted, sighting = self.model.predict(images, motion[:, 0], distance)
-        else:
-            encoded, sighting = self.model.look(images, distance)
-            moved = self.model.fuse(encoded[sent(batch.sources, self.device)], motion)
-            predicted = self.model.render(moved)
-            if self._config.loss.scene:
-                there = encoded[sent(batch.target, self.device)]
-                losses["scene"] = scene_loss(moved, there, self.model.config)
-        if self._places is not None and sighting is not None and self._config.loss.distance:
-            losses["distance"] = self._distance_loss(self._places, sighting, batch)
-        if self._config.loss.cycle:
-            losses["cycle"] = self._cycle(images, batch, motion, predicted)
-        return predicted, losses
-
-    def _distance_loss(self, places: CentreTruths, sighting: Sighting, batch: Pairs) -> Tensor:
-        """The mean over the pictures whose distance is known; they may be anywhere in the whole batch."""
-        loss, known = places.loss(sighting, batch)
-        if self.processes.count == 1:
-            return loss
-        of_all = known.clone()
-        self.processes.sum([of_all])
-        return loss * (known / of_all.clamp_min(1)) * (self._loader.batch_size / batch.scenes)
-
-    def _cycle(self, images: Tensor, batch: Pairs, motion: Tensor, predicted: Tensor) -> Tensor:
-        """The way back from one prediction of each scene to its first source; all of them would double a step."""
-        _, first = np.unique(batch.target % batch.scenes, return_index=True)
-        source = images[sent(batch.sources[first, 0], self.device)]
-        pairs = sent(first, self.device)
-        return cycle_loss(self.model, predicted[pairs], source, motion[pairs, 0])
-
-    def _next_batch(self) -> tuple[Pairs, Tensor]:
-        """Pairs, and their views (n, 3, h, w) on the device."""
+    def _next_batch(self) -> PosedViews:
+        """Pairs of views with their pictures and what is told of where their objects are, on the device."""
+        batch: Pairs
         if self._resident is not None:
             batch = self._loader.draw()
-            return batch, composite(self._resident.images(batch.views), self._background)
-        read = next(self._loader)
-        return read, composite(sent(read.rgba, self.device), self._background)
+            rgba = self._resident.images(batch.views)
+        else:
+            batch = read = next(self._loader)
+            rgba = sent(read.rgba, self.device)
+        weights, places = self._config.loss, self._places
+        # Of two views a scene every one is a source, in its order; the scenes of targets are compared by their rows.
+        is_plain = self._loader.views_per_scene == MIN_VIEWS and not weights.scene
+        return PosedViews(
+            images=composite(rgba, self._background),
+            sources=None if is_plain else sent(batch.sources, self.device),
+            target=sent(batch.target, self.device),
+            target_from_sources=sent(batch.target_from_sources, self.device),
+            distance=None if places is None else places.distances(batch, self.device),
+            centre=None if places is None or not weights.distance else places.centres(batch, self.device),
+            cycle=self._way_back(batch) if weights.cycle else None,
+        )
+
+    def _way_back(self, batch: Pairs) -> tuple[Tensor, Tensor]:
+        """One pair of each scene, and its first source; the way back of all pairs would double a step."""
+        _, pairs = np.unique(batch.target % batch.scenes, return_index=True)
+        return sent(pairs, self.device), sent(batch.sources[pairs, 0], self.device)
+
+
+def new_trainer(config: Config, view_set: ViewSet, processes: Processes = ALONE) -> Trainer:
+    """A new renderer with drawn weights, to be trained on the training scenes as a resolved configuration says.
+
+    Raises:
+        EnrError: the scenes have too few views, or there are fewer scenes in a batch than processes.
+    """
+    how, share = config.train, processes.share_of(config.train.batch_size)
+    return Trainer(
+        Renderer(config.model),
+        PairLoader(view_set, "train", how.batch_size, how.seed, how.views_per_scene, how.sources, share),
+        how,
+        choose_device(how.device),
+        processes,
+    )
 
 
 def _average_of(model: Renderer, decay: float) -> AveragedModel:

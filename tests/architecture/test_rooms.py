@@ -11,11 +11,13 @@ import pytest
 CORE = {
     "enr",
     "enr.camera",
+    "enr.checking",
     "enr.compositing",
     "enr.errors",
     "enr.files",
     "enr.shards",
     "enr.shards.checks",
+    "enr.shards.config",
     "enr.shards.hashes",
     "enr.shards.hdf5",
     "enr.shards.layout",
@@ -24,7 +26,7 @@ CORE = {
 ALLOWED_INSIDE = {
     "enr": CORE,
     "enr.datagen": CORE,
-    "enr.model": {"enr", "enr.camera", "enr.errors", "enr.files"},
+    "enr.model": {"enr", "enr.camera", "enr.checking", "enr.errors", "enr.files"},
 }
 FRONT_DOOR = "enr.pipelines.front_door."
 """What `import enr` offers; it is named there for editors and type checkers, and imported when it is asked for."""

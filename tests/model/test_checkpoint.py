@@ -88,7 +88,7 @@ def test_other_published_files_are_refused(tmp_path: Path, published_content: di
         ({"state_dict": {}}, "do not fit their config"),
         ({"config": [1, 2]}, r"config is \[1, 2\]; expected a table"),
         ({"config": {**published_content["config"], "img_shape": 64}}, "img_shape = 64; expected"),
-        ({"config": {**published_content["config"], "channels_2d": 64}}, "channels_2d = 64; expected a list"),
+        ({"config": {**published_content["config"], "channels_2d": 64}}, "model.channels_2d is 64; it must be a list"),
         ({"state_dict": [1]}, "no table of tensors"),
         ({"state_dict": {"weight": 1}}, "no table of tensors"),
     ):
@@ -144,7 +144,7 @@ def test_a_changed_description_is_refused(saved: Path, change: dict[str, Any], m
         ("near", None),
         ("focal_px", float("nan")),
         ("channels_2d", [4.5]),
-        ("spherical_mask", "yes"),
+        ("spherical_mask", "perhaps"),
         ("depth_cells", 2.5),
         ("warp", ["rigid"]),
         ("background", "white"),
@@ -155,7 +155,7 @@ def test_an_entry_of_another_kind_is_named(saved: Path, name: str, value: Any) -
     described = json.loads(path.read_text())
     described["config"][name] = value
     path.write_text(json.dumps(described))
-    with pytest.raises(EnrError, match=f"has {name} = .*; expected a "):
+    with pytest.raises(EnrError, match=rf"model\.{name}(\.\d)? is .*; (it must be|give) "):
         load_model(saved)
 
 

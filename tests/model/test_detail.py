@@ -153,8 +153,8 @@ def test_learned_features_ride_along():
     [
         ({"detail_stride": 3}, "detail_stride 3"),
         ({"detail_stride": 8}, "detail_stride 8"),
-        ({"detail_stride": -1}, "negative"),
-        ({"detail_channels": -1}, "negative"),
+        ({"detail_stride": -1}, "detail_stride is -1; it must be at least 0"),
+        ({"detail_channels": -1}, "detail_channels is -1; it must be at least 0"),
         ({"carry_colour": False}, "carry_colour"),
     ],
 )

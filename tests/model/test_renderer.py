@@ -245,7 +245,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "mask": ({"spherical_mask": True}, "spherical_mask belongs to the rigid warp"),
     "composite": ({"channels_3d": (8,), "strides_3d": (2,)}, "composite needs strides_3d that keep"),
     "colour": ({"carry_colour": True, "projection": "fold"}, "carry_colour"),
-    "warp": ({"warp": "affine"}, "choose rigid or frustum"),
+    "warp": ({"warp": "affine"}, "model.warp is 'affine'; give one of 'rigid', 'frustum'"),
     "range": ({"near": 3.0}, "near 3.0 and far 3.0"),
     "image": ({"image_shape": (4, 16, 16)}, "image_shape"),
     "focal": ({"focal_px": 0.0}, "focal_px is 0.0"),

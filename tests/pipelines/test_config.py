@@ -131,7 +131,7 @@ def test_a_training_has_some_end():
 
 
 def test_a_negative_loss_weight_is_refused():
-    with pytest.raises(EnrError, match=r"loss.cycle is -1; .* must not be negative"):
+    with pytest.raises(EnrError, match=r"train\.loss\.cycle is -1; it must be at least 0"):
         config_of("small-64", "loss.cycle=-1")
 
 

@@ -17,7 +17,7 @@ from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model import Renderer, load_model, read_metadata, save_model
 from enr.pipelines.packing import COLUMNS
-from enr.pipelines.training.runs import create_run
+from enr.pipelines.training.runs import create_run, write_config
 from enr.shards import read_shard
 
 SPLITS = ("train", "test", "test", "test")
@@ -31,6 +31,7 @@ def trained(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("packing")
     shard = write_toy(folder / "shards" / "rototrans.h5", Toy(splits=SPLITS))
     run = create_run(folder / "runs" / "a-seed0", "a", {"shards": [str(shard)], "model": {}, "train": {}})
+    write_config(run)
     data = {"shards": [{"path": str(shard), "group": "rototrans", "views": 16}], "trained_scene_ids": ["car-0-0003"]}
     metadata = {"group": ["rototrans"], "data": data, "step": 1234, "elapsed_s": 7200.0}
     save_model(run.best, Renderer(tiny_config(16)), metadata)
@@ -108,6 +109,7 @@ def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained,
     assert not (tmp_path / "boxes" / "examples").exists()
     shard = write_toy(tmp_path / "mugs.h5", Toy(splits=SPLITS, prefix="mug-0"))
     run = create_run(tmp_path / "mugs", "mugs", {"shards": [str(shard)], "model": {}, "train": {}})
+    write_config(run)
     save_model(run.best, Renderer(tiny_config(16)), {"group": ["rototrans"]})
     assert enr("eval", "--checkpoint", str(run.folder), str(shard), "--out", str(run.folder / "eval")).exit_code == 0
     monkeypatch.chdir(tmp_path)  # a path with as few folders as the README's

@@ -52,6 +52,7 @@ from numpy.typing import NDArray
 from enr.camera import Group
 from enr.errors import EnrError
 from enr.files import replacing
+from enr.shards.config import ShardConfig
 from enr.shards.hashes import attributes_sha256, data_sets, is_intact, seal, values_sha256
 from enr.shards.layout import (
     FLAGS,
@@ -83,7 +84,7 @@ class ShardMeta:
     seed: int
     background: tuple[float, float, float]
     blender_version: str
-    config: dict[str, Any]
+    config: ShardConfig
     enr_version: str = ""
     schema_version: int = SCHEMA_VERSION
 

@@ -119,12 +119,12 @@ def test_targets_fill_the_box_evenly():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"group": "shear"}, "rot, trans, rototrans"),
-        ({"sphere": "cube"}, "angles, area"),
+        ({"group": "shear"}, "poses.group is 'shear'; give one of 'rot', 'trans', 'rototrans'"),
+        ({"sphere": "cube"}, "give one of 'angles', 'area'"),
         ({"radius": 0.0}, "radius"),
         ({"radius": float("nan")}, "radius"),
         ({"box": ((0.1, -0.1), (0, 1), (0, 1))}, "box along X"),
-        ({"box": ((0, 1), (0, 1), (0, float("inf")))}, "box along Z"),
+        ({"box": ((0, 1), (0, 1), (0, float("inf")))}, r"poses\.box\.2\.1 is inf; it must be a finite number"),
         ({"azimuth_deg": (10.0, -10.0)}, "azimuth"),
         ({"elevation_deg": (0.0, 100.0)}, "-90 to 90"),
         ({"elevation_deg": (0.0, float("nan"))}, "elevation"),

@@ -17,7 +17,7 @@ from enr.model.checkpoint import load_model, save_model
 from enr.model.renderer import Renderer
 from enr.pipelines.evaluation.checkpoint_predictor import find_origin
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.training.runs import create_run, latest_run
+from enr.pipelines.training.runs import create_run, latest_run, write_config
 
 torch.set_num_threads(1)
 SIZE_PX = 16
@@ -40,6 +40,7 @@ def template(tmp_path_factory) -> Path:
     for name in ("older", "tidy"):
         config = {"shards": [str(path) for path in shards], "model": {}, "train": {}}
         run = create_run(folder / "runs", name, config)
+        write_config(run)
         for checkpoint in (run.last, run.best):
             save_tiny(checkpoint, ["rot", "rototrans"])
     save_tiny(folder / "odd" / "bare", ["rototrans"])

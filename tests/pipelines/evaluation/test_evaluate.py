@@ -53,7 +53,7 @@ class Oracle(Painter):
     def __init__(self, pictures):
         self.pictures = pictures
 
-    def generate_from_sources(self, images, motions, batch_size=16):
+    def generate_from_sources(self, images, motions, batch_size=16, distance=None):
         known = self.pictures.target_from_sources
         nearest = [(known - motion).abs().amax((1, 2, 3)).argmin() for motion in motions]
         return self.pictures.targets[torch.stack(nearest)]
@@ -62,7 +62,7 @@ class Oracle(Painter):
 class Blank(Painter):
     """Paints the background whatever it is asked: the collapsed model."""
 
-    def generate_from_sources(self, images, motions, batch_size=16):
+    def generate_from_sources(self, images, motions, batch_size=16, distance=None):
         return torch.ones(len(motions), *images.shape[1:])
 
 

@@ -27,8 +27,8 @@ from enr.errors import EnrError
 from enr.pipelines.cli import sections
 from enr.pipelines.cli.main import main
 from enr.pipelines.config import key_values
-from enr.pipelines.config.checking import read_value
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
+from enr.pipelines.config.presets import read_value
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SCALES, at_scale, experiment_names, merged, read_experiment
 from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
@@ -252,7 +252,7 @@ def without_runs(settings):
 
 
 def test_a_line_says_what_its_step_does(plans, monkeypatch):
-    monkeypatch.setattr("enr.pipelines.data.views.find_shards", lambda paths: tuple(paths))
+    monkeypatch.setattr("enr.shards.find.find_shards", lambda paths: tuple(paths))
     for (_, scale), plan in plans.items():
         for step in plan.steps[: None if scale == "tiny" else 12]:
             assert without_runs(typed(step)) == without_runs(step.asked), step.line

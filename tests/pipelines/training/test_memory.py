@@ -38,8 +38,8 @@ def test_a_batch_is_refused_when_its_pictures_alone_are_too_large(toy):
     for config in (TrainConfig(batch_size=10**9), TrainConfig(batch_size=10**5, targets=10**4)):
         with pytest.raises(EnrError, match=f"batch_size={config.batch_size}, targets={config.targets}"):
             check_batch(config, view_set, CPU)
-    # A pair of 2x2 px: two views read twice as RGBA; two pictures, two targets and two predictions in float32.
-    assert batch_bytes(TrainConfig(batch_size=1), 4, CPU) == 2 * 2 * 4 * 4 + 6 * 4 * 3 * 4
+    # A pair of 2x2 px: two views in three buffers as RGBA; two pictures, two targets and two predictions in float32.
+    assert batch_bytes(TrainConfig(batch_size=1), 4, CPU) == 3 * 2 * 4 * 4 + 6 * 4 * 3 * 4
 
 
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(0, 500), st.integers(1, 80), st.booleans())

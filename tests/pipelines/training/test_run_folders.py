@@ -17,7 +17,7 @@ from tests.pipelines.training.fitting import fit, resume
 from enr.errors import EnrError
 from enr.model import load_model
 from enr.pipelines.training import runs
-from enr.pipelines.training.runs import create_run, find_checkpoint, latest_run, load_state, open_run
+from enr.pipelines.training.runs import create_run, find_checkpoint, latest_run, load_state, open_run, write_config
 
 CONFIG = {"shards": [], "model": {}, "train": {}}
 MAIN = "from enr.pipelines.cli.main import main; main()"
@@ -42,6 +42,7 @@ def local_time():
 def made(root, name):
     """A run with a checkpoint."""
     run = create_run(root, name, CONFIG)
+    write_config(run)
     run.last.mkdir(parents=True)
     return run.folder
 

@@ -26,7 +26,7 @@ from enr.model import Renderer, save_model
 from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
 from enr.pipelines.rendering.maps import depth_pictures, opacity_pictures
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
-from enr.pipelines.training.runs import create_run, save_checkpoint
+from enr.pipelines.training.runs import create_run, save_checkpoint, write_config
 from enr.pipelines.viewer.open import open_viewer
 from enr.pipelines.viewer.server import ViewerServer
 from enr.pipelines.viewer.shelf import Offer, Shelf
@@ -225,6 +225,7 @@ def test_shards_of_another_size_are_refused(checkpoint, tmp_path):
 def test_the_newest_checkpoint_of_a_training_is_followed(shard, tmp_path, monkeypatch):
     monkeypatch.setattr("enr.pipelines.viewer.shelf.LOOK_AGAIN_S", 0.0)
     run = create_run(tmp_path, "tiny", {"shards": [str(shard)], "model": {}, "train": {}})
+    write_config(run)
     save_checkpoint(run.last, Renderer(CONFIG), {"step": 10})
     with serving(Shelf([run.folder], Offer(follow=True))) as server:
         before = pixels(ask(server, "GET", "/frame?id=0-0&azimuth_deg=30"))
@@ -296,6 +297,7 @@ def test_without_a_run_the_model_that_comes_with_enr_is_shown(shipped, picture):
 def test_runs_come_before_the_model_that_comes_with_enr(shipped, shard):
     for _ in range(2):
         run = create_run(Path("runs"), "tiny", {"shards": [str(shard)], "model": {}, "train": {}})
+        write_config(run)
         save_checkpoint(run.last, Renderer(CONFIG), {})
     server = open_viewer([], Offer(), ("127.0.0.1", 0))
     assert len(server.shelf.names) == 3

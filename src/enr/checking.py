@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic.dataclasses
-import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -30,7 +28,6 @@ NotNegative = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """Torch takes no larger seed."""
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 CHECKED = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -104,23 +101,6 @@ def validated(kind: type[T], values: Table, section: str) -> T:
         return TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         raise EnrError(refusal(error, kind, section)) from error
-
-
-def read_value(value: object, key: str = "") -> object:
-    """A value of a configuration: text is read as YAML, anything else is what it is.
-
-    Raises:
-        EnrError: it is no YAML.
-    """
-    if not isinstance(value, str):
-        return value
-    try:
-        read = yaml.safe_load(value)
-        return float(read) if isinstance(read, str) and NUMBER.fullmatch(read) else read  # YAML 1.1 has no 1e-4
-    except yaml.YAMLError as error:
-        raise EnrError(
-            f"--set {key}={value} has a value that is not YAML; quote it or write a list as [1,2]."
-        ) from error
 
 
 def refusal(error: ValidationError, kind: type, section: str) -> str:
