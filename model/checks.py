@@ -41,7 +41,7 @@ def check_images(images: object, weights: Tensor, config: RendererConfig) -> Non
 
 def _check_values(images: Tensor) -> None:
     """In [0, 1]. Not of a renderer's own predictions in training, nor where a training step would wait for a GPU."""
-    waits = images.is_meta or (images.is_cuda and torch.is_grad_enabled())
+    waits = images.is_meta or (images.is_cuda and torch.is_grad_enabled()) or torch.compiler.is_compiling()
     if waits or images.requires_grad or not images.numel():
         return
     lowest, highest = (float(end) for end in torch.aminmax(images.detach()))

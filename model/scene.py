@@ -66,10 +66,6 @@ class PlacedScene:
         parts = (part.flatten(start, end) for part in (self.features, self.centre, self.uncertainty))
         return PlacedScene(*parts)
 
-    def with_features(self, features: Tensor) -> PlacedScene:
-        """Other features in the same place."""
-        return PlacedScene(features, self.centre, self.uncertainty)
-
     @property
     def device(self) -> torch.device:
         """Where the features are."""

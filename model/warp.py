@@ -1,4 +1,4 @@
-"""Moving a scene by a rigid motion of the camera: the two warps, and their slow float64 twins.
+"""Moving a scene by a rigid motion of the camera: the two warps.
 
 Both are resamplings of a volume (b, c, d, h, w): trilinear between cell centres (align_corners=False), zero outside.
 They take `target_from_source` (b, 4, 4), which carries source-camera to target-camera coordinates (`enr.camera`).
@@ -15,8 +15,6 @@ A channel of ones carried along becomes the visibility of each target cell: 1 in
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -24,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from enr.camera import VOLUME_FROM_CAMERA, intrinsics
+from enr.camera import VOLUME_FROM_CAMERA
 from enr.model.config import DepthSpacing
 
 Lens = tuple[float, int, int]
@@ -144,22 +142,6 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
         x_y, z = torch.addcmul(seen[:, :, 3:, None].to(scene.dtype), depths, turned).split((2, 1), dim=1)
         position = torch.cat([_beside_axis(x_y, z), _between_ends(z, frustum)], dim=1)
         return _sample(scene, position.flatten(2))
-
-
-def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
-    """The centres of a frustum's cells.
-
-    Args:
-        cells: (d, h, w).
-        frustum: the lens and depth range.
-        device: where they are wanted.
-
-    Returns:
-        (d, h, w, 3) float64 in camera coordinates, object units; (b, d, h, w, 3) where near and far are (b,).
-    """
-    depth, height, width = cells
-    z = frustum_depths(_shares(depth, device), frustum)
-    return z[..., None, None, None] * frustum_rays((height, width), frustum, device)
 
 
 def frustum_rays(cells: tuple[int, int], frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
@@ -296,82 +278,3 @@ def _sample(scene: Tensor, positions: Tensor) -> Tensor:
     grid = positions.unflatten(2, scene.shape[2:]).movedim(1, -1)
     scene = scene.expand(len(grid), -1, -1, -1, -1)
     return functional.grid_sample(scene, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-
-
-def rigid_warp_reference(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
-    """Slow float64 twin of `rigid_warp`: one voxel at a time, one corner at a time."""
-    scene = scene.to(torch.float64)
-    source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
-    side = scene.shape[2]
-    centre = torch.tensor([0.0, 0.0, cube.radius], dtype=torch.float64)
-    output = torch.zeros_like(scene)
-    for batch, (i, j, k) in _cells(scene):
-        p = [(2 * index + 1) / side - 1 for index in (i, j, k)]
-        in_camera = torch.tensor([p[2], p[1], -p[0]], dtype=torch.float64)  # width: x, height: y, depth: against z
-        point = _move(source_from_target[batch], centre + cube.half_side * in_camera)
-        q = (point - centre) / cube.half_side
-        index = [(axis + 1) * side / 2 - 0.5 for axis in (-q[2], q[1], q[0])]
-        output[batch, :, i, j, k] = _trilinear(scene[batch], index)
-    return output
-
-
-def frustum_warp_reference(
-    scene: Tensor, target_from_source: Tensor, frustum: Frustum, target: Frustum | None = None
-) -> Tensor:
-    """Slow float64 twin of `frustum_warp`: one cell at a time, one corner at a time."""
-    scene = scene.to(torch.float64)
-    source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
-    K = torch.as_tensor(intrinsics(frustum.focal_px, frustum.width_px, frustum.height_px))
-    depth, height, width = scene.shape[2:]
-    output = torch.zeros_like(scene)
-    for batch, (d, v, u) in _cells(scene):
-        pixel = [(u + 0.5) * frustum.width_px / width, (v + 0.5) * frustum.height_px / height, 1.0]
-        ray = torch.linalg.solve(K, torch.tensor(pixel, dtype=torch.float64))
-        goal = (target or frustum).of(batch)
-        point = _move(source_from_target[batch], ray * _depth_of_cell(d + 0.5, depth, goal))
-        if point[2] <= EPSILON:
-            continue
-        seen = K @ point / point[2]
-        column = seen[0] * width / frustum.width_px - 0.5
-        row = seen[1] * height / frustum.height_px - 0.5
-        layer = _cell_of_depth(point[2], depth, frustum.of(batch)) - 0.5
-        output[batch, :, d, v, u] = _trilinear(scene[batch], [layer, row, column])
-    return output
-
-
-def _cells(scene: Tensor) -> Iterator[tuple[int, tuple[int, int, int]]]:
-    batch, _, depth, height, width = scene.shape
-    for n in range(batch):
-        for i in range(depth):
-            for j in range(height):
-                for k in range(width):
-                    yield n, (i, j, k)
-
-
-def _move(transform: Tensor, point: Tensor) -> Tensor:
-    return transform[:3, :3] @ point + transform[:3, 3]
-
-
-def _depth_of_cell(cell: float, count: int, frustum: Frustum) -> float:
-    share, near, far = cell / count, float(frustum.near), float(frustum.far)
-    if frustum.spacing == "linear":
-        return (1 - share) * near + share * far
-    return 1 / ((1 - share) / near + share / far)
-
-
-def _cell_of_depth(z: Tensor, count: int, frustum: Frustum) -> Tensor:
-    if frustum.spacing == "linear":
-        return count * (z - frustum.near) / (frustum.far - frustum.near)
-    return count * (1 / frustum.near - 1 / z) / (1 / frustum.near - 1 / frustum.far)
-
-
-def _trilinear(volume: Tensor, index: list[Tensor]) -> Tensor:
-    """(c,) of a volume (c, d, h, w) at a fractional index; corners outside count as zero."""
-    total = torch.zeros(len(volume), dtype=volume.dtype)
-    low = [math.floor(axis.detach().item()) for axis in index]
-    for corner in range(8):
-        at = [low[axis] + (corner >> axis & 1) for axis in range(3)]
-        if all(0 <= at[axis] < volume.shape[axis + 1] for axis in range(3)):
-            weight = torch.stack([1 - (index[axis] - at[axis]).abs() for axis in range(3)]).prod()
-            total = total + weight * volume[:, at[0], at[1], at[2]]
-    return total

@@ -45,6 +45,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     type=float,
     help="End after so many (further) minutes [default: the preset's].",
 )
+@click.option("--compile", metavar="auto|on|off", help="Compile the steps; auto: where that pays [default: auto].")
 @click.option(
     "--resume",
     is_flag=False,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SkipValidation
+from pydantic import BeforeValidator, Field, SkipValidation
 
 from enr.checking import Count, NotNegative, Positive, Seed, checked
 from enr.errors import EnrError
@@ -16,6 +16,10 @@ from enr.model.config import LossWeights
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 Clock = Literal["wall", "process"]
+Compile = Annotated[
+    Literal["auto", "on", "off"],
+    BeforeValidator(lambda value: ("off", "on")[value] if isinstance(value, bool) else value),  # as YAML reads them
+]
 
 Assignments = Mapping[str, object] | Iterable[str | tuple[str, object]]
 """Keys and their values, or texts such as `learning_rate=1e-4`."""
@@ -54,6 +58,7 @@ class TrainConfig:
         device: `auto` takes a GPU where torch sees one.
         precision: `auto` takes bfloat16 where the device multiplies it quickly.
         threads: of torch on the CPU; 0: as many as are quickest, now and when other programs come or go.
+        compile: whether training steps go through `torch.compile`; `auto`: where that is known to pay.
         validations: how often the held-out scenes are measured, evenly over the training.
         validation_pictures: how many pictures of held-out scenes are measured.
         frames: how often the fixed pictures are rendered, evenly over the training.
@@ -81,6 +86,7 @@ class TrainConfig:
     device: Device = "auto"
     precision: Precision = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
+    compile: Compile = "auto"
     validations: Count = 20
     validation_pictures: Count = 256
     frames: Count = 24
@@ -116,6 +122,7 @@ class TrainSettings:
         assignments: what is set over the preset: a table of keys and values, or `key=value` texts.
         batch_size: scenes a step, or `auto` for as many as fit into memory; None takes the preset's.
         max_minutes: minutes of training; when a run is resumed, further ones.
+        compile: whether steps are compiled; None takes the preset's, or the resumed run's.
         resume: the run to go on with.
         init: the checkpoint to start from: a run folder, a checkpoint folder or file, or a published `.pt`.
         runs: the folder of all runs.
@@ -128,6 +135,7 @@ class TrainSettings:
     assignments: SkipValidation[Assignments] = ()
     batch_size: Count | Literal["auto"] | None = None
     max_minutes: Positive | None = None
+    compile: Compile | None = None
     resume: Path | None = None
     init: Path | None = None
     runs: Path = RUNS

@@ -66,6 +66,7 @@ def train(
     set: Mapping[str, object] | None = None,
     batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
+    compile: Literal["auto", "on", "off"] | None = None,
     resume: PathInput | None = None,
     init: PathInput | None = None,
     name: str | None = None,
@@ -80,6 +81,7 @@ def train(
         set: entries of the preset to change, such as `{"learning_rate": 1e-4, "loss.ssim": 0}`.
         batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
+        compile: whether training steps are compiled; `auto`, which is the default: where that pays.
         resume: go on with this run folder, or with the `latest`.
         init: start from the weights of a run, a checkpoint or a published `.pt`.
         name: last part of the run folder's name.
@@ -109,6 +111,7 @@ def train(
         assignments=dict(set or {}),
         batch_size=batch_size,
         max_minutes=max_minutes,
+        compile=compile,
         resume=run,
         init=None if init is None else one_path(init, "init"),
         runs=folder,

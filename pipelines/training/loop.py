@@ -186,6 +186,7 @@ class TrainingLoop:
     def run(self, should_stop: Callable[[int], bool]) -> TrainResult:
         """Train; `should_stop` is asked after each step."""
         try:
+            self._trainer.compile(self._console.say)
             with self._console.bar(progress(self._config, self._moment())):
                 self._watch.begin()
                 if not self._trainer.step:

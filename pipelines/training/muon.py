@@ -141,9 +141,10 @@ def _on_the_square(start: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     gram = start @ start.transpose(1, 2)
     one = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    product = one.expand_as(gram)
-    for _ in range(STEPS):
+    product = one
+    for step in range(STEPS):
         factor = torch.baddbmm(a * one + b * gram, gram, gram, alpha=c)
-        product = factor @ product
-        gram = factor @ (factor @ gram)
+        product = factor @ product if step else factor
+        if step < STEPS - 1:
+            gram = factor @ (factor @ gram)
     return product @ start

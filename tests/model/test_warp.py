@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.model import warp_twins as twins
 from torch import Tensor
 
 from enr.camera import VOLUME_FROM_CAMERA, intrinsics, invert_rigid, orbit_camera, project, target_from_source
@@ -37,8 +38,8 @@ def fast(kind: str) -> Warping:
 
 def slow(kind: str) -> Warping:
     if kind == "rigid":
-        return lambda scene, motion: warp.rigid_warp_reference(scene, motion, CUBE)
-    return lambda scene, motion: warp.frustum_warp_reference(scene, motion, FRUSTUMS[kind])
+        return lambda scene, motion: twins.rigid_warp_reference(scene, motion, CUBE)
+    return lambda scene, motion: twins.frustum_warp_reference(scene, motion, FRUSTUMS[kind])
 
 
 def small_motions(count: int, seed: int) -> Tensor:
@@ -103,7 +104,7 @@ def test_between_two_ranges_the_frustums_warp_equals_the_slow_twin(kind: str, se
     scene = torch.randn(2, 2, *CELLS[kind], dtype=torch.float64, generator=generator)
     weight = torch.randn(scene.shape, dtype=torch.float64, generator=generator)
     results = []
-    for warping in (warp.frustum_warp, warp.frustum_warp_reference):
+    for warping in (warp.frustum_warp, twins.frustum_warp_reference):
         leaf, twist = scene.clone().requires_grad_(), torch.zeros(2, 6, dtype=torch.float64, requires_grad=True)
         output = warping(leaf, twisted(motion, twist), source, target)
         gradients = torch.autograd.grad((output * weight).sum(), (leaf, twist))
@@ -117,11 +118,11 @@ def test_between_two_ranges_the_frustums_warp_equals_the_slow_twin(kind: str, se
 def test_another_range_holds_the_same_points(spacing: str) -> None:
     """Cells that hold their own depth hold it in another range, too, as far as both ranges reach."""
     near, far = (around(FRUSTUMS[spacing], torch.tensor([middle])) for middle in (2.0, 2.3))
-    depth = warp.frustum_points((16, 4, 5), near)[..., 2]
+    depth = twins.frustum_points((16, 4, 5), near)[..., 2]
     carried = depth if spacing == "linear" else 1 / depth
     scene = torch.stack([carried, torch.ones_like(carried)], dim=1)
     moved = warp.frustum_warp(scene, torch.eye(4)[None], near, far)
-    expected = warp.frustum_points((16, 4, 5), far)[..., 2]
+    expected = twins.frustum_points((16, 4, 5), far)[..., 2]
     inside = moved[:, 1] > 1 - 1e-9
     assert inside[:, :10].all() and not inside[:, -1].any()
     found = moved[:, 0] if spacing == "linear" else 1 / moved[:, 0]
@@ -209,7 +210,7 @@ def test_cells_carry_what_the_cameras_of_the_project_see(kind: str, seed: int) -
 def camera_points(kind: str, cells: tuple[int, int, int]) -> np.ndarray:
     """(d, h, w, 3) cell centres in camera coordinates."""
     if kind != "rigid":
-        return warp.frustum_points(cells, FRUSTUMS[kind]).numpy()
+        return twins.frustum_points(cells, FRUSTUMS[kind]).numpy()
     axes = [(2 * np.arange(count) + 1) / count - 1 for count in cells]
     volume = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     return CUBE.half_side * volume @ VOLUME_FROM_CAMERA + [0, 0, CUBE.radius]
