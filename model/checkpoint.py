@@ -88,8 +88,8 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
     if path.suffix in (".pt", ".pth"):
         return _load_published(path).to(device).eval()
     folder = _folder_of(path)
-    model = Renderer(RendererConfig.from_dict(_read_description(folder)["config"]))
-    _load_weights(model, _read_weights(folder / WEIGHTS_NAME), str(folder))
+    described, weights = _read_description(folder), _read_weights(folder / WEIGHTS_NAME)
+    model = _with_weights(Renderer(RendererConfig.from_dict(described["config"])), weights, str(folder))
     return model.to(device).eval()
 
 
@@ -195,7 +195,7 @@ def _load_published(path: Path) -> Renderer:
         raise EnrError(f"{path} has a state_dict that is no table of tensors; take another checkpoint.")
     weights = {_own_name(str(name)): tensor for name, tensor in state.items()}
     weights.pop("spherical_mask.mask", None)  # computed, not learned
-    _load_weights(model, weights, str(path))
+    _with_weights(model, weights, str(path))
     return model
 
 
@@ -204,7 +204,7 @@ def _own_name(published: str) -> str:
     return re.sub(r"^projection\.", "projection.pointwise.", name)
 
 
-def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) -> None:
+def _with_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) -> Renderer:
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
     wrong = [name for name in expected if name not in weights or weights[name].shape != expected[name]]
     wrong += [name for name in weights if name not in expected]
@@ -217,6 +217,7 @@ def _load_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) ->
             "another checkpoint, or train anew with a smaller learning_rate."
         )
     model.load_state_dict(dict(weights))
+    return model
 
 
 def _not_finite(weights: Mapping[str, Tensor]) -> list[str]:

@@ -65,6 +65,7 @@ class CheckpointMetadata(TypedDict, total=False):
         group, groups: that it learned; a single one may stand alone.
         data: what it was trained on.
         train: entries of its `TrainConfig`.
+        machine: where it was trained, such as `device`, `torch`, `cores`, `processor`.
         step: of the training.
         elapsed_s: seconds of training until then.
         validation: means over held-out scenes, where there are some.
@@ -78,6 +79,7 @@ class CheckpointMetadata(TypedDict, total=False):
     groups: str | list[str]
     data: TrainedData
     train: Mapping[str, Any]
+    machine: Mapping[str, object]
     step: int
     elapsed_s: float
     validation: Mapping[str, Any] | None

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import re
+import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +28,15 @@ WORTH_IT = 1.05
 """Fewer threads than cores are taken only where they are quicker by so much."""
 
 
-_chosen: set[int] = set()
-"""The number of threads, once it has been chosen in this process."""
+WATCHED_STEPS = 20
+"""Steps are compared by the medians of so many, ..."""
+MUCH_SLOWER = 1.5
+"""... and are much slower when they take so many times as long as at their best, ..."""
+WATCH_MINUTES = 5.0
+"""... for which the threads are timed again at most this often."""
+
+_chosen: dict[str, int] = {}
+"""Once the number of threads has been chosen in this process: it, as `threads`, and the `most` that there could be."""
 
 
 def choose_device(wanted: Device) -> torch.device:
@@ -67,15 +77,19 @@ def prepare_cpu(threads: int) -> None:
     libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
 
 
-def choose_threads() -> int:
+def choose_threads(again: bool = False) -> int:
     """How many threads compute quickest beside what else runs now, from a timing of a fraction of a second.
 
     A thread for each core waits, in every small operation, for the one whose core is taken: several times slower than
-    a single thread. Chosen once in a process; `OMP_NUM_THREADS` is obeyed, and beside a GPU it does not matter.
+    a single thread. Chosen once in a process unless `again`; `OMP_NUM_THREADS` is obeyed, and beside a GPU it does not
+    matter.
     """
-    most = torch.get_num_threads()
-    if most in {1, *_chosen} or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
-        return most
+    now = torch.get_num_threads()
+    most = _chosen.get("most", now) if again else now
+    if most == 1 or "OMP_NUM_THREADS" in os.environ or torch.cuda.is_available():
+        return now
+    if now == _chosen.get("threads") and not again:
+        return now
     seconds = dict.fromkeys(sorted({most, *(2**power for power in range(most.bit_length()) if 2**power < most)}), 0.0)
     work = _small_operations()
     began = time.perf_counter()
@@ -87,10 +101,46 @@ def choose_threads() -> int:
             started = time.perf_counter()
             work()
             seconds[count] += time.perf_counter() - started
-    torch.set_num_threads(most)
+    torch.set_num_threads(now)
     best = min(seconds, key=lambda count: seconds[count])
-    _chosen.add(most if seconds[most] <= WORTH_IT * seconds[best] else best)
-    return max(_chosen)
+    _chosen.update(most=most, threads=most if seconds[most] <= WORTH_IT * seconds[best] else best)
+    return _chosen["threads"]
+
+
+class ThreadWatch:
+    """Notices when another number of threads may have become the quickest, and chooses again."""
+
+    def __init__(self, is_on: bool) -> None:
+        """Watch, if `is_on`, a process whose number of threads `prepare_cpu` has chosen."""
+        self._is_on = is_on and torch.get_num_threads() == _chosen.get("threads")
+        self._best_s = math.inf
+        self._steps_s: list[float] = []
+        self._chosen_s = time.perf_counter()
+
+    def is_due(self, step_s: float) -> bool:
+        """Whether to choose again after a step of so many seconds.
+
+        Steps have become much slower; or fewer threads are at work than there could be, and other programs may have
+        ended since.
+        """
+        if not self._is_on:
+            return False
+        self._steps_s.append(step_s)
+        if len(self._steps_s) < WATCHED_STEPS:
+            return False
+        median_s = statistics.median(self._steps_s)
+        self._steps_s.clear()
+        self._best_s = min(self._best_s, median_s)
+        is_better_likely = median_s > MUCH_SLOWER * self._best_s or _chosen["threads"] < _chosen["most"]
+        return is_better_likely and time.perf_counter() - self._chosen_s >= 60 * WATCH_MINUTES
+
+    def choose_again(self) -> str | None:
+        """Take the number that is quickest now; a line about it where it is another."""
+        before, now = torch.get_num_threads(), choose_threads(again=True)
+        torch.set_num_threads(now)
+        self._best_s, self._chosen_s = math.inf, time.perf_counter()
+        words = f"From now on {count_of(now, 'thread')} in place of {before}: quicker beside what else runs now."
+        return words if now != before else None
 
 
 def _small_operations() -> Callable[[], None]:
@@ -134,3 +184,25 @@ def pick_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise EnrError(f"The device {name!r} cannot be used ({reason}); choose auto, cpu or cuda.") from error
     return device
+
+
+def describe_machine() -> dict[str, object]:
+    """What the figures belong to; a load average far above 0 says that other work slowed them down."""
+    from enr import __version__
+    from enr.datagen.workers.pool import default_workers
+
+    return {
+        "cores": default_workers(),
+        "processor": _processor(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "enr": __version__,
+        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

@@ -195,9 +195,11 @@ def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> It
         yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
     command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
     yield f"- command: `{FOLDER.sub('', command)}`"
+    machine = {**metadata.get("machine", {}), **done.get("machine", {})}
+    if machine:
+        device = done.get("device") or f"{machine.get('device')}, torch {machine.get('torch')}"
+        yield f"- hardware: {device}; {machine.get('cores')} cores, {machine.get('processor')}"
     if done:
-        machine = done.get("machine", {})
-        yield f"- hardware: {done.get('device')}; {machine.get('cores')} cores, {machine.get('processor')}"
         yield f"- made by {done.get('source')}, {str(done.get('time'))[:10]}"
     hours = metadata.get("elapsed_s", 0) / 3600
     yield f"- these weights: step {metadata.get('step', 0):,}, after {hours:.1f} hours"

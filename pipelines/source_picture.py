@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -180,7 +181,10 @@ def read_upright(
     """
     name, notes = name or str(picture), [] if notes is None else notes
     try:
-        with Image.open(picture) as image:
+        with (
+            warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning),
+            Image.open(picture) as image,
+        ):
             if image.mode[0] in "IF":
                 raise EnrError(f"{name} has more than 8 bits a channel ({image.mode}); convert it to 8 bits.")
             frames = getattr(image, "n_frames", 1)
@@ -193,6 +197,9 @@ def read_upright(
             return UprightPicture(np.asarray(ImageOps.exif_transpose(image).convert("RGBA")), focal_px)
     except FileNotFoundError as error:
         raise EnrError(f"{name} does not exist; give a PNG or JPEG file.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+        raise EnrError(f"{name} has more than {most} million pixels; give it smaller.") from error
+    except (OSError, SyntaxError, ValueError) as error:
         reason = " ".join(str(error).split())[:120]
         raise EnrError(f"{name} cannot be read as a picture ({reason}); give a PNG or JPEG file.") from error

@@ -39,7 +39,7 @@ def command(out: Path, seed: int) -> None:
         click.echo(f"Sources, predictions, truths: {picture}")
     click.echo(f"GIF of the learning: {result.gif}")
     click.echo(f"JSON: {result.report.json_path}")
-    report_at_end(ReportSettings((result.report.json_path.parent,), out / "report.html"), click.echo)
+    report_at_end(ReportSettings(result.reports, out / "report.html"), click.echo)
     click.echo("\n".join(wrapped(line) for line in result.verdict))
     if not result.has_learned:
         sys.exit(1)

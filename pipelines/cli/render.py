@@ -12,8 +12,6 @@ from enr.errors import EnrError
 if TYPE_CHECKING:
     from enr.pipelines.rendering.camera_paths import Cameras
 
-FRAMES = 36
-
 
 @click.command(
     "render",
@@ -86,7 +84,7 @@ FRAMES = 36
     metavar="N,N,...",
     help="Take this view of a shard's scene as the picture, or fuse several.",
 )
-@click.option("--frames", type=int, default=FRAMES, show_default=True, help="Render so many views of a path.")
+@click.option("--frames", type=int, help="Render so many views of a path by name, or of --towards [default: 36].")
 @click.option(
     "--distance", type=float, help="Take the object's centre to be at this depth, in object units [default: estimated]."
 )

@@ -53,7 +53,7 @@ class TrainConfig:
         seed: of the weights and of the pairs.
         device: `auto` takes a GPU where torch sees one.
         precision: `auto` takes bfloat16 where the device multiplies it quickly.
-        threads: of torch on the CPU; 0: as many as are quickest at the start.
+        threads: of torch on the CPU; 0: as many as are quickest, now and when other programs come or go.
         validations: how often the held-out scenes are measured, evenly over the training.
         validation_pictures: how many pictures of held-out scenes are measured.
         frames: how often the fixed pictures are rendered, evenly over the training.

@@ -71,7 +71,7 @@ class CheckpointPredictor:
             EnrError: there is none, it cannot be read, its shards are not known, or the report cannot be written.
         """
         origin = find_origin(settings)
-        model, metadata = load_model(origin.checkpoint, device), read_metadata(origin.checkpoint)
+        metadata, model = read_metadata(origin.checkpoint), load_model(origin.checkpoint, device)
         learned, home = learned_groups(metadata), origin.run.folder if origin.run else Path()
         check_folder(settings.out or home / "eval", "--out")
         untrained = make_untrained(model, settings.seed) if settings.untrained else None

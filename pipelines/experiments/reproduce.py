@@ -45,8 +45,7 @@ from enr.pipelines.experiments.experiment_plan import (
 )
 from enr.pipelines.experiments.source import source_version
 from enr.pipelines.experiments.table import DONE_NAME, REPORT_NAME, read_json, write_table
-from enr.pipelines.machine import choose_device, describe
-from enr.pipelines.speed.benchmark import describe_machine
+from enr.pipelines.machine import choose_device, describe, describe_machine
 from enr.pipelines.training.loop import DivergedError, Moment, progress
 from enr.pipelines.training.runs import Run, check_folder, latest_run, open_run, standing
 from enr.pipelines.training.train import TrainSettings, train

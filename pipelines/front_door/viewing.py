@@ -64,7 +64,7 @@ def novel_views(
     elevation_deg: float = 0.0,
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0),
     path: PathInput | None = None,
-    frames: int = 36,
+    frames: int | None = None,
     distance: float | None = None,
     source_elevation_deg: float = 0.0,
     fov_deg: float | None = None,
@@ -85,7 +85,7 @@ def novel_views(
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
         path: `orbit`, `spiral`, `dolly`, `shift`, `screw`, one saved by the viewer, or a pose file.
-        frames: views of a path by name.
+        frames: views of a path by name, or towards another object; None: 36.
         distance: depth of the object's centre, in object units; None: estimated.
         source_elevation_deg: how far above the object's horizon the picture was taken.
         fov_deg: horizontal field of view of the picture; None: the object is framed.

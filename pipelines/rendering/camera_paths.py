@@ -31,6 +31,7 @@ STEPS_FORMAT = "enr-camera-steps"
 """What a path that the viewer saved says of itself: steps told from the picture's camera, not cameras of a world."""
 SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
+FRAMES = 36
 MAX_FRAMES = 1000
 
 
@@ -106,19 +107,25 @@ class Cameras:
         return motions_between(self.world_from_camera)
 
 
-def choose_cameras(step: CameraStep, path: str | Path | None, frames: int, is_blend: bool = False) -> Cameras:
+def choose_cameras(
+    step: CameraStep, path: str | Path | None, frames: int | None = None, is_blend: bool = False
+) -> Cameras:
     """The cameras that are asked for.
 
     Args:
         step: a single camera.
         path: in its place, the name of a path, a file of steps that the viewer saved, or a pose file whose first camera
             is the picture's.
-        frames: views of a path by name.
+        frames: views of a path by name, or of a blend; None: 36.
         is_blend: whether the object becomes another one meanwhile: a single camera then stands for `frames` views.
 
     Raises:
-        EnrError: both are asked for, or the file cannot be used.
+        EnrError: both are asked for, the file cannot be used, or there is no path that frames would be taken from.
     """
+    if frames is not None and str(path) not in PATHS and not (is_blend and path is None):
+        where = "a single view" if path is None else f"the cameras of {path}, as many as it holds"
+        raise EnrError(f"{frames} frames were asked for, but of {where}; leave out --frames, or follow a path by name.")
+    frames = FRAMES if frames is None else frames
     if path is None:
         return Cameras((step,) * (frames if is_blend else 1))
     if step != CameraStep():

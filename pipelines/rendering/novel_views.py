@@ -61,7 +61,7 @@ class NovelViewSettings:
     cameras: InstanceOf[Cameras]
     checkpoint: Path | None = None
     distance: Positive | None = None
-    source_elevation_deg: float = 0.0
+    source_elevation_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
     fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
     device: str = "auto"
     scene: str | None = None
@@ -165,6 +165,9 @@ def _check_pictures(settings: NovelViewSettings) -> None:
             check_picture(picture)
     if any(map(_is_shard, pictures)) and (settings.further or poses is not None):
         raise EnrError("A shard brings its own pictures and poses; give it alone, with --view 0,3,7 for several views.")
+    for name in ("fov_deg", "source_elevation_deg"):
+        if getattr(settings, name) and all(map(_is_shard, (*pictures, settings.towards or settings.picture))):
+            raise EnrError(f"A shard says how its pictures were taken; leave out --{name.replace('_', '-')}.")
     if settings.further and poses is None:
         raise EnrError(
             f"{len(pictures)} pictures were given, and nothing says where they were taken; give --poses with a camera "

@@ -6,8 +6,6 @@ Every part runs in a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import platform
 import resource
 import tempfile
 import time
@@ -23,6 +21,7 @@ from pydantic import Field
 from enr.camera import RADIUS, focal_px_from_lens
 from enr.checking import Count, Positive, checked
 from enr.errors import EnrError
+from enr.pipelines.machine import describe_machine
 from enr.pipelines.speed.noise import write_noise_shard
 
 Part = Literal["datagen", "loader", "train", "render"]
@@ -71,28 +70,6 @@ def run_benchmark(parts: Sequence[Part], settings: BenchSettings) -> dict[str, o
         EnrError: a part cannot be measured, with the reason.
     """
     return {"machine": describe_machine(), **{part: _in_own_process(part, settings) for part in parts}}
-
-
-def describe_machine() -> dict[str, object]:
-    """What the figures belong to; a load average far above 0 says that other work slowed them down."""
-    from enr import __version__
-    from enr.datagen.workers.pool import default_workers
-
-    return {
-        "cores": default_workers(),
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "enr": __version__,
-        "load_average_before": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _in_own_process(part: Part, settings: BenchSettings) -> dict[str, object]:

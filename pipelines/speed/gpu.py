@@ -22,8 +22,7 @@ from enr.pipelines.config import Config, Device
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.evaluate import evaluate
 from enr.pipelines.evaluation.inputs import EvalSettings
-from enr.pipelines.machine import choose_device, describe, prepare_cpu
-from enr.pipelines.speed.benchmark import describe_machine
+from enr.pipelines.machine import choose_device, describe, describe_machine, prepare_cpu
 from enr.pipelines.speed.clock import seconds_each
 from enr.pipelines.speed.noise import write_noise_shard
 from enr.pipelines.speed.plain_training import PlainTrainer

@@ -53,7 +53,8 @@ class Initial:
             EnrError: there is none.
         """
         found, _ = find_checkpoint(path)
-        return cls(found, load_model(found), read_metadata(found))
+        metadata = read_metadata(found)
+        return cls(found, load_model(found), metadata)
 
     @property
     def config(self) -> RendererConfig:

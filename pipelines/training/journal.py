@@ -42,8 +42,10 @@ class Console:
         self._bar: tqdm[Any] | None = None
         self._shown_s = -float("inf")
 
-    def say(self, words: str) -> None:
-        """Say a line."""
+    def say(self, words: str | None) -> None:
+        """Say a line, if there is one."""
+        if words is None:
+            return
         with self._even_if_unread():
             if self._bar is not None:
                 self._bar.clear()

@@ -22,6 +22,7 @@ import torch
 from enr.errors import EnrError
 from enr.model.description import CheckpointMetadata
 from enr.pipelines.config import TrainConfig
+from enr.pipelines.machine import ThreadWatch
 from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
@@ -174,6 +175,7 @@ class TrainingLoop:
         self._before = Moment(task.trainer.step, float(task.resumed.get("elapsed_s", 0.0)))
         self._best_db = float(task.resumed.get("best_psnr_db", -math.inf))
         self._watch = Stopwatch(task.config, task.trainer.device, self._before.elapsed_s)
+        self._threads = ThreadWatch(is_on=not task.config.threads and task.trainer.processes.count == 1)
         self._journal = Journal(task.run, task.trainer.step)
         self._saved_s = time.perf_counter()
         self._unread: list[tuple[int, Callable[[], dict[str, float]], dict[str, float]]] = []
@@ -210,7 +212,11 @@ class TrainingLoop:
             is_late = self._trainer.step == self._before.step and self._progress() >= 1
             moment = self._before if is_late else self._moment()  # past the end the learning rate is 0
             rate = self._trainer.processes.agree(learning_rate(self._config, moment))
+            started_s = time.perf_counter()
             result = self._trainer.train_step(rate)
+            if self._threads.is_due(time.perf_counter() - started_s):
+                with self._watch.aside():
+                    self._console.say(self._threads.choose_again())
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)

@@ -27,7 +27,7 @@ from enr.pipelines.config import (
     validated_train,
 )
 from enr.pipelines.data.views import ViewSet, repeated_meshes
-from enr.pipelines.machine import choose_device, choose_precision
+from enr.pipelines.machine import choose_device, choose_precision, describe, describe_machine
 from enr.pipelines.metrics import SSIM_WINDOW_PX
 from enr.pipelines.training.initial import Initial, check_architecture, check_size
 from enr.pipelines.training.loader import check_pairs
@@ -222,7 +222,7 @@ def _said_of_repeated_meshes(view_set: ViewSet) -> list[str]:
 
 
 def metadata_of(config: Config, view_set: ViewSet) -> CheckpointMetadata:
-    """What a checkpoint says about its making, whatever its step: how and on what it was trained."""
+    """What a checkpoint says about its making, whatever its step: how, on what data and where it was trained."""
     data = describe_data(view_set)
     return {
         "enr_version": __version__,
@@ -230,6 +230,11 @@ def metadata_of(config: Config, view_set: ViewSet) -> CheckpointMetadata:
         "group": data["groups"],
         "data": data,
         "train": dataclasses.asdict(config.train),
+        "machine": {
+            "device": describe(choose_device(config.train.device), config.train.precision),
+            "torch": torch.__version__,
+            **describe_machine(),
+        },
     }
 
 

@@ -165,10 +165,20 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
 
 def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
-    if not settings.resume:
+    run, state, checkpoint = None, {}, settings.init
+    if settings.resume:
+        _check_resumption(settings)
+        run = runs.open_run(settings.resume)
+        held.enter_context(runs.held(run))
+        state, checkpoint = runs.load_state(run.last), run.last
+    else:
         runs.check_folder(settings.runs, "--runs")
         runs.check_name(settings.name or "")
-        return StartingPoint(initial=Initial.open(settings.init) if settings.init else None)
+    return StartingPoint(run, state, Initial.open(checkpoint) if checkpoint else None)
+
+
+def _check_resumption(settings: TrainSettings) -> None:
+    """Refuse what would make another training of it."""
     if settings.init:
         raise EnrError(
             f"--init {settings.init} does not go with --resume; a run that is resumed goes on with its own weights."
@@ -177,9 +187,12 @@ def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
         raise EnrError(f"--batch-size {settings.batch_size} does not go with --resume; a run keeps its batch size.")
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
-    run = runs.open_run(settings.resume)
-    held.enter_context(runs.held(run))
-    return StartingPoint(run, runs.load_state(run.last), Initial.open(run.last))
+    for key, _ in key_values(settings.assignments):
+        if find_key(key)[-1] not in RESUMABLE_KEYS:
+            raise EnrError(
+                f"--set {key} does not go with --resume, which would no longer be the same training; "
+                f"only {', '.join(RESUMABLE_KEYS)} may change."
+            )
 
 
 def _resolved(
@@ -245,12 +258,6 @@ def _until(config: Config, state: Mapping[str, Any]) -> str:
 
 def _extended(run: Run, settings: TrainSettings, state: Mapping[str, Any]) -> Config:
     """The run's configuration with a later end; there must be something left to do."""
-    for key, _ in key_values(settings.assignments):
-        if find_key(key)[-1] not in RESUMABLE_KEYS:
-            raise EnrError(
-                f"--set {key} does not go with --resume, which would no longer be the same training; "
-                f"only {', '.join(RESUMABLE_KEYS)} may change."
-            )
     config = Config.from_dict(run.config)
     before = Preset(config.preset, False, {}, dataclasses.asdict(config.train))
     train = validated_train(override(before, settings.assignments).train)

@@ -23,6 +23,7 @@ if importlib.util.find_spec("bpy") is None:
 from tests.command_line import enr
 
 from enr.errors import EnrError
+from enr.model.checkpoint import read_metadata
 from enr.pipelines import demo
 from enr.pipelines.demo import LEARNED_DB, DemoResult, DemoSettings, run_demo
 from enr.pipelines.evaluation.floors import FLOORS
@@ -138,6 +139,21 @@ def test_it_ends_with_the_page_about_it(tiny, monkeypatch):
     page = settings.folder / "report.html"
     assert f"Report: {page}" in enr("demo", "--out", settings.folder).output
     assert "Turn it" in page.read_text(encoding="utf-8")
+
+
+def test_the_model_that_comes_with_enr_is_measured_on_chairs_that_it_never_saw(tiny):
+    _, result, _ = tiny
+    assert result.shipped is not None
+    known = set(read_metadata(Path(result.shipped.facts["checkpoint"]))["data"]["trained_scene_ids"])
+    own, other = ({scene.scene_id for scene in report.groups[0].scenes} for report in (result.report, result.shipped))
+    assert other and other <= own and not other & known
+    assert any("neither was trained on" in line for line in result.verdict)
+
+
+def test_a_copy_without_that_model_does_without_it(tiny, tmp_path, monkeypatch):
+    settings, result, _ = tiny
+    monkeypatch.setattr("enr.model.shipped.FOLDER", tmp_path)
+    assert demo.evaluate_shipped(settings, result.report) is None
 
 
 def test_it_measures_chairs_that_were_not_trained_on(tiny):

@@ -99,8 +99,16 @@ def test_files_that_are_no_pictures_are_refused(tmp_path, content):
 def test_what_would_unpack_to_gigabytes_is_refused(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (30000, 30000), 1).save(path)
-    with pytest.raises(EnrError, match="exceeds limit"):
+    with pytest.raises(EnrError, match=r"bomb\.png has more than 178 million pixels"):
         frame_picture(path, CONFIG)
+
+
+def test_a_large_photograph_is_read_without_a_warning(tmp_path, recwarn):
+    path = tmp_path / "large.png"
+    Image.new("L", (10000, 9000), 255).save(path)
+    with pytest.raises(EnrError, match="Nothing is seen"):
+        frame_picture(path, CONFIG)
+    assert not list(recwarn)
 
 
 def refused(*arguments):

@@ -136,6 +136,8 @@ def test_parts_of_noteworthy_size_are_those_of_a_known_library():
         (["--orbit", "--path", "x"], "--path and --orbit were both given"),
         (["--orbit", "--azimuth-deg", "20"], "beside a path"),
         (["--azimuth-deg", "nan"], "finite"),
+        (["--frames", "5"], "5 frames were asked for, but of a single view"),
+        (["--source-elevation-deg", "400"], "--source-elevation-deg is 400.0; it must be at most 90"),
         (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
         (["--distance", "0"], "--distance is 0.0; it must be above 0"),
         (["--orbit", "--frames", "1"], "2 to 1000"),
@@ -283,6 +285,8 @@ def test_shards_of_another_size_and_unknown_scenes_are_refused(checkpoint, shard
         (shard, {"scene": "chair"}, "No scene"),
         (shard, {"scene": "box"}, "More than one"),
         (shard, {"view": 9}, "give 0 to 3"),
+        (shard, {"fov_deg": 40.0}, "leave out --fov-deg"),
+        (shard, {"source_elevation_deg": 4.0}, "leave out --source-elevation-deg"),
         (photograph, {"scene": "box"}, "from a shard"),
     ):
         with pytest.raises(EnrError, match=words):
