@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -79,19 +80,14 @@ def check_machine() -> tuple[Diagnosis, ...]:
     """The system, the Python, cores and memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     system = f"enr {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"
-    return (Diagnosis("ok", system), Diagnosis("ok", f"{count_of(cores or 1, 'CPU core')}{_memory()}"))
+    hardware = count_of(cores or 1, "CPU core")
+    if importlib.util.find_spec("psutil"):
+        import psutil
 
-
-def _memory() -> str:
-    if not importlib.util.find_spec("psutil"):
-        return ""
-    import psutil
-
-    try:
-        memory = psutil.virtual_memory()
-    except OSError:  # a container without /proc
-        return ""
-    return f", {memory.total / 2**30:.1f} GiB memory, {memory.available / 2**30:.1f} GiB of it free"
+        with suppress(OSError):  # a container without /proc
+            memory = psutil.virtual_memory()
+            hardware += f", {memory.total / 2**30:.1f} GiB memory, {memory.available / 2**30:.1f} GiB of it free"
+    return (Diagnosis("ok", system), Diagnosis("ok", hardware))
 
 
 def required_packages() -> dict[str, str]:

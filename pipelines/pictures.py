@@ -86,7 +86,9 @@ def contact_sheet(
 
 def save_picture(picture: Image.Image, path: Path) -> Path:
     """Write a picture so that `path` is complete or absent; the folder is made. Returns `path`."""
-    return _publish(path, lambda partial: picture.save(partial, format=_format(path)))
+    return _publish(
+        path, lambda partial: picture.save(partial, format=Image.registered_extensions()[path.suffix.lower()])
+    )
 
 
 def save_gif(frames: Sequence[Image.Image], path: Path, milliseconds: int = 150, last_milliseconds: int = 1500) -> Path:
@@ -143,10 +145,6 @@ def _text_size(label: str) -> tuple[int, int]:
 
 def _font() -> Any:
     return ImageFont.load_default(FONT_PX)
-
-
-def _format(path: Path) -> str:
-    return Image.registered_extensions()[path.suffix.lower()]
 
 
 def _publish(path: Path, write: Callable[[Path], None]) -> Path:

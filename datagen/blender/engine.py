@@ -48,7 +48,10 @@ def set_engine(scene: Any, job: Job) -> None:
     elif engine == "eevee":
         scene.eevee.taa_render_samples = job["samples"]
     else:
-        _set_workbench(scene.display, job["samples"])
+        # Flat studio light and the materials' colours; the job's light means nothing to this engine.
+        scene.display.shading.light, scene.display.shading.color_type = "STUDIO", "TEXTURE"
+        samples = max(job["samples"], 1)
+        scene.display.render_aa = next(name for name, count in WORKBENCH_SAMPLES if count <= samples)
     scene[ENGINE] = wanted
 
 
@@ -87,9 +90,3 @@ def _choose_device(scene: Any, device: str) -> None:
         if not any(item.use for item in preferences.devices):
             raise EngineError(f"Cycles finds no {kind} device")
         scene.cycles.device = "GPU"
-
-
-def _set_workbench(display: Any, samples: int) -> None:
-    """Flat studio light and the materials' colours; the job's light means nothing to this engine."""
-    display.shading.light, display.shading.color_type = "STUDIO", "TEXTURE"
-    display.render_aa = next(name for name, count in WORKBENCH_SAMPLES if count <= max(samples, 1))

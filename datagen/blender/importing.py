@@ -179,15 +179,10 @@ def _append_scene(path: Path) -> None:
     layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
     _show_what_renders(scene, layer)
     _realise(layer, _imported())
-    _still_materials(scene.frame_current)
-    bpy.data.scenes.remove(scene)
-
-
-def _still_materials(frame: int) -> None:
-    """Give materials that change with time the values of a frame."""
     trees = [material.node_tree for material in bpy.data.materials if material.node_tree]
     if any(block.animation_data for block in [*bpy.data.materials, *trees, *bpy.data.node_groups]):
-        bpy.context.scene.frame_set(frame)
+        bpy.context.scene.frame_set(scene.frame_current)  # materials that change with time have that frame's values
+    bpy.data.scenes.remove(scene)
 
 
 def _show_what_renders(scene: Any, layer: Any) -> None:

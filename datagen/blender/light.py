@@ -23,7 +23,9 @@ def set_light(scene: Any, job: Job) -> None:
     wanted = json.dumps(lighting, sort_keys=True)
     if scene.get(LIGHT) == wanted:
         return
-    _remove_lights()
+    for item in [item for item in bpy.data.objects if own.is_own(item) and item.type == "LIGHT"]:
+        bpy.data.objects.remove(item, do_unlink=True)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
     _set_world(scene, lighting)
     for sun in lighting["suns"]:
         item = _add_light(scene, "SUN", sun["strength"], lighting)
@@ -34,14 +36,10 @@ def set_light(scene: Any, job: Job) -> None:
         item = _add_light(scene, "POINT", lamp["strength"] * 4 * math.pi * position.length_squared, lighting)
         item.data.shadow_soft_size = 0.0
         item.matrix_world = mathutils.Matrix.Translation(position)
-    _set_bounces(scene.cycles, lighting["bounces"])
+    bounces = lighting["bounces"]
+    scene.cycles.max_bounces, scene.cycles.transmission_bounces = bounces, min(bounces, 2)
+    scene.cycles.diffuse_bounces = scene.cycles.glossy_bounces = min(bounces, 1)
     scene[LIGHT] = wanted
-
-
-def _remove_lights() -> None:
-    for item in [item for item in bpy.data.objects if own.is_own(item) and item.type == "LIGHT"]:
-        bpy.data.objects.remove(item, do_unlink=True)
-    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
 
 
 def _set_world(scene: Any, lighting: LightingMessage) -> None:
@@ -67,18 +65,8 @@ def _add_light(scene: Any, kind: str, energy: float, lighting: LightingMessage) 
     item = bpy.data.objects.new("enr-light", light)
     own.mark(item)
     item.visible_glossy = lighting["highlights"]
-    _cast_shadows(light, lighting["shadows"])
+    light.use_shadow = lighting["shadows"]
+    if hasattr(light.cycles, "cast_shadow"):  # Blender had a setting for each engine before it had one for all
+        light.cycles.cast_shadow = lighting["shadows"]
     scene.collection.objects.link(item)
     return item
-
-
-def _cast_shadows(light: Any, wanted: bool) -> None:
-    """Blender had a setting for each engine before it had one for all."""
-    light.use_shadow = wanted
-    if hasattr(light.cycles, "cast_shadow"):
-        light.cycles.cast_shadow = wanted
-
-
-def _set_bounces(cycles: Any, bounces: int) -> None:
-    cycles.max_bounces, cycles.transmission_bounces = bounces, min(bounces, 2)
-    cycles.diffuse_bounces = cycles.glossy_bounces = min(bounces, 1)

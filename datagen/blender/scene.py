@@ -109,7 +109,11 @@ def prepare_scene(job: Job) -> Any:
         bpy.ops.wm.read_factory_settings(use_empty=True)
         scene = bpy.context.scene
         own.mark(scene)
-        _add_camera(scene)
+        camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
+        own.mark(camera)
+        camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
+        scene.collection.objects.link(camera)
+        scene.camera = camera
     engine.set_engine(scene, job)
     light.set_light(scene, job)
     render = scene.render
@@ -117,14 +121,6 @@ def prepare_scene(job: Job) -> Any:
     render.threads_mode, render.threads = "FIXED", job["threads"]
     lens.set_lens(scene, lens.job_lens(job))
     return scene
-
-
-def _add_camera(scene: Any) -> None:
-    camera = bpy.data.objects.new("enr-camera", bpy.data.cameras.new("enr-camera"))
-    own.mark(camera)
-    camera.data.clip_start, camera.data.clip_end = NEAR_PLANE, FAR_PLANE
-    scene.collection.objects.link(camera)
-    scene.camera = camera
 
 
 def prepare_mesh(

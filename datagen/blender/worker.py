@@ -17,7 +17,7 @@ import traceback
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from enr.datagen.messages import Answer, Job
@@ -35,13 +35,6 @@ def _make_enr_importable() -> None:
         package = types.ModuleType("enr")
         package.__path__ = [str(ROOM.parent), str(ROOM.parent / "src" / "enr")]
         sys.modules["enr"] = package
-
-
-def _take_protocol() -> TextIO:
-    """The answers' stream: the real standard output, which from then on is standard error for everybody else."""
-    protocol = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    return protocol
 
 
 def _die_with_parent() -> None:
@@ -112,7 +105,9 @@ def answer(job: Job, render: Callable[[Job], Answer]) -> Answer:
 
 def main() -> None:
     """Serve jobs until standard input ends. The only argument is the number of threads."""
-    protocol = _take_protocol()
+    # The real standard output, which from then on is standard error for everybody else.
+    protocol = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
     _die_with_parent()
     _make_enr_importable()
     blender_version = _start_blender(int(sys.argv[-1]))

@@ -65,7 +65,14 @@ class PoseSettings:
             _check_range(f"The box along {axis}", limits)
         _check_range("The azimuth range in degrees", self.azimuth_deg)
         _check_range("The roll range in degrees", self.roll_deg)
-        _check_elevations(self.elevation_deg, self.rings_deg)
+        _check_range("The elevation range in degrees", self.elevation_deg)
+        if min(self.elevation_deg) < -90 or max(self.elevation_deg) > 90:
+            raise EnrError(
+                f"The elevation range is {self.elevation_deg} degrees; give one within -90 to 90 "
+                "(beyond a pole the same place has the azimuth + 180 and the elevation 180 - e)."
+            )
+        if not self.rings_deg or not all(-90 <= ring <= 90 for ring in self.rings_deg):
+            raise EnrError(f"The rings' elevations are {self.rings_deg}; give numbers within -90 to 90 degrees.")
         _check_combination(self)
         if self.hold_out is not None:
             check_room(self.hold_out, self.directions)
@@ -99,17 +106,6 @@ def _plain(value: Any) -> Any:
 def _check_range(name: str, limits: Range) -> None:
     if limits[0] > limits[1]:
         raise EnrError(f"{name} is {tuple(limits)}; give the smaller number first, then the larger.")
-
-
-def _check_elevations(elevation_deg: Range, rings_deg: tuple[float, ...]) -> None:
-    _check_range("The elevation range in degrees", elevation_deg)
-    if min(elevation_deg) < -90 or max(elevation_deg) > 90:
-        raise EnrError(
-            f"The elevation range is {elevation_deg} degrees; give one within -90 to 90 "
-            "(beyond a pole the same place has the azimuth + 180 and the elevation 180 - e)."
-        )
-    if not rings_deg or not all(-90 <= ring <= 90 for ring in rings_deg):
-        raise EnrError(f"The rings' elevations are {rings_deg}; give numbers within -90 to 90 degrees.")
 
 
 def _check_combination(settings: PoseSettings) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,7 +162,14 @@ def _write(
     clipped = 0
     with tqdm(total=sum(map(len, plan.values())), unit=" scenes", disable=None if progress else True) as bar:
         for path, scenes in plan.items():
-            shard = _assemble(settings, scenes, lens, bar)
+            tables = []
+            for scene in scenes:
+                tables.append(_view_table(settings, scene, lens))
+                bar.update()
+            views = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+            images = views.pop("images")
+            meta = ShardMeta(scenes[0].group, 0, WHITE, UNKNOWN, _config(settings, lens))
+            shard = Shard(meta, images, views, _scene_table(settings, scenes))
             write_shard(staging / path.name, shard, settings.compression)
             clipped += int(shard.views["clipped"].sum())
     return clipped
@@ -252,18 +259,6 @@ def _staging(out: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
         if made and not any(out.iterdir()):
             out.rmdir()
-
-
-def _assemble(settings: ConvertSettings, scenes: Sequence[_Scene], lens: _Lens, bar: tqdm[Any]) -> Shard:
-    """A shard in memory."""
-    tables = []
-    for scene in scenes:
-        tables.append(_view_table(settings, scene, lens))
-        bar.update()
-    views = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    images = views.pop("images")
-    meta = ShardMeta(scenes[0].group, 0, WHITE, UNKNOWN, _config(settings, lens))
-    return Shard(meta, images, views, _scene_table(settings, scenes))
 
 
 def _config(settings: ConvertSettings, lens: _Lens) -> ShardConfig:

@@ -150,14 +150,11 @@ def _nerf_frame(folder: Path, scene: ExportedViews, row: int) -> dict[str, objec
     frame = {"file_path": f"./{name}", "transform_matrix": camera.tolist()}
     if "depth" in scene.passes:
         frame["depth_file_path"] = f"./{split}/r_{index}_depth.png"
-        save_png(folder / f"{split}/r_{index}_depth.png", _depth_png(scene.passes["depth"][row]))
+        steps = np.rint(scene.passes["depth"][row].astype(np.float64) * DEPTH_UNITS)
+        # 0 where nothing is, or where it is too far for 16 bits.
+        depth = np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
+        save_png(folder / f"{split}/r_{index}_depth.png", depth)
     return frame
-
-
-def _depth_png(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """(height, width) in 1/1000 object unit; 0 where nothing is, or where it is too far for 16 bits."""
-    steps = np.rint(depth.astype(np.float64) * DEPTH_UNITS)
-    return np.where(steps <= np.iinfo(np.uint16).max, steps, 0).astype(np.uint16)
 
 
 def _nerf_lens(scene: ExportedViews, row: int) -> dict[str, float]:

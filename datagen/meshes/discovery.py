@@ -71,7 +71,12 @@ def find_meshes(paths: Sequence[Path]) -> tuple[MeshSource, ...]:
         for source in _sources(Path(given)):
             found.setdefault((os.path.realpath(source.path), source.member), source)
     if not found:
-        raise EnrError(_nothing_found(paths))
+        places = ", ".join(str(path) for path in paths) or "nothing"
+        others = unread_words(unread_files(paths))
+        hint = f" ({others})" if others else ""
+        raise EnrError(
+            f"No mesh in {places}{hint}; give folders, archives or files in ShapeNet layout or of {known_suffixes()}."
+        )
     names = _unique_ids([source.place.absolute() for source in found.values()])
     sources = (
         MeshSource(scene_id, source.path, source.member, source.problem or _unspeakable(source.path))
@@ -127,15 +132,15 @@ def hash_meshes(sources: Sequence[MeshSource]) -> tuple[str, ...]:
 
     Empty for one that cannot be read, which becomes a named failure when its turn comes.
     """
+
+    def sha256_or_nothing(source: MeshSource) -> str:
+        try:
+            return "" if source.problem else mesh_sha256(source)
+        except (OSError, EnrError):
+            return ""
+
     with ThreadPoolExecutor(READERS) as pool:
-        return tuple(pool.map(_sha256_or_nothing, sources))
-
-
-def _sha256_or_nothing(source: MeshSource) -> str:
-    try:
-        return "" if source.problem else mesh_sha256(source)
-    except (OSError, EnrError):
-        return ""
+        return tuple(pool.map(sha256_or_nothing, sources))
 
 
 def _sources(given: Path) -> Iterator[MeshSource]:
@@ -147,7 +152,10 @@ def _sources(given: Path) -> Iterator[MeshSource]:
             elif is_mesh(path):
                 yield MeshSource("", path)
             elif suffix_of(path) == ARCHIVE_SUFFIX:
-                yield from _in_archive_of_folder(path)
+                try:
+                    yield from list(_in_archive(path))
+                except EnrError as error:  # it is to be told, but stops nothing
+                    yield MeshSource("", path, problem=str(error))
         return
     if not given.exists():
         raise EnrError(f"{given} does not exist; give folders or files of meshes.")
@@ -172,26 +180,11 @@ def _in_archive(path: Path) -> Iterator[MeshSource]:
         yield MeshSource("", path, member)
 
 
-def _in_archive_of_folder(path: Path) -> list[MeshSource]:
-    """Meshes of an archive that was come across; one that cannot be read is to be told, but stops nothing."""
-    try:
-        return list(_in_archive(path))
-    except EnrError as error:
-        return [MeshSource("", path, problem=str(error))]
-
-
 def _members(path: Path) -> list[str]:
     try:
         return list(open_archive(path).members())
     except EnrError:
         return []
-
-
-def _nothing_found(paths: Sequence[Path]) -> str:
-    places = ", ".join(str(path) for path in paths) or "nothing"
-    others = unread_words(unread_files(paths))
-    hint = f" ({others})" if others else ""
-    return f"No mesh in {places}{hint}; give folders, archives or files in ShapeNet layout or of {known_suffixes()}."
 
 
 def _escaped(name: str) -> str:
@@ -233,23 +226,15 @@ def _unique_ids(files: Sequence[Path]) -> list[str]:
 
 def _id_choices(path: Path) -> list[str]:
     """Ids of a file from the shortest to the longest; the last, its whole path, is its alone."""
-    names = [_without_zip(_escaped(part)) for part in path.parts if part != path.anchor]
-    folders, own = _folders_and_name(names)
+    names = [_escaped(part) for part in path.parts if part != path.anchor]
+    names = [name[: -len(ARCHIVE_SUFFIX)] if name.lower().endswith(ARCHIVE_SUFFIX) else name for name in names]
+    lower = [name.lower() for name in names]
+    folders, own = names[:-1], Path(names[-1]).stem
+    if lower[-2:] == ["models", "model_normalized.obj"] and len(names) > 2:
+        folders, own = names[:-3], names[-3]
+    elif lower[-1] == "model.obj" and len(names) > 1:
+        folders, own = names[:-2], names[-2]
     choices = [own] if own in names else [own, _escaped(path.name)]
     choices += ["-".join([*folders[-depth:], choices[-1]]) for depth in range(1, len(folders) + 1)]
     raw, whole = path.as_posix(), _escaped(path.as_posix())
     return [*choices, whole if whole == raw else f"{whole}-{sha256(os.fsencode(raw)).hexdigest()[:8]}"]
-
-
-def _folders_and_name(parts: list[str]) -> tuple[list[str], str]:
-    """A file's qualifying folders and its shortest id."""
-    lower = [part.lower() for part in parts]
-    if lower[-2:] == ["models", "model_normalized.obj"] and len(parts) > 2:
-        return parts[:-3], parts[-3]
-    if lower[-1] == "model.obj" and len(parts) > 1:
-        return parts[:-2], parts[-2]
-    return parts[:-1], Path(parts[-1]).stem
-
-
-def _without_zip(name: str) -> str:
-    return name[: -len(ARCHIVE_SUFFIX)] if name.lower().endswith(ARCHIVE_SUFFIX) else name

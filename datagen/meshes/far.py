@@ -176,8 +176,11 @@ def _near_text(content: bytes, pattern: re.Pattern[bytes], form: bytes) -> tuple
     places = range(pattern.groups - 2, pattern.groups + 1)
     first = [found.group(*places) for found, _ in zip(pattern.finditer(content), range(FIRST_VERTICES), strict=False)]
     start = _numbers(first)
-    if start is None or not len(start) or _is_surely_near(start):
+    if start is None or not len(start):
         return None
+    low, high = start.min(axis=0), start.max(axis=0)
+    if np.isfinite(start).all() and (high - low).max() > 0 and step_share(low, high) <= COARSEST:
+        return None  # what holds these points cannot be too far from the origin for its size
     points = _numbers([found.group(*places) for found in pattern.finditer(content)])
     offset = None if points is None else offset_of(points)
     if points is None or offset is None:
@@ -192,12 +195,6 @@ def _numbers(words: Sequence[Any]) -> Array | None:
         return np.array(words, dtype=np.float64).reshape(-1, 3)
     except ValueError:
         return None
-
-
-def _is_surely_near(points: Array) -> bool:
-    """Whether a mesh that holds these points cannot be too far from the origin for its size."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    return bool(np.isfinite(points).all()) and (high - low).max() > 0 and step_share(low, high) <= COARSEST
 
 
 def _row_of(order: str, types: Sequence[str]) -> np.dtype[Any]:

@@ -26,18 +26,14 @@ def has_hidden_colours(path: Path) -> bool:
         if suffix == ".off":
             return off_has_colours(path)
         if suffix == ".stl":
-            return _stl_has_colours(path.read_bytes())
+            content = path.read_bytes()
+            triangles = int.from_bytes(content[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
+            if len(content) < STL_HEAD_BYTES + triangles * STL_TRIANGLE.itemsize:
+                return False  # in text
+            table = np.frombuffer(content, STL_TRIANGLE, triangles, STL_HEAD_BYTES)
+            return b"COLOR=" in content[:STL_HEAD_BYTES] or bool((table["attribute"] & STL_COLOUR_BIT).any())
         if suffix == ".ply":
             with path.open("rb") as handle:
                 head = handle.read(START_BYTES).partition(b"end_header")[0].replace(b"\r\n", b"\n")
             return bool(PLY_COLOUR.search(head)) and not PLY_SHOWN.search(head)
     return False
-
-
-def _stl_has_colours(content: bytes) -> bool:
-    """Of a binary STL: a colour in its header, or the bit that says so of a triangle."""
-    triangles = int.from_bytes(content[STL_HEAD_BYTES - 4 : STL_HEAD_BYTES], "little")
-    if len(content) < STL_HEAD_BYTES + triangles * STL_TRIANGLE.itemsize:
-        return False  # in text
-    table = np.frombuffer(content, STL_TRIANGLE, triangles, STL_HEAD_BYTES)
-    return b"COLOR=" in content[:STL_HEAD_BYTES] or bool((table["attribute"] & STL_COLOUR_BIT).any())

@@ -38,8 +38,11 @@ def find_licence(source: MeshSource) -> str | None:
     A licence that is known goes by its SPDX name, any other by its first line. Never an error.
     """
     try:
-        own = _of_gltf(_gltf_header(source)) if source.suffix in GLTF_SUFFIXES else None
-        return own or _beside(source.path, source.member)
+        if source.suffix in GLTF_SUFFIXES:  # `extras.license` as Sketchfab writes it, or `copyright`
+            asset = _object(_object(json.loads(_gltf_header(source))).get("asset"))
+            if said := _object(asset.get("extras")).get("license") or asset.get("copyright"):
+                return " ".join(str(said).split())[:LONGEST] or _beside(source.path, source.member)
+        return _beside(source.path, source.member)
     except (OSError, EnrError, ValueError):
         return None
 
@@ -73,13 +76,6 @@ def _from_text(content: bytes) -> str | None:
         return known[0]
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     return lines[0][:LONGEST] if lines else None
-
-
-def _of_gltf(content: bytes) -> str | None:
-    """The licence that a glTF's `asset` tells: `extras.license` as Sketchfab writes it, or `copyright`."""
-    asset = _object(_object(json.loads(content)).get("asset"))
-    said = _object(asset.get("extras")).get("license") or asset.get("copyright")
-    return " ".join(str(said).split())[:LONGEST] if said else None
 
 
 def _object(value: Any) -> dict[str, Any]:

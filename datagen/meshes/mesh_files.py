@@ -10,10 +10,19 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
-from enr.datagen.meshes.obj_files import Reader, find_content, find_libraries, plain_text, reader_beside, relative
+from enr.datagen.meshes.obj_files import (
+    Library,
+    Reader,
+    find_content,
+    find_libraries,
+    plain_text,
+    reader_beside,
+    relative,
+)
 from enr.errors import EnrError
 
 NAMING_SUFFIXES = (".obj", ".gltf", ".glb")
@@ -60,21 +69,16 @@ def named_files(file_name: str, content: bytes, read: Reader) -> dict[str, bytes
     stem, _, suffix = file_name.rpartition(".")
     match suffix.lower():
         case "obj":
-            found = _named_by_obj(stem, content, read)
+            libraries: tuple[Library, ...] = ()
+            with suppress(EnrError):  # a broken file names nothing
+                libraries = find_libraries(plain_text(content), stem, read)
+            named = [one for library in libraries for one in (library.file, *library.textures)]
+            found = {one.name: one.content for one in named}
         case "gltf" | "glb":
             found = {name: find_content(read, name) for name in _named_by_gltf(content)}
         case _:
             found = {}
     return dict(sorted(found.items()))
-
-
-def _named_by_obj(stem: str, content: bytes, read: Reader) -> dict[str, bytes | None]:
-    try:
-        libraries = find_libraries(plain_text(content), stem, read)
-    except EnrError:  # a broken file names nothing
-        return {}
-    named = [one for library in libraries for one in (library.file, *library.textures)]
-    return {one.name: one.content for one in named}
 
 
 def _named_by_gltf(content: bytes) -> Iterator[str]:

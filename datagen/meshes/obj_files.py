@@ -175,9 +175,9 @@ def locate(folder: Path, name: str, within: Path | None = None) -> Path | None:
     place = Path(found.absolute().anchor)
     for part in posixpath.normpath(found.absolute()).split("/")[1:]:
         try:
-            exact = place / part
-            place = exact if exact.exists() else _in_any_case(place, part)
-        except OSError:
+            same = [part] if (place / part).exists() else sorted(one.name for one in place.iterdir())
+            place /= next(name for name in same if name.lower() == part.lower())
+        except (OSError, StopIteration):
             return None
     return place if place.is_file() else None
 
@@ -211,13 +211,6 @@ def _finder_beside(path: Path, within: Path | None) -> Reader:
         return b""
 
     return find
-
-
-def _in_any_case(folder: Path, name: str) -> Path:
-    same = sorted(one.name for one in folder.iterdir() if one.name.lower() == name.lower())
-    if not same:
-        raise FileNotFoundError(name)
-    return folder / same[0]
 
 
 def _library_lines(content: bytes) -> Iterator[bytes]:

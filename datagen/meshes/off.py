@@ -25,7 +25,13 @@ def read_off(path: Path) -> tuple[Array, NDArray[np.int64]]:
     vertices = np.array([line[:3] for line in points], dtype=np.float64).reshape(-1, 3)
     if header[4]:
         vertices = vertices / np.array([line[3:4] for line in points], dtype=np.float64)
-    return vertices, _triangles(vertices, faces)
+    polygons = [[int(word) for word in words[1 : 1 + int(words[0])]] for words in faces]
+    for words, corners in zip(faces, polygons, strict=True):
+        if len(corners) < int(words[0]):
+            raise ValueError("a face names fewer corners than it announces")
+        if corners and not (min(corners) >= 0 and max(corners) < len(vertices)):
+            raise ValueError("a face names a vertex that is not there")
+    return vertices, triangulate_all(vertices, polygons)
 
 
 def off_has_colours(path: Path) -> bool:
@@ -55,13 +61,3 @@ def _parts(path: Path) -> tuple[re.Match[str], list[list[str]], list[list[str]]]
     if len(lines) < 1 + vertices + faces:
         raise ValueError(f"it ends before the {vertices} vertices and {faces} faces that it announces")
     return header, lines[1 : 1 + vertices], lines[1 + vertices : 1 + vertices + faces]
-
-
-def _triangles(points: Array, lines: list[list[str]]) -> NDArray[np.int64]:
-    polygons = [[int(word) for word in words[1 : 1 + int(words[0])]] for words in lines]
-    for words, corners in zip(lines, polygons, strict=True):
-        if len(corners) < int(words[0]):
-            raise ValueError("a face names fewer corners than it announces")
-        if corners and not (min(corners) >= 0 and max(corners) < len(points)):
-            raise ValueError("a face names a vertex that is not there")
-    return triangulate_all(points, polygons)

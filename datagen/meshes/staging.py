@@ -114,20 +114,14 @@ def _extract(archive: Archive, member: str, folder: Path) -> Path:
         named = named_files(PurePosixPath(member).name, content, archive.reader_beside(member))
         beside = {archive.beside(member, name): other for name, other in named.items()}
     else:
-        beside = {name: archive.read(name) for name in _neighbours(archive, member, suffix)}
+        # Of formats whose references are not followed (FBX, USD): all in the mesh's folder and below.
+        prefix = member[: member.rfind("/") + 1]
+        names = [] if suffix in ALONE_SUFFIXES else archive.members()
+        beside = {name: archive.read(name) for name in names if name.startswith(prefix) and name != member}
     for name, other in beside.items():
         if other is not None:
             _write(folder, name, other)
     return target
-
-
-def _neighbours(archive: Archive, member: str, suffix: str) -> list[str]:
-    """Members in a mesh's folder and below, for formats whose references are not followed (FBX, USD)."""
-    if suffix in ALONE_SUFFIXES:
-        return []
-    folder = member.rpartition("/")[0]
-    prefix = f"{folder}/" if folder else ""
-    return [name for name in archive.members() if name.startswith(prefix) and name != member]
 
 
 def _write(folder: Path, member: str, content: bytes) -> Path:

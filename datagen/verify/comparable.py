@@ -6,6 +6,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -37,20 +38,16 @@ def why_not_comparable(path: Path, materials: str) -> str | None:
     shows_materials = materials == "original"
     match suffix_of(path):
         case ".glb" | ".gltf":
-            reason = next(_reasons_of_gltf(_document(path), shows_materials), None)
+            document: Gltf = {}
+            with suppress(ValueError, struct.error):
+                read = json.loads(gltf_json(path.read_bytes()))
+                document = cast(Gltf, read) if isinstance(read, dict) else {}
+            reason = next(_reasons_of_gltf(document, shows_materials), None)
         case ".obj":
             reason = _reason_of_obj(path) if shows_materials else None
         case _:
             reason = None
     return f"{reason}, which a projection of its triangles does not show" if reason else None
-
-
-def _document(path: Path) -> Gltf:
-    try:
-        document = json.loads(gltf_json(path.read_bytes()))
-    except (ValueError, struct.error):
-        return {}
-    return cast(Gltf, document) if isinstance(document, dict) else {}
 
 
 def _reasons_of_gltf(document: Gltf, shows_materials: bool) -> Iterator[str]:

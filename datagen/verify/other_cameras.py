@@ -51,14 +51,20 @@ def explanation(picture: Picture, cameras: dict[str, Array], limit_px: float) ->
         limit_px: largest distance of the outlines of a right view.
     """
     enough_px = min(limit_px, BETTER * fit(picture).outline_px)
-    ranked = sorted(_others(picture, cameras), key=lambda other: _quick_outline_px(other.picture))
+
+    def quick_outline_px(other: Other) -> float:
+        return outline_px((other.picture.alpha > 127).astype(float), _drawn(other.picture, 1))
+
+    ranked = sorted(_others(picture, cameras), key=quick_outline_px)
     for other in ranked[:STARTS]:
         if fit(other.picture).outline_px <= enough_px:
             return other.words
     for start in [Other("", picture), *ranked[:STARTS]]:
         found = _refined(start.picture)
         if fit(found).outline_px <= enough_px:
-            moved = _moved_words(start.picture.world_from_camera, found.world_from_camera)
+            between = invert_rigid(start.picture.world_from_camera) @ found.world_from_camera
+            turned = np.degrees(np.arccos(np.clip((np.trace(between[:3, :3]) - 1) / 2, -1, 1)))
+            moved = f"turned by {turned:.1f} degrees and moved by {np.linalg.norm(between[:3, 3]):.2f}"
             return f"{start.words}, {moved}" if start.words else f"the picture is from a camera {moved}"
     return None
 
@@ -95,10 +101,6 @@ def _drawn(picture: Picture, fine: int) -> Array:
     """(height, width) share of each pixel that the triangles cover, drawn so many times finer."""
     height, width = picture.alpha.shape
     return fine_raster(picture.triangles, picture.world_from_camera, picture.K, (height, width), fine).coverage()
-
-
-def _quick_outline_px(picture: Picture) -> float:
-    return outline_px((picture.alpha > 127).astype(float), _drawn(picture, 1))
 
 
 def _refined(picture: Picture) -> Picture:
@@ -164,9 +166,3 @@ def _bell(count: int, sigma_px: float) -> Array:
     """(count, count) matrix that blurs a column of so many pixels."""
     apart = np.subtract.outer(np.arange(count), np.arange(count)) / sigma_px
     return np.exp(-0.5 * apart**2) / (sigma_px * np.sqrt(2 * np.pi))
-
-
-def _moved_words(camera: Array, other: Array) -> str:
-    between = invert_rigid(camera) @ other
-    turned = np.degrees(np.arccos(np.clip((np.trace(between[:3, :3]) - 1) / 2, -1, 1)))
-    return f"turned by {turned:.1f} degrees and moved by {np.linalg.norm(between[:3, 3]):.2f}"

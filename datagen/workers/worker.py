@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -234,7 +234,12 @@ class WorkerProcess:
             return self._exchange(question, limits)
         except WorkerError as error:
             self.end()
-            raise WorkerError(self._with_words(error.failure, log_start)) from error
+            # With the tail of what Blender wrote since, in brackets.
+            text = self._log_path.read_bytes()[log_start:].decode("utf-8", "replace")
+            lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Saved: ")]
+            words = " | ".join(line[:WORST_LINE_CHARACTERS] for line in lines[-TAIL_LINES:])
+            reason = f"{error.failure.reason} ({words})" if words else error.failure.reason
+            raise WorkerError(Failure(error.failure.kind, reason)) from error
 
     def memory_mb(self) -> float:
         """Resident memory now; 0 if the process is gone."""
@@ -271,7 +276,13 @@ class WorkerProcess:
         line, self._left = self._left.split(b"\n", 1)
         if is_greeting and not line.startswith(b"{"):  # what an installed Blender says before it runs the script
             return self._exchange(b"", limits)
-        return self._parse(line)
+        try:
+            said = json.loads(line)
+        except ValueError:
+            said = None
+        if not isinstance(said, dict):
+            raise WorkerError(Failure(ERROR, f"the worker answered {line[:80]!r}"))
+        return cast(Answer, said)
 
     def _write(self, question: bytes) -> int:
         try:
@@ -287,16 +298,6 @@ class WorkerProcess:
             raise WorkerError(self._ending())
         return piece
 
-    def _parse(self, line: bytes) -> Answer:
-        try:
-            said = json.loads(line)
-        except ValueError:
-            said = None
-        if not isinstance(said, dict):
-            raise WorkerError(Failure(ERROR, f"the worker answered {line[:80]!r}"))
-        answer: Answer = said  # type: ignore[assignment]
-        return answer
-
     def _ending(self) -> Failure:
         """How the process ended."""
         try:
@@ -308,13 +309,6 @@ class WorkerProcess:
         if status < 0:
             return Failure(CRASH, f"Blender crashed ({signal.Signals(-status).name})")
         return Failure(CRASH, f"Blender ended with status {status}")
-
-    def _with_words(self, failure: Failure, log_start: int) -> Failure:
-        """The failure with the tail of what Blender wrote since `log_start`, in brackets."""
-        text = self._log_path.read_bytes()[log_start:].decode("utf-8", "replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Saved: ")]
-        words = " | ".join(line[:WORST_LINE_CHARACTERS] for line in lines[-TAIL_LINES:])
-        return Failure(failure.kind, f"{failure.reason} ({words})" if words else failure.reason)
 
 
 def start_worker(

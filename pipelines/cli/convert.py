@@ -89,23 +89,17 @@ def _report(converted: Converted) -> str:
     width_px, height_px = converted.size_px
     scenes = sum(converted.scenes.values())
     parts = [f"{count} {group} {split}" for (group, split), count in sorted(converted.scenes.items())]
+    hashed = (
+        f"no folder names a split of {count_of(converted.hashed, 'scene')}: divided by a hash of the scene's id; "
+        "--split test puts all of them into test, where `enr eval` measures them"
+    )
     return "\n".join(
         [
             f"{count_of(converted.images, 'picture')} of {width_px}x{height_px} px of {count_of(scenes, 'scene')} "
             f"in {count_of(len(converted.shards), 'shard')}",
             f"scenes: {', '.join(parts)}",
-            *_said_of_splits(converted),
+            *([hashed] if converted.hashed else []),
             f"{converted.clipped / converted.images:.1%} of the views are clipped by the picture's border",
             f"shards in {converted.shards[0].parent}, contact sheet {', '.join(map(str, converted.contact_sheets))}",
         ]
     )
-
-
-def _said_of_splits(converted: Converted) -> list[str]:
-    """A word where `enr eval` would measure a few of the scenes alone."""
-    if not converted.hashed:
-        return []
-    return [
-        f"no folder names a split of {count_of(converted.hashed, 'scene')}: divided by a hash of the scene's id; "
-        "--split test puts all of them into test, where `enr eval` measures them"
-    ]

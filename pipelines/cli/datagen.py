@@ -114,19 +114,14 @@ def _report(summary: Summary, part: tuple[int, int] | None) -> str:
 def _failures(summary: Summary) -> list[str]:
     """How many meshes failed, the first ones of earlier runs by name, and what may be done about it."""
     earlier = {name: reason for name, reason in summary.failures.items() if name not in summary.failed_now}
-    lines = [f"{count_of(len(summary.failures), 'mesh')} failed{_when(len(summary.failed_now), len(earlier))}"]
+    # Those of this run were said while it ran.
+    where = " (named above)" if summary.failed_now else " in earlier runs:" if earlier else ""
+    if summary.failed_now and earlier:
+        where = f", {len(summary.failed_now):,} of them now (named above), {len(earlier):,} in earlier runs:"
+    lines = [f"{count_of(len(summary.failures), 'mesh')} failed{where}"]
     lines += [f"  {scene_id}: {reason}" for scene_id, reason in list(earlier.items())[:NAMED_FAILURES]]
     if len(earlier) > NAMED_FAILURES:
         lines.append(f"  and {len(earlier) - NAMED_FAILURES:,} more")
     if summary.retryable:
         lines.append(f"another try may help {len(summary.retryable):,} of them: the same command with --retry-failed")
     return lines
-
-
-def _when(now: int, earlier: int) -> str:
-    """Where to look for the reasons: those of this run were said while it ran."""
-    if now and earlier:
-        return f", {now:,} of them now (named above), {earlier:,} in earlier runs:"
-    if now:
-        return " (named above)"
-    return " in earlier runs:" if earlier else ""

@@ -74,17 +74,11 @@ def _tables(summary: ShardsSummary) -> str:
     counted = {"shard": summary["shards"], "scene": summary["scenes"], "image": summary["images"]}
     counts = [count_of(number, noun) for noun, number in counted.items()]
     total = ", ".join([*counts, f"{summary['bytes'] / 1e6:,.1f} MB"])
-    return "\n".join([total, *_doubts(summary), "", table, "", *_failures(summary["failures"])])
-
-
-def _doubts(summary: ShardsSummary) -> list[str]:
-    """Shards that are not counted, and those of which less is known."""
-    lines = [f"left out: {problem}" for problem in summary["damaged"].values()]
+    doubts = [f"left out: {problem}" for problem in summary["damaged"].values()]
     if number := summary["without_seal"]:
-        lines.append(
-            f"{count_of(number, 'shard')} without a seal over the file; hashes inside, where there are any, hold"
-        )
-    return lines
+        of = count_of(number, "shard")
+        doubts.append(f"{of} without a seal over the file; hashes inside, where there are any, hold")
+    return "\n".join([total, *doubts, "", table, "", *_failures(summary["failures"])])
 
 
 def _rows(facts: GroupSummary) -> dict[str, str]:

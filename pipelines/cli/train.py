@@ -13,7 +13,6 @@ from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.pipelines.config import TrainSettings
-    from enr.pipelines.training.loop import TrainResult
 
 LATEST = "latest"
 SHARDS = Path("shards")
@@ -83,11 +82,16 @@ def command(**options: Any) -> None:
             raise
         sys.exit(2)  # the process that ended, or the first one, has said why
     if is_first_process():
-        _say_outcome(outcome)
+        folder = outcome.run.folder
+        if outcome.is_finished:
+            steps = count_of(outcome.step, "step")
+            click.echo(f"Trained for {steps} ({outcome.images_per_s:.0f} images/s): {folder}")
+        else:
+            click.echo(f"Stopped and saved at step {outcome.step}; go on with `enr train --resume {folder}`.")
         if outcome.is_finished and not options["no_report"]:
             from enr.pipelines.reporting.write import ReportSettings, report_at_end
 
-            report_at_end(ReportSettings((outcome.run.folder,), quick=True), click.echo)
+            report_at_end(ReportSettings((folder,), quick=True), click.echo)
 
 
 def settings_of(options: dict[str, Any]) -> TrainSettings:
@@ -101,7 +105,11 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))
-    shards = options["shards"] or _default_shards(run)
+    shards = options["shards"]
+    if not shards and run is None:
+        if not SHARDS.is_dir():
+            raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
+        shards = (SHARDS,)
     if shards:
         find_shards(shards)
     if run is not None:
@@ -113,20 +121,3 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
         **{**named, "shards": shards, "resume": run},
         show_progress=not quiet and sys.stderr.isatty(),
     )
-
-
-def _default_shards(run: Path | None) -> tuple[Path, ...]:
-    """The shards of the resumed run, or those in `shards/`."""
-    if run is not None:
-        return ()
-    if not SHARDS.is_dir():
-        raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
-    return (SHARDS,)
-
-
-def _say_outcome(outcome: TrainResult) -> None:
-    folder = outcome.run.folder
-    if outcome.is_finished:
-        click.echo(f"Trained for {count_of(outcome.step, 'step')} ({outcome.images_per_s:.0f} images/s): {folder}")
-    else:
-        click.echo(f"Stopped and saved at step {outcome.step}; go on with `enr train --resume {folder}`.")

@@ -178,7 +178,12 @@ def find_origin(settings: EvalSettings) -> Origin:
     Raises:
         EnrError: no earlier run, no such checkpoint, or a checkpoint outside a run and no shards.
     """
-    checkpoint, run = _find_checkpoint(settings)
+    run: Run | None
+    if settings.checkpoint is None:
+        run = open_run(latest_run(settings.runs))
+        checkpoint = checkpoint_of(run)
+    else:
+        checkpoint, run = find_checkpoint(settings.checkpoint)
     if settings.shards:
         return Origin(checkpoint, run, settings.shards)
     if run is None:
@@ -192,13 +197,6 @@ def find_origin(settings: EvalSettings) -> Origin:
             "name its shards: enr eval shards/*.h5"
         )
     return Origin(checkpoint, run, run.shards)
-
-
-def _find_checkpoint(settings: EvalSettings) -> tuple[Path, Run | None]:
-    if settings.checkpoint is None:
-        run = open_run(latest_run(settings.runs))
-        return checkpoint_of(run), run
-    return find_checkpoint(settings.checkpoint)
 
 
 def make_untrained(model: Renderer, seed: int) -> Renderer:

@@ -149,14 +149,9 @@ def relative_error(model: Renderer, found: Moved, expected: Moved) -> tuple[NDAr
     """
     both = (found.seen.minimum(expected.seen) >= WHOLLY_SEEN).to(torch.float32)
     one, two = (SceneParts.split(moved.scene, model.config).features.float() for moved in (found, expected))
-    error, size = (_squared(part, both) for part in (one - two, two))
+    error, size = ((part.square() * both).flatten(1).sum(1, dtype=torch.float64) for part in (one - two, two))
     relative = torch.where(size > 0, (error / size).sqrt(), torch.nan)
     return relative.cpu().numpy(), both.flatten(1).mean(1).double().cpu().numpy()
-
-
-def _squared(features: Tensor, cells: Tensor) -> Tensor:
-    """(b,) float64: sum of the squares of (b, c, d, h, w) over chosen cells (b, 1, d, h, w)."""
-    return (features.square() * cells).flatten(1).sum(1, dtype=torch.float64)
 
 
 def _measure_chunk(

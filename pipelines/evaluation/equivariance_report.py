@@ -94,7 +94,13 @@ def format_equivariance(summary: MotionSummary) -> str:
         if len(bins) > 1:
             rows += [_row(f"{name} {_range(one, unit)}", one) for one in bins]
     table = tabulate(rows, headers=HEADERS, disable_numparse=True, colalign=("left", *["right"] * (len(HEADERS) - 1)))
-    said = wrapped(f"{_verdict(summary['all'])}\n{_algebra(summary['all'])}")
+    means = summary["all"]
+    algebra = (
+        f"Algebra, relative errors: T(b) T(a) z beside T(ba) z {_number(means[COMPOSITION], 3)} (with another pose "
+        f"{_number(means[COMPOSITION_OTHER], 3)}), T(1/a) T(a) z beside z {_number(means[INVERSE], 3)}, "
+        f"T(1) z beside z {_number(means[IDENTITY], 3)}."
+    )
+    said = wrapped(f"{_verdict(means)}\n{algebra}")
     return f"Equivariance: T z(x1) beside z(x2)\n\n{table}\n\n{said}"
 
 
@@ -129,14 +135,6 @@ def _range(one: Bin, unit: str) -> str:
 
 def _row(name: str, means: Bin) -> list[str]:
     return [name, str(means["pairs"]), *(_number(means[column]) for column in COLUMNS)]
-
-
-def _algebra(means: Means) -> str:
-    return (
-        f"Algebra, relative errors: T(b) T(a) z beside T(ba) z {_number(means[COMPOSITION], 3)} (with another pose "
-        f"{_number(means[COMPOSITION_OTHER], 3)}), T(1/a) T(a) z beside z {_number(means[INVERSE], 3)}, "
-        f"T(1) z beside z {_number(means[IDENTITY], 3)}."
-    )
 
 
 def _number(value: float | None, digits: int = 2) -> str:

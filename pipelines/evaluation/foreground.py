@@ -39,20 +39,15 @@ NOTHING_OPAQUE = Opaque()
 
 def find_opaque(view_set: ViewSet) -> Opaque:
     """Look at some pictures of every shard."""
-    opaque = [number for number in range(len(view_set.paths)) if _is_opaque(view_set, number)]
-    masked = [number for number in opaque if _has_mask(view_set, number)]
-    return Opaque(frozenset(masked), frozenset(opaque) - frozenset(masked))
-
-
-def _is_opaque(view_set: ViewSet, shard: int) -> bool:
-    views = np.flatnonzero(view_set.views["shard"] == shard)
-    sampled = views[np.linspace(0, len(views) - 1, min(SAMPLED_VIEWS, len(views))).astype(int)]
-    return bool((view_set.images(sampled)[..., 3] == 255).all())
-
-
-def _has_mask(view_set: ViewSet, shard: int) -> bool:
-    with open_shard(view_set.paths[shard]) as file:
-        return "mask" in file
+    masked: set[int] = set()
+    bare: set[int] = set()
+    for number, path in enumerate(view_set.paths):
+        views = np.flatnonzero(view_set.views["shard"] == number)
+        sampled = views[np.linspace(0, len(views) - 1, min(SAMPLED_VIEWS, len(views))).astype(int)]
+        if (view_set.images(sampled)[..., 3] == 255).all():
+            with open_shard(path) as file:
+                (masked if "mask" in file else bare).add(number)
+    return Opaque(frozenset(masked), frozenset(bare))
 
 
 def foreground_alpha(view_set: ViewSet, opaque: Opaque, indices: Indices, alpha: Tensor) -> Tensor:

@@ -24,7 +24,6 @@ from enr.pipelines.evaluation.report import (
     WRONG_POSE,
     GroupReport,
     Report,
-    SceneScores,
     Scores,
 )
 from enr.pipelines.evaluation.unseen import format_unseen
@@ -74,9 +73,10 @@ def format_report(report: Report) -> str:
 def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
     scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
     views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
+    first, last = scenes[0].source_view, scenes[0].source_view + scenes[0].sources - 1
     title = (
-        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, "
-        f"from {_source_views(scenes[0])}"
+        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, from "
+        f"{f'source view {first}' if first == last else f'source views {first} to {last}'}"
     )
     names = candidate_names(background, is_model)
     table = tabulate(
@@ -101,11 +101,6 @@ def _distances(group: GroupReport) -> list[str]:
     return [format_distance(ways[name], errors) for name, errors in group.distance.items()]
 
 
-def _source_views(scene: SceneScores) -> str:
-    first, last = scene.source_view, scene.source_view + scene.sources - 1
-    return f"source view {first}" if first == last else f"source views {first} to {last}"
-
-
 def _worth_of_sources(group: GroupReport) -> list[str]:
     """What the further source pictures gain over the first one, in a sentence; nothing where there is one."""
     alone = group.scores.get(FEWER_SOURCES[1])
@@ -121,15 +116,12 @@ def verdict(group: GroupReport, background: Sequence[float], is_model: bool = Tr
     names, subject = candidate_names(background, is_model), "The model" if is_model else "The method"
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
-    beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {_behind(lead)}"
+    behind = f"it is {-lead:.2f} dB worse" if lead < 0 else "they score the same"
+    beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {behind}"
     if gap >= POSE_IGNORED_DB:
         return f"{subject} {beaten}; it uses the pose: with a wrong pose it loses {gap:.2f} dB."
     change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
     return f"{subject} {beaten}; it hardly uses the pose: with a wrong pose it {change}."
-
-
-def _behind(lead_db: float) -> str:
-    return f"it is {-lead_db:.2f} dB worse" if lead_db < 0 else "they score the same"
 
 
 def candidate_names(background: Sequence[float], is_model: bool) -> dict[str, str]:

@@ -80,7 +80,8 @@ def draw_samples(samples: Sequence[Sample]) -> Image.Image:
         nothing = [None] * len(sample.sources)
         rows += [[*sample.sources, *sample.truths], [*nothing, *sample.predictions]]
         rank, scene_id = sample.title
-        labels += [f"{rank}\n{_end_of(scene_id)}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
+        end = scene_id if len(scene_id) <= TITLE_LETTERS else f"…{scene_id[1 - TITLE_LETTERS :]}"
+        labels += [f"{rank}\n{end}\ntruth", f"prediction\n{sample.psnr_db:.1f} dB"]
     zoom = max(1, CELL_PX // max(samples[0].sources[0].shape[:2]))
     return image_grid(rows, labels, column_heads(samples), zoom)
 
@@ -93,7 +94,3 @@ def column_heads(samples: Sequence[Sample]) -> list[str]:
         return heads + [f"view {number}" for number in samples[0].views]
     targets = max(len(sample.truths) for sample in samples)
     return heads + [f"target {number}" for number in range(1, targets + 1)]
-
-
-def _end_of(scene_id: str) -> str:
-    return scene_id if len(scene_id) <= TITLE_LETTERS else f"…{scene_id[1 - TITLE_LETTERS :]}"

@@ -69,16 +69,13 @@ def measure_unseen(view_set: ViewSet, config: RendererConfig | None, sources: In
     size_px = (view_set.width_px, view_set.height_px)
     shown = (depth > 0) & ((pixels >= 0) & (pixels < size_px)).all(axis=-1)
     held = None if config is None else _in_volume(cameras, config)
+    # What no source's volume holds, or the target's does not.
+    lost = None if held is None else np.asarray(~(held[:count].any(axis=0) & held[count:]))
     return Unseen(
         beyond_picture=_mean_share(~shown[:count].any(axis=0), shown[count:]),
-        beyond_volume=math.nan if held is None else _mean_share(_lost(held, count), shown[count:]),
+        beyond_volume=math.nan if lost is None else _mean_share(lost, shown[count:]),
         source_clipped=float(view_set.views["clipped_share"][sources].min()),
     )
-
-
-def _lost(held: NDArray[np.bool_], sources: int) -> NDArray[np.bool_]:
-    """(n, p) what no source's volume holds, or the target's does not; of (sources + n, p)."""
-    return np.asarray(~(held[:sources].any(axis=0) & held[sources:]))
 
 
 def _mean_share(lost: NDArray[np.bool_], shown: NDArray[np.bool_]) -> float:
@@ -143,18 +140,14 @@ def unseen_notes(unseen: Unseen, config: RendererConfig | None) -> list[str]:
             "lens or a smaller box show more."
         )
     if config is not None and unseen.beyond_volume - _known(unseen.beyond_picture) > WORTH_A_WORD:
-        volume = _volume_in_words(config)
+        volume = f"depth {config.near:g} to {config.far:g}" if config.warp == "frustum" else "its cube"
+        if config.has_travelling_range:
+            volume = f"{config.half_depth:g} before and behind the object's centre"
         notes.append(
             f"{unseen.beyond_volume:.0%} of what the targets show of the object lies outside the model's volume "
             f"({volume}), in which alone it can paint; train on views of this group for a volume that holds them."
         )
     return notes
-
-
-def _volume_in_words(config: RendererConfig) -> str:
-    if config.has_travelling_range:
-        return f"{config.half_depth:g} before and behind the object's centre"
-    return f"depth {config.near:g} to {config.far:g}" if config.warp == "frustum" else "its cube"
 
 
 def _known(share: float) -> float:

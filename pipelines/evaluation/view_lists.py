@@ -57,7 +57,12 @@ def benchmark_lists(scene_ids: Sequence[str], name: str) -> Lists:
         f"{name}-{split}.txt": "".join(f"{scene_id}\n" for scene_id in sorted(splits) if splits[scene_id] == split)
         for split in SPLITS
     }
-    texts[f"{name}-unseen-views.csv"] = _unseen_views(sorted(key for key in splits if splits[key] == "test"))
+    rows = [f"scene_id,view,{HEADER}"]
+    for scene_id in sorted(key for key in splits if splits[key] == "test"):
+        # `rot` takes the angles alone, `trans` the point looked at alone, `rototrans` both.
+        poses = sample_poses(PoseSettings("rototrans"), SEED, scene_id, VIEWS)
+        rows += [f"{scene_id},{view},{numbers}" for view, numbers in enumerate(_numbers(poses))]
+    texts[f"{name}-unseen-views.csv"] = "\n".join(rows) + "\n"
     texts[f"{name}-held-out-views.csv"] = _held_out_views(scene_ids)
     return Lists(texts)
 
@@ -68,34 +73,21 @@ def draw_ids(scene_ids: Sequence[str], count: int) -> tuple[str, ...]:
     return tuple(source.scene_id for source in draw_meshes(sources, count))
 
 
-def _unseen_views(scene_ids: Sequence[str]) -> str:
-    """Views of unseen meshes; `rot` takes the angles alone, `trans` the point looked at alone, `rototrans` both."""
-    rows = [f"scene_id,view,{HEADER}"]
-    for scene_id in scene_ids:
-        poses = sample_poses(PoseSettings("rototrans"), SEED, scene_id, VIEWS)
-        rows += [f"{scene_id},{view},{numbers}" for view, numbers in enumerate(_numbers(poses))]
-    return "\n".join(rows) + "\n"
-
-
 def _held_out_views(scene_ids: Sequence[str]) -> str:
     """The source and the held-out views of each number of few meshes, for both sizes of the patches."""
     rows = [f"patch_size_deg,meshes,scene_id,view,role,{HEADER}"]
     for size_deg in PATCH_SIZES_DEG:
         settings = PoseSettings("rototrans", hold_out=HoldOut(PATCHES, size_deg, HELD_OUT_VIEWS))
         for meshes in FEW_MESHES:
+            first = TRAINED_VIEWS // meshes
+            views = [0, *range(first, first + HELD_OUT_VIEWS)]
             for scene_id in sorted(draw_ids(scene_ids, meshes)):
-                rows += [
-                    f"{size_deg:g},{meshes},{scene_id},{row}" for row in _held_out_rows(settings, scene_id, meshes)
-                ]
+                # The views themselves are the same in every number of meshes.
+                poses = sample_poses(settings, SEED, scene_id, len(views))
+                for view, numbers in zip(views, _numbers(poses), strict=True):
+                    role = "target" if view else "source"
+                    rows.append(f"{size_deg:g},{meshes},{scene_id},{view},{role},{numbers}")
     return "\n".join(rows) + "\n"
-
-
-def _held_out_rows(settings: PoseSettings, scene_id: str, meshes: int) -> Iterator[str]:
-    """View, role and numbers of a mesh's source and held-out views, which are the same in every number of meshes."""
-    first = TRAINED_VIEWS // meshes
-    views = [0, *range(first, first + HELD_OUT_VIEWS)]
-    for view, numbers in zip(views, _numbers(sample_poses(settings, SEED, scene_id, len(views))), strict=True):
-        yield f"{view},{'target' if view else 'source'},{numbers}"
 
 
 def _numbers(poses: Poses) -> Iterator[str]:

@@ -38,15 +38,13 @@ def keep_record(plan: Plan) -> None:
     if path.is_file():
         begun = _read(path)
         if any(begun.steps.get(name, line) != line for name, line in wanted.items()):
-            raise EnrError(f"{_refusal(plan, begun.command)}; give another --out, or remove it.")
+            version = " of another version" if begun.command == plan.line else ""
+            raise EnrError(
+                f"{plan.folder} was begun with `{begun.command}`{version}; give another --out, or remove it."
+            )
         write_json(path, {"command": begun.command, "steps": {**begun.steps, **wanted}})
     elif all(entry.name.startswith(".") for entry in plan.folder.iterdir()):
         write_json(path, {"command": plan.line, "steps": wanted})
-
-
-def _refusal(plan: Plan, command: str) -> str:
-    version = " of another version" if command == plan.line else ""
-    return f"{plan.folder} was begun with `{command}`{version}"
 
 
 def _read(path: Path) -> Record:
@@ -70,16 +68,8 @@ def _line(plan: Plan, step: AnyStep) -> str:
     if WORKERS in words:
         at = words.index(WORKERS)
         del words[at : at + 2]
-    absolute = _absolute(plan)
-    return shlex.join(absolute.get(word) or _within(plan.folder, word) for word in words)
-
-
-def _absolute(plan: Plan) -> Mapping[str, str]:
-    """What the user named, as it is found from anywhere."""
     named = (*plan.settings.meshes, plan.settings.posed, plan.settings.background)
-    return {str(path): str(path.resolve()) for path in named if path is not None}
-
-
-def _within(folder: Path, word: str) -> str:
-    path = Path(word)
-    return str("OUT" / path.relative_to(folder)) if path.is_relative_to(folder) else word
+    absolute = {str(path): str(path.resolve()) for path in named if path is not None}  # found from anywhere
+    inside = (word for word in words if word not in absolute and Path(word).is_relative_to(plan.folder))
+    absolute |= {word: str("OUT" / Path(word).relative_to(plan.folder)) for word in inside}
+    return shlex.join(absolute.get(word, word) for word in words)

@@ -26,7 +26,7 @@ from enr.pipelines.config import (
     read_preset,
     resolve,
 )
-from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
+from enr.pipelines.config.data_sets import DatagenConfig
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.experiments.config import SUFFIXES, Experiment, Scale, naming, read_experiment
 from enr.pipelines.experiments.step import Step, assignment, words
@@ -192,8 +192,14 @@ def _notes(experiment: Experiment, settings: ReproduceSettings) -> tuple[str, ..
             notes.append(f"the evaluation {name} ({evaluation.title}) is left out: it needs --posed FOLDER.")
     if settings.posed is not None and not any(entry.convert for entry in experiment.sets.values()):
         raise EnrError(f"{settings.name} cannot be combined with --posed {settings.posed}; leave it out.")
-    if settings.posed is not None:
-        _check_posed(settings.posed)
+    if settings.posed is not None and not settings.posed.is_dir():
+        raise EnrError(
+            f"--posed {settings.posed} is not a folder; give the one that Apple's posed pictures are unpacked in."
+        )
+    if settings.posed is not None and next(find_params(settings.posed), None) is None:
+        raise EnrError(
+            f"--posed {settings.posed} holds no {PARAMS}; give a folder with pictures and a {PARAMS} for each scene."
+        )
     return tuple(notes)
 
 
@@ -207,13 +213,9 @@ def _data_steps(plan: Plan, name: str) -> Iterator[AnyStep]:
     if entry.convert is None:
         yield _datagen_step(plan, name, entry.datagen or DatagenConfig())
     elif plan.settings.posed is not None:
-        yield _convert_step(plan, name, entry.convert, plan.settings.posed)
-
-
-def _convert_step(plan: Plan, name: str, config: ConvertConfig, posed: Path) -> AnyStep:
-    out = _set_folder(plan, name)
-    arguments = (str(posed), *words(config.given), "--out", str(out))
-    return Step(name, convert_settings(config.but(folder=posed, out=out)), arguments, out)
+        posed, out = plan.settings.posed, _set_folder(plan, name)
+        arguments = (str(posed), *words(entry.convert.given), "--out", str(out))
+        yield Step(name, convert_settings(entry.convert.but(folder=posed, out=out)), arguments, out)
 
 
 def _datagen_step(plan: Plan, name: str, config: DatagenConfig) -> AnyStep:
@@ -228,15 +230,11 @@ def _datagen_step(plan: Plan, name: str, config: DatagenConfig) -> AnyStep:
     with naming(f"{asked.name}, sets.{name}"):
         settings = generate_settings(config.but(meshes=plan.meshes, out=out))
     step = Step(name, settings, arguments, out)
-    minutes = _rendering_minutes(plan, settings)
-    return replace(step, asked=replace(settings, command=step.line), minutes=minutes)
-
-
-def _rendering_minutes(plan: Plan, settings: GenerateSettings) -> float:
     meshes = plan.shapes or len(find_meshes(settings.meshes))
     pictures = min(meshes, settings.max_meshes or meshes) * settings.views
     paths = settings.render.width_px * settings.render.height_px * settings.render.samples
-    return pictures * (SECONDS_A_PICTURE + SECONDS_A_PATH * paths) / settings.pool.workers / 60
+    minutes = pictures * (SECONDS_A_PICTURE + SECONDS_A_PATH * paths) / settings.pool.workers / 60
+    return replace(step, asked=replace(settings, command=step.line), minutes=minutes)
 
 
 def _train_step(plan: Plan, data: dict[str, AnyStep], trained: Trained) -> AnyStep:
@@ -336,13 +334,3 @@ def _check_assignments(experiment: Experiment, assignments: Assignments) -> None
                 f"{said} would override what is compared: {', '.join(variants)} "
                 f"{'sets' if len(variants) == 1 else 'set'} {key}; leave it out."
             )
-
-
-def _check_posed(folder: Path) -> None:
-    """Refuse a folder without posed pictures."""
-    if not folder.is_dir():
-        raise EnrError(f"--posed {folder} is not a folder; give the one that Apple's posed pictures are unpacked in.")
-    if next(find_params(folder), None) is None:
-        raise EnrError(
-            f"--posed {folder} holds no {PARAMS}; give a folder with pictures and a {PARAMS} for each scene."
-        )

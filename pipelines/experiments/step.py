@@ -61,28 +61,24 @@ class Step(Generic[Asked]):
 
 def words(options: Table) -> list[str]:
     """Options as they are typed."""
-    return [word for name, value in options.items() for word in _words(name, value)]
+    said: list[str] = []
+    for name, value in options.items():
+        flag = option(name)
+        parts = [str(part) for part in (value if isinstance(value, list | tuple) else [value])]
+        if isinstance(value, bool):
+            said += [flag] if value else []
+        elif name in JOINED:
+            said += [flag, JOINED[name].join(parts)]
+        elif name in REPEATED and not all(part.replace(".", "", 1).isdigit() for part in parts):
+            said += [word for part in parts for word in (flag, part)]
+        else:
+            said += [flag, *parts]
+    return said
 
 
 def assignment(key: str, value: object) -> str:
     """What `--set` takes; without spaces, and text as it is."""
     return f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
-
-
-def _words(name: str, value: object) -> list[str]:
-    flag = option(name)
-    if isinstance(value, bool):
-        return [flag] if value else []
-    parts = [str(part) for part in (value if isinstance(value, list | tuple) else [value])]
-    if name in JOINED:
-        return [flag, JOINED[name].join(parts)]
-    if name in REPEATED and not all(_is_number(part) for part in parts):
-        return [word for part in parts for word in (flag, part)]
-    return [flag, *parts]
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
 
 
 def _quoted(argument: str) -> str:

@@ -246,7 +246,11 @@ def section_title(section: TableSection) -> str:
 
 def format_section(section: TableSection) -> str:
     """A table in Markdown: the variants, then the floors; what is to be said under it."""
-    used = [column for column in COLUMNS if any(_is_known(row.values[column.name]) for row in section.rows)]
+    used = [
+        column
+        for column in COLUMNS
+        if any(not math.isnan(value) for row in section.rows for value in row.values[column.name])
+    ]
     lines = [[row.label, *(_cell(row, column) for column in used)] for row in section.rows]
     lines += [[FLOOR_LABELS[floor], *_floor_cells(section, floor, used)] for floor in FLOORS]
     headers = ["", *(column.header for column in used)]
@@ -255,13 +259,10 @@ def format_section(section: TableSection) -> str:
     return "\n\n".join([table, *(f"Note: {note}" for note in section.notes)])
 
 
-def _is_known(values: Sequence[float]) -> bool:
-    return any(not math.isnan(value) for value in values)
-
-
 def _cell(row: Row, column: Column) -> str:
     mean, deviation = spread(row.values[column.name])
-    column = _finer(column, mean)
+    if column.name == "minutes" and mean < 1:
+        column = replace(column, digits=2)
     diverged = f"{len(row.diverged)} diverged" if column.name == PSNR and row.diverged else ""
     if math.isnan(mean):
         return diverged or NONE
@@ -269,11 +270,6 @@ def _cell(row: Row, column: Column) -> str:
     if not math.isnan(deviation):
         words += f" ± {deviation:.{column.digits}f}"
     return f"{words} ({diverged})" if diverged else words
-
-
-def _finer(column: Column, mean: float) -> Column:
-    """Minutes with two digits where there is less than one."""
-    return replace(column, digits=2) if column.name == "minutes" and mean < 1 else column
 
 
 def _floor_cells(section: TableSection, floor: str, used: Sequence[Column]) -> list[str]:
@@ -298,6 +294,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
         _report(plan, trained, name) for trained in plan.trained for name in evaluations_of(plan, trained.variant)
     ]
     measured = [report for report in reports if report.get("checkpoint_metadata")]
+    clocks = (report["checkpoint_metadata"].get("train", {}).get("clock", "wall") for report in measured)
     seeds = ", ".join(map(str, plan.experiment.seeds))
     return {
         "command": plan.line,
@@ -308,7 +305,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
         "meshes": ", ".join(map(str, plan.settings.meshes)) or count_of(plan.shapes, "built-in shape"),
         "views of each mesh": _views(plan),
         "trained and measured with": _distinct(_data(report) for report in measured),
-        "minutes": f"{_clocks(measured)} time, validations and pictures included; minutes and steps are the whole "
+        "minutes": f"{_distinct(clocks)} time, validations and pictures included; minutes and steps are the whole "
         "training's, the measured checkpoint is the best on validation where there are validation scenes",
     }
 
@@ -335,10 +332,6 @@ def _views(plan: Plan) -> str:
     return ", ".join(f"{name} {one.views}" for name, one in asked.items() if isinstance(one, GenerateSettings))
 
 
-def _clocks(reports: Iterable[Mapping[str, Any]]) -> str:
-    return _distinct(report.get("checkpoint_metadata", {}).get("train", {}).get("clock", "wall") for report in reports)
-
-
 def _days(times: Iterable[str]) -> str:
     days = sorted({time[:10] for time in times})
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else NONE
@@ -356,19 +349,18 @@ def as_dict(plan: Plan, sections: Sequence[TableSection], facts: Mapping[str, st
         "experiment": plan.settings.title,
         "scale": plan.settings.scale,
         "facts": dict(facts),
-        "tables": [_section_dict(section) for section in sections],
-    }
-
-
-def _section_dict(section: TableSection) -> dict[str, object]:
-    return {
-        "evaluation": section.evaluation,
-        "title": section.title,
-        "group": section.group,
-        "split": section.split,
-        "scenes": list(section.scenes),
-        "notes": list(section.notes),
-        "rows": [_row_dict(row) for row in section.rows],
+        "tables": [
+            {
+                "evaluation": section.evaluation,
+                "title": section.title,
+                "group": section.group,
+                "split": section.split,
+                "scenes": list(section.scenes),
+                "notes": list(section.notes),
+                "rows": [_row_dict(row) for row in section.rows],
+            }
+            for section in sections
+        ],
     }
 
 

@@ -68,7 +68,11 @@ def generate_on_cluster(
     settings = _with_absolute_paths(settings)
     with _connected(scheduler) as client:
         shards = plan_shards(settings, blender_version(settings.pool.blender))
-        _make_folder(settings.out)
+        try:
+            settings.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or error
+            raise EnrError(f"{settings.out} cannot be made ({reason}); give another folder as --out.") from error
         images = sum(len(shard.scenes) for shard in shards) * settings.views
         with Progress(images, progress) as bar:
             if not client.nthreads():
@@ -85,7 +89,12 @@ def make_shard(task: ShardTask) -> RunLog:
     """
     settings, shard = task.settings, task.shard
     _check_machine(task)
-    pool = dataclasses.replace(settings.pool, workers=task.workers or _share_of_cores())
+    workers = task.workers
+    if workers is None:  # this task's share, where the Dask worker runs as many tasks at once as it has threads
+        from distributed import get_worker
+
+        workers = max(1, default_workers() // max(1, get_worker().state.nthreads))
+    pool = dataclasses.replace(settings.pool, workers=workers)
     return render_shards(dataclasses.replace(settings, pool=pool), [shard])
 
 
@@ -191,13 +200,6 @@ def _with_absolute_paths(settings: GenerateSettings) -> GenerateSettings:
     )
 
 
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnrError(f"{out} cannot be made ({error.strerror or error}); give another folder as --out.") from error
-
-
 def _check_machine(task: ShardTask) -> None:
     """Refuse to render on a machine that would make something else, or put it elsewhere."""
     here = f"The worker on {os.uname().nodename}"
@@ -210,13 +212,6 @@ def _check_machine(task: ShardTask) -> None:
     source = task.shard.scenes[0].source
     if task.shard.scenes[0].sha256 and not source.path.exists():
         raise EnrError(f"{here} does not see {source.path}; keep the meshes where all machines see them.")
-
-
-def _share_of_cores() -> int:
-    """The cores for one task, where the Dask worker runs as many tasks at once as it has threads."""
-    from distributed import get_worker
-
-    return max(1, default_workers() // max(1, get_worker().state.nthreads))
 
 
 def add_log(log: RunLog, other: RunLog) -> None:

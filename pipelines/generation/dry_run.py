@@ -65,7 +65,9 @@ def estimate(settings: GenerateSettings) -> Estimate:
     with tempfile.TemporaryDirectory(prefix="enr-dry-run-") as folder:
         there = dataclasses.replace(settings, out=Path(folder), part=None, overwrite=False, retry_failed=False)
         path = Path(folder) / f"{settings.poses.group}-00000-of-00001.h5"
-        shard = plan_shard(there, path, _hashed(sample), blender_version(settings.pool.blender))
+        hashes = hash_meshes([scene.source for scene in sample])
+        hashed = [scene.hashed(sha256) for scene, sha256 in zip(sample, hashes, strict=True)]
+        shard = plan_shard(there, path, hashed, blender_version(settings.pool.blender))
         log = render_shards(there, [shard])
         size = shard.path.stat().st_size if shard.path.exists() else 0
     return _estimate(settings, len(scenes), shard, log, size)
@@ -104,11 +106,6 @@ def _estimate(settings: GenerateSettings, meshes: int, shard: PlannedShard, log:
         sampled=len(shard.scenes),
         failures=failures,
     )
-
-
-def _hashed(scenes: Sequence[PlannedScene]) -> list[PlannedScene]:
-    hashes = hash_meshes([scene.source for scene in scenes])
-    return [scene.hashed(sha256) for scene, sha256 in zip(scenes, hashes, strict=True)]
 
 
 def _spread(scenes: Sequence[PlannedScene], count: int) -> tuple[PlannedScene, ...]:

@@ -30,6 +30,8 @@ from enr.pipelines.training.runs import RUNS, find_checkpoint, latest_run
 
 SHIPPED = Path("shapes")
 """The model that comes with enr."""
+OTHER_UNITS = 1.5
+"""A distance by poses that differs by such a factor from what a picture looks like is said."""
 BATCH_SIZE = 16
 """On a graphics card. On the CPU it is one: no slower, and each view has the bits that it has alone."""
 
@@ -279,4 +281,11 @@ def _in_words(model: Renderer, scene: AnyScene, given: Sequence[InputView], dist
             f"The object's centre is taken to be {depth:.2f} units away (within {uncertainty:.2f} nine times in ten)"
             + end
         )
+        single = lift(model, given[0], None) if several else scene
+        alone = float(single.distance[0]) if isinstance(single, PlacedScene) and several else depth
+        if not 1 / OTHER_UNITS <= depth / alone <= OTHER_UNITS:
+            said.append(
+                f"The first picture alone looks like {alone:.2f} units: if the poses are in other units, multiply "
+                f"their translations by {alone / depth:.2g}."
+            )
     return said

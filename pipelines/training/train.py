@@ -33,7 +33,7 @@ from enr.words import count_of, minutes_in_words
 __all__ = ["Say", "TrainSettings", "train"]
 
 RESUMABLE_KEYS = ("steps", "max_minutes", "checkpoint_minutes", "log_every", "threads", "compile")
-"""What may change when a run is resumed: how long it goes on and how often it speaks, not what it learns."""
+"""What may change when a run is resumed: how long it goes on, how fast and how often it speaks, not what it learns."""
 
 AUTO = "auto"
 """In place of a batch size: as many scenes as fit."""
@@ -95,6 +95,7 @@ def _follow(processes: Processes) -> TrainResult:
         refusal = str(error)
     processes.check(refusal)
     assert trainer is not None
+    trainer.compile()
     with stop_signals(lambda _: None):  # the first one hears them, too, and says when to end
         while (rate := processes.agree(THE_END)) >= 0:
             trainer.train_step(rate)
@@ -263,6 +264,8 @@ def _extended(run: Run, settings: TrainSettings, state: Mapping[str, Any]) -> Co
     config = Config.from_dict(run.config)
     before = Preset(config.preset, False, {}, dataclasses.asdict(config.train))
     train = validated_train(override(before, settings.assignments).train)
+    if settings.compile is not None:
+        train = dataclasses.replace(train, compile=settings.compile)
     if settings.max_minutes is not None:
         train = dataclasses.replace(train, max_minutes=state["elapsed_s"] / 60 + settings.max_minutes)
     if train.steps is not None and state["step"] >= train.steps:

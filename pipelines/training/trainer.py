@@ -22,6 +22,7 @@ from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.machine import autocast, choose_device
 from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
+from enr.pipelines.training.compiling import compiled, pays
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
 from enr.pipelines.training.muon import MuonAndAdam
 from enr.pipelines.training.processes import ALONE, Processes
@@ -82,7 +83,7 @@ class Trainer:
         Raises:
             EnrError: there are no LPIPS weights where the configuration says, or the pictures are too small for them.
         """
-        self.model = _channels_last(model.to(device)).train()
+        self.model = self._stepping = _channels_last(model.to(device)).train()
         self.step = 0
         self.device, self.processes = device, processes
         self._loader, self._config = loader, config
@@ -103,6 +104,28 @@ class Trainer:
         """Take another renderer's weights in place of the drawn ones, before the first step."""
         self.model.load_state_dict(weights)
         self.best_estimate.load_state_dict(weights)
+
+    def compile(self, say: Callable[[str], None] = lambda _: None) -> None:
+        """Where that pays, compile what the steps predict with, for the steps alone, and say how that went.
+
+        Neither weights nor what is drawn at random change.
+        """
+        if not pays(self._config, self.device):
+            return
+        say("Compiling the steps (--compile off goes without) ...")
+        with torch.random.fork_rng(devices=[]):
+            self._stepping, words = compiled(self.model, self._try_out)
+        self._optimizer.zero_grad(set_to_none=True)
+        say(words)
+
+    def _try_out(self, model: Renderer) -> None:
+        """The next step's predictions and gradients, of this process alone, and nothing of it is kept."""
+        position = self._loader.state_dict()
+        views = self._next_batch()
+        self._loader.load_state_dict(position)
+        with autocast(self.device, self._config.precision):
+            predicted = predict_targets(model, views, self._config.loss)
+        sum(predicted.losses.values(), predicted.images.float().sum()).backward()
 
     @property
     def best_estimate(self) -> Renderer:
@@ -127,7 +150,7 @@ class Trainer:
         weights, targets = self._config.loss, views.images[views.target]
         share = views.images.shape[0] / (self._loader.batch_size * self._loader.views_per_scene)
         with autocast(self.device, self._config.precision):
-            predicted = predict_targets(self.model, views, weights)
+            predicted = predict_targets(self._stepping, views, weights)
         loss, parts = reconstruction_loss(predicted.images.float(), targets, weights, self._lpips)
         for name, value in self._of_all(predicted, share).items():
             loss = loss + getattr(weights, name) * value

@@ -109,7 +109,9 @@ def refusal(error: ValidationError, kind: type, section: str) -> str:
     place = ".".join([section, *(str(part) for part in found["loc"] if str(part) != "__root__")]).strip(".")
     if found["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         *path, key = found["loc"]
-        known = _names(_kind_at(kind, path))
+        inside = _kind_at(kind, path)
+        kinds = [entry for entry in (*typing.get_args(inside), inside) if isinstance(entry, type)]
+        known = [name for entry in kinds for name in typing.get_type_hints(entry)]
         return f"{place.rpartition('.')[0]} has no entry {key!r}; {nearest(str(key), known)}"
     entries = [part for part in found["loc"] if isinstance(part, str)]
     if found["type"] in NOT_SO_MANY and (expected := _so_many(_kind_at(kind, entries))):
@@ -176,11 +178,6 @@ def _kind_at(kind: Any, path: Iterable[int | str]) -> Any:
         elif isinstance(part, str):
             kind = typing.get_type_hints(kind).get(part, kind)
     return kind
-
-
-def _names(kind: Any) -> list[str]:
-    found = [entry for entry in (*typing.get_args(kind), kind) if isinstance(entry, type)]
-    return [name for entry in found for name in typing.get_type_hints(entry)]
 
 
 def nearest(key: str, known: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ LONGEST_FUNCTION = 60
 LONGEST_FILE = 400
 P90_FUNCTION = 30
 MEDIAN_FUNCTION = 12
-USED_ONCE_PERCENT = 54.5
+USED_ONCE_PERCENT = 49.5
 """Of private functions, those whose name stands once in the whole code besides its definition: a reader pays for each
 hop. Projects known to read well have 34 to 50. Lower it when the code has got there, never raise it."""
 IMPORTED_BY_ONE_PERCENT = 32.0

@@ -220,7 +220,7 @@ def test_the_next_batch_leaves_the_last_one_alone(view_set):
 
 
 def test_pictures_are_read_on_a_thread_while_the_batch_before_is_worked_with(view_set, monkeypatch):
-    """The first by the caller, every other once, by a thread that is gone afterwards; wherever a loader goes on."""
+    """The first ones by the caller, all others once, by a thread that is gone afterwards; wherever a loader goes on."""
     images, read = ViewSet.images, []
 
     def spy(self, indices, out=None):
@@ -253,9 +253,7 @@ def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(t
     next(loader)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 3)
-    with pytest.raises(
-        EnrError, match=r"^\S*toy\.h5 ends before picture \d+; it was cut off while it was being read\.$"
-    ):
+    with pytest.raises(EnrError, match=r"toy\.h5 ends before picture \d+; it was cut off while it was being read"):
         for _ in range(3):
             next(loader)
 

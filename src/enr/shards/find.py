@@ -41,7 +41,8 @@ def _shards_at(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     files = sorted(path.glob("*.h5"))
-    if not files and _holds_weights(path):
+    of_runs = ("config.yaml", "*.safetensors", "*.pt", "checkpoints", "*/config.yaml")
+    if not files and any(next(path.glob(pattern), None) is not None for pattern in of_runs):
         raise EnrError(
             f"No shard found in {path}, which is a run, a checkpoint or a folder of them; give it as --checkpoint "
             "(`enr eval`), or as --init or --resume (`enr train`), and .h5 files as SHARDS."
@@ -49,9 +50,3 @@ def _shards_at(path: Path) -> list[Path]:
     if not files:
         raise EnrError(f"No shard found in {path}; give .h5 files made by `enr datagen`.")
     return files
-
-
-def _holds_weights(folder: Path) -> bool:
-    """Whether a folder looks like a run, a checkpoint or a folder of runs."""
-    patterns = ("config.yaml", "*.safetensors", "*.pt", "checkpoints", "*/config.yaml")
-    return any(next(folder.glob(pattern), None) is not None for pattern in patterns)

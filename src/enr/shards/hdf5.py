@@ -282,11 +282,9 @@ def check_hashes(path: Path, pictures: bool = True) -> tuple[str, ...]:
     intact = is_intact(path) if pictures and path.is_file() else None
     if intact is None:
         return _wrong_hashes(path, pictures)
-    return () if intact else _ask_another_process(path)
-
-
-def _ask_another_process(path: Path) -> tuple[str, ...]:
-    """What is wrong with a file whose seal is broken: HDF5 can crash on it, which must not end this process."""
+    if intact:
+        return ()
+    # HDF5 can crash on a file whose seal is broken, which must not end this process.
     done = subprocess.run([sys.executable, "-c", PRINT_HASHES, str(path)], capture_output=True, text=True, check=False)
     return tuple(done.stdout.split() if done.returncode == 0 else ()) or ("file",)
 
@@ -319,11 +317,8 @@ def _read_tables(file: h5py.File) -> tuple[Table, Table]:
     version = int(file.attrs["schema_version"])
     views = {name: _read_column(file[name]) for name in columns("views", version)}
     scenes = {path.split("/")[1]: _read_column(file[path]) for path in columns("scenes", version)}
-    return (views, scenes) if version > 1 else _with_later_columns(views, scenes)
-
-
-def _with_later_columns(views: Table, scenes: Table) -> tuple[Table, Table]:
-    """The tables of schema 1 as schema 2 has them."""
+    if version > 1:
+        return views, scenes
     split = dict(zip(scenes["scene_id"].tolist(), scenes["split"].tolist(), strict=True))
     count = len(views["clipped"])
     later_views: Table = {

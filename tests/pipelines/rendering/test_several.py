@@ -119,6 +119,20 @@ def test_pictures_that_contradict_their_poses_are_refused(travelling, posed):
         enr.novel_views(pictures[:2], poses=apart, checkpoint=travelling)
 
 
+def test_poses_in_other_units_are_said_with_the_factor(travelling, posed):
+    """Twice as far apart, the same pictures put the object twice as far away as it looks."""
+    _, pictures, cameras = posed
+    distances = []
+    for factor in (1, 2):
+        scaled = cameras.copy()
+        scaled[:, :3, 3] *= factor
+        notes = enr.novel_views(pictures, poses=scaled, checkpoint=travelling).notes
+        (taken,) = (note for note in notes if "triangulated" in note)
+        distances.append(float(taken.split("taken to be ")[1].split()[0]))
+        assert any("multiply their translations by 0.4" in note for note in notes) == (factor == 2)
+    assert distances[1] == pytest.approx(2 * distances[0], rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

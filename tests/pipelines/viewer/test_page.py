@@ -108,6 +108,15 @@ def test_sliders_show_what_enr_render_makes_to_the_last_bit(page, checkpoint, pi
     np.testing.assert_array_equal(shown(page), views.images[0])
 
 
+def test_an_address_can_say_where_the_camera_stands(browser, server, checkpoint, picture):
+    browser.get("about:blank")
+    browser.get(f"{server.url}#azimuth_deg=40&z=-0.2&elevation_deg=none&other=1")
+    until(browser, SETTLED)
+    views = render_novel_views(NovelViewSettings(picture, Cameras((CameraStep(40, 0, (0, 0, -0.2)),)), checkpoint))
+    np.testing.assert_array_equal(shown(browser), views.images[0])
+    until(browser, "return document.getElementById('s-azimuth_deg').value === '40'")
+
+
 def test_a_broken_upload_gets_a_message_and_a_good_one_is_shown(page, picture, tmp_path):
     broken = tmp_path / "mine.png"
     broken.write_bytes(b"no picture")
