@@ -100,11 +100,11 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     Raises:
         EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
     """
-    from enr.pipelines.training.runs import latest_run, open_run
+    from enr.pipelines.training.runs import named_run
     from enr.shards.find import find_shards
 
     resume, quiet = options["resume"], options["quiet"]
-    run = None if resume is None else (latest_run(options["runs"]) if resume == LATEST else Path(resume))
+    run = None if resume is None else named_run(resume, options["runs"])
     shards = options["shards"]
     if not shards and run is None:
         if not SHARDS.is_dir():
@@ -112,8 +112,6 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
         shards = (SHARDS,)
     if shards:
         find_shards(shards)
-    if run is not None:
-        open_run(run)
     from enr.pipelines.config import TrainSettings
 
     named = {name: value for name, value in options.items() if name not in ("quiet", "no_report")}

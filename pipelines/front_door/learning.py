@@ -91,20 +91,17 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    # Before torch is loaded: a mistake is answered at once.
-    from enr.pipelines.config import TrainSettings
-    from enr.pipelines.training.runs import latest_run, open_run
+    from enr.pipelines.config import TrainSettings  # torch comes later: a mistake is answered at once
+    from enr.pipelines.training.runs import named_run
     from enr.shards.find import find_shards
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
     folder = one_path(runs, "runs")
-    run = None if resume is None else latest_run(folder) if resume == LATEST else one_path(resume, "resume")
+    run = None if resume is None else named_run(one_path(resume, "resume"), folder)
     paths = many_paths(shards, "shards") if shards is not None else () if run else (Path("shards"),)
     if paths:
         find_shards(paths)
-    if run is not None:
-        open_run(run)
     settings = TrainSettings(
         shards=paths,
         preset=preset,

@@ -37,6 +37,7 @@ CONFIG_NAME = "config.yaml"
 CREATED = "created_utc"
 """The entry of `config.yaml` that says when the run was made; folders may be copied and renamed."""
 
+LATEST = "latest"
 STAMP = "%Y%m%d-%H%M%S"
 STATE_NAME = "trainer.pt"
 _SECTIONS = {"shards": list, "model": dict, "train": dict}
@@ -168,6 +169,17 @@ def latest_run(root: Path = RUNS) -> Path:
     if not done:
         raise EnrError(f"No earlier run in {root}/; train one with `enr train shards/*.h5`, or name a checkpoint.")
     return max(done, key=_made)
+
+
+def named_run(name: str | Path, root: Path = RUNS) -> Path:
+    """The folder of the run that is to go on: `latest`, which is the newest one in `root`, or its path.
+
+    Raises:
+        EnrError: it is none.
+    """
+    folder = latest_run(root) if str(name) == LATEST else Path(name)
+    open_run(folder)
+    return folder
 
 
 def _made(folder: Path) -> tuple[datetime, bool, str]:

@@ -8,6 +8,8 @@ import pytest
 import torch
 from tests.pipelines.toy_shards import Toy, write_toy
 
+from enr.pipelines.data.views import ViewSet
+
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -36,3 +38,9 @@ def here(tmp_path, monkeypatch):
 def toy(tmp_path_factory):
     """A shard of the usual toy."""
     return write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy())
+
+
+@pytest.fixture(scope="session")
+def view_set(tmp_path_factory):
+    """The views of a shard of the usual toy at 32 px, the size of small-32."""
+    return ViewSet.open([write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(size_px=32))])

@@ -10,12 +10,10 @@ import shutil
 import pytest
 import torch
 from tests.command_line import enr
-from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import fit, resume
 
 from enr.model import Renderer, load_model
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.compiling import PAYS_MINUTES, PAYS_STEPS, pays
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import resolve_config
@@ -40,11 +38,6 @@ def traced(monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))
     yield
     torch._dynamo.reset()
-
-
-@pytest.fixture(scope="module")
-def view_set(tmp_path_factory):
-    return ViewSet.open([write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(size_px=32))])
 
 
 def trainer_of(view_set, compile_, *assignments):

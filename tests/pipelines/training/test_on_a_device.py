@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.pipelines.toy_shards import Toy, write_toy
 from tests.pipelines.training.fitting import fit
 from torch.overrides import TorchFunctionMode
 
@@ -17,7 +16,6 @@ import enr
 from enr.model import Renderer, load_model, renderer
 from enr.pipelines import metrics
 from enr.pipelines.data.device import ResidentViews, fits_on
-from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training import trainer as training
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
@@ -33,11 +31,6 @@ CASES = {
     "default": ("small-32", ()),
     "several": ("small-32", ("targets=2", "sources=2", "learned_fusion=true", "loss.cycle=0.1", "loss.scene=0.1")),
 }
-
-
-@pytest.fixture(scope="module")
-def view_set(tmp_path_factory):
-    return ViewSet.open([write_toy(tmp_path_factory.mktemp("shards") / "toy.h5", Toy(size_px=32))])
 
 
 @pytest.fixture
