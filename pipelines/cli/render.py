@@ -101,8 +101,7 @@ if TYPE_CHECKING:
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Render with this run or checkpoint [default: the latest run's best, else the model that comes with enr, "
-    "where this copy has it].",
+    help="Render with this run or checkpoint [default: the latest run's best, else the model that comes with enr].",
 )
 @click.option("--size-px", type=int, default=256, show_default=True, help="Show the views so many pixels wide.")
 @click.option("--depth", is_flag=True, help="Write depth, too: white is nearest, black is nothing.")

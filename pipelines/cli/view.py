@@ -12,9 +12,8 @@ import click
     help="""Open a page on which the object of a picture turns under the mouse.
 
     Each CHECKPOINT is a run, a checkpoint folder or a published .pt; the page offers all of them; without any, the
-    latest run's best and the runs before it, and the model that comes with enr, where this copy has it. It shows the
-    given pictures, else the scenes of the run's shards, the unseen ones first; more can be uploaded in the page. Ctrl-C
-    ends it.
+    latest run's best and the runs before it, and the model that comes with enr. It shows the given pictures, else the
+    scenes of the run's shards, the unseen ones first; more can be uploaded in the page. Ctrl-C ends it.
     """,
 )
 @click.argument("checkpoints", nargs=-1, metavar="[CHECKPOINT]...", type=click.Path(path_type=Path))

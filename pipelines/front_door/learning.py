@@ -275,7 +275,7 @@ def load_model(which: PathInput = LATEST, *, device: str = "cpu") -> Renderer:
 
     Args:
         which: a run (what `enr.train` returned), a checkpoint folder or file, a published `.pt`, `latest`, or
-            `shapes`, the model that comes with enr, where this copy has it.
+            `shapes`, the model that comes with enr.
         device: auto, cpu, cuda, cuda:1 ...
 
     Raises:

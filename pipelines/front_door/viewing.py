@@ -28,6 +28,7 @@ class Views:
     Attributes:
         images: (views, height, width, 3) uint8.
         source: (height, width, 3) uint8, the picture as the model was given it.
+        checkpoint: what rendered them.
         notes: what was assumed or estimated, a sentence each.
         truth: (views, height, width, 3) uint8, what a shard has from the same cameras; else None.
         depth: (views, height, width) float32 in object units, NaN where nothing is; None unless asked for.
@@ -36,6 +37,7 @@ class Views:
 
     images: NDArray[np.uint8]
     source: NDArray[np.uint8]
+    checkpoint: Path
     notes: tuple[str, ...]
     truth: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
@@ -80,7 +82,7 @@ def novel_views(
     Args:
         picture: of an object before a plain background; several are fused; or a shard, whose other views are rendered.
         poses: where pictures were taken: a pose file, or `world_from_camera` (n, 4, 4), OpenCV axes, z upwards.
-        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`, where it is.
+        checkpoint: a run, a checkpoint or a published `.pt`; None: the latest run, or `shapes`.
         azimuth_deg: turn to the right around the object.
         elevation_deg: turn upwards around it.
         translate: then move the camera right, down and forward, in object units.
@@ -114,7 +116,7 @@ def novel_views(
         )
     )
     maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
-    return Views(views.images, views.source, views.notes, views.truth, *maps)
+    return Views(views.images, views.source, views.checkpoint, views.notes, views.truth, *maps)
 
 
 def _three_numbers(translate: object) -> tuple[float, float, float]:

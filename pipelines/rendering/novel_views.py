@@ -98,7 +98,7 @@ class NovelViews:
 
 
 def default_checkpoint() -> Path:
-    """The latest run, else the model that comes with enr, where this copy has it.
+    """The latest run, else the model that comes with enr.
 
     Raises:
         EnrError: there is neither.

@@ -24,7 +24,7 @@ def open_viewer(checkpoints: Sequence[Path], offer: Offer, address: tuple[str, i
 
     Args:
         checkpoints: runs, checkpoint folders or published `.pt` files; none: the latest run, those before it, and
-            the model that comes with enr, where this copy has it.
+            the model that comes with enr.
         offer: what is shown with them.
         address: host and port.
 
