@@ -168,8 +168,8 @@ def read_steps(path: Path) -> Cameras | None:
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError, RecursionError):
+        return None  # `read_cameras` says what is wrong with it
     if not isinstance(content, dict) or content.get("format") != STEPS_FORMAT:
         return None
     try:
