@@ -67,7 +67,7 @@ def train(
     batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     compile: Literal["auto", "on", "off"] | None = None,
-    resume: PathInput | None = None,
+    resume: PathInput | bool | None = None,
     init: PathInput | None = None,
     name: str | None = None,
     runs: PathInput = "runs",
@@ -82,8 +82,8 @@ def train(
         batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
         compile: whether training steps are compiled; `auto`, which is the default: where that pays.
-        resume: go on with this run folder, or with the `latest`.
-        init: start from the weights of a run, a checkpoint or a published `.pt`.
+        resume: go on with this run folder, or with the `latest` (True).
+        init: start from the weights of a run, a checkpoint, a published `.pt`, or of the `latest` run.
         name: last part of the run folder's name.
         runs: folder of all runs.
         quiet: print nothing.
@@ -91,15 +91,16 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.config import TrainSettings  # torch comes later: a mistake is answered at once
+    from enr.pipelines.config import TrainSettings, shards_or_default  # torch comes later: a mistake is answered at once
     from enr.pipelines.training.runs import named_run
     from enr.shards.find import find_shards
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
     folder = one_path(runs, "runs")
-    run = None if resume is None else named_run(one_path(resume, "resume"), folder)
-    paths = many_paths(shards, "shards") if shards is not None else () if run else (Path("shards"),)
+    resumed = LATEST if resume is True else resume or None
+    run = None if resumed is None else named_run(one_path(resumed, "resume"), folder)
+    paths = shards_or_default(() if shards is None else many_paths(shards, "shards"), run)
     if paths:
         find_shards(paths)
     settings = TrainSettings(

@@ -167,6 +167,8 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
 def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
     run, state, checkpoint = None, {}, settings.init
+    if checkpoint == Path(runs.LATEST) and not settings.resume:
+        checkpoint = runs.latest_run(settings.runs)
     if settings.resume:
         _check_resumption(settings)
         run = runs.open_run(settings.resume)
@@ -186,6 +188,8 @@ def _check_resumption(settings: TrainSettings) -> None:
         )
     if settings.batch_size:
         raise EnrError(f"--batch-size {settings.batch_size} does not go with --resume; a run keeps its batch size.")
+    if settings.name is not None:
+        raise EnrError(f"--name {settings.name} does not go with --resume; a run keeps its folder.")
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
     for key, _ in key_values(settings.assignments):
@@ -269,11 +273,13 @@ def _extended(run: Run, settings: TrainSettings, state: Mapping[str, Any]) -> Co
         train = dataclasses.replace(train, compile=settings.compile)
     if settings.max_minutes is not None:
         train = dataclasses.replace(train, max_minutes=state["elapsed_s"] / 60 + settings.max_minutes)
-    if train.steps is not None and state["step"] >= train.steps:
-        raise EnrError(
-            f"{run.folder} is finished: its {count_of(train.steps, 'step')} are done; go on with more, such as "
-            f"--set steps={2 * train.steps}."
+    if train.steps is not None and (done := state["step"]) >= train.steps:
+        stands = (
+            f"finished: its {count_of(train.steps, 'step')} are done; go on with more"
+            if train.steps == config.train.steps
+            else f"at step {done}, and is to end at step {train.steps}; give more than {done}"
         )
+        raise EnrError(f"{run.folder} is {stands}, such as --set steps={2 * done}.")
     if train.max_minutes is not None and state["elapsed_s"] >= 60 * train.max_minutes:
         raise EnrError(
             f"{run.folder} is finished: its {minutes_in_words(train.max_minutes)} are over; go on with further ones, "

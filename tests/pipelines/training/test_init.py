@@ -54,6 +54,12 @@ def weights(path):
     return load_model(path).state_dict()
 
 
+def test_the_latest_run_is_a_start(rot, rotations):
+    outcome, _ = fit(rot, rotations.folder.parent, "steps=1", init=Path("latest"))
+    assert outcome.run.config[RECORD]["checkpoint"] == str(rotations.best)
+    shutil.rmtree(outcome.run.folder)
+
+
 def test_a_start_without_a_step_predicts_what_the_checkpoint_predicts(rot, rotations, tmp_path):
     """On shards of the same camera; a step whose learning rate is next to nothing stands for none."""
     outcome, lines = fit(rot, tmp_path, "steps=1", "learning_rate=1e-12", init=rotations.folder)
