@@ -54,7 +54,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     "--init",
     type=click.Path(path_type=Path),
     metavar="CHECKPOINT",
-    help="Start from the weights of a run (or of the latest), of a checkpoint folder or file, or of a published .pt: fine-tuning.",
+    help="Start from the weights of a run (or the latest one), a checkpoint, or a published .pt: fine-tuning.",
 )
 @click.option("--name", metavar="NAME", help="End the run folder's name with this [default: the preset's name].")
 @click.option(
@@ -100,14 +100,10 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     """
     from enr.pipelines.config import TrainSettings, shards_or_default
     from enr.pipelines.training.runs import named_run
-    from enr.shards.find import find_shards
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else named_run(resume, options["runs"])
     shards = shards_or_default(options["shards"], run)
-    if shards:
-        find_shards(shards)
-
     named = {name: value for name, value in options.items() if name not in ("quiet", "no_report")}
     return TrainSettings(
         **{**named, "shards": shards, "resume": run},

@@ -116,13 +116,17 @@ def shards_or_default(shards: tuple[Path, ...], resume: Path | None) -> tuple[Pa
     """The shards of a training: those given; else those of the run that goes on (none here), or the folder `shards`.
 
     Raises:
-        EnrError: it is a new run, and there is no such folder.
+        EnrError: it is a new run, and there is no such folder; or a folder holds no shard.
     """
-    if shards or resume is not None:
-        return shards
-    if not SHARDS.is_dir():
-        raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
-    return (SHARDS,)
+    from enr.shards.find import find_shards
+
+    if not shards and resume is None:
+        if not SHARDS.is_dir():
+            raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
+        shards = (SHARDS,)
+    if shards:
+        find_shards(shards)
+    return shards
 
 
 @checked()

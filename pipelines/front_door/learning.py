@@ -91,9 +91,11 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.config import TrainSettings, shards_or_default  # torch comes later: a mistake is answered at once
+    from enr.pipelines.config import (
+        TrainSettings,
+        shards_or_default,
+    )  # torch comes later: a mistake is answered at once
     from enr.pipelines.training.runs import named_run
-    from enr.shards.find import find_shards
 
     if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
         raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
@@ -101,8 +103,6 @@ def train(
     resumed = LATEST if resume is True else resume or None
     run = None if resumed is None else named_run(one_path(resumed, "resume"), folder)
     paths = shards_or_default(() if shards is None else many_paths(shards, "shards"), run)
-    if paths:
-        find_shards(paths)
     settings = TrainSettings(
         shards=paths,
         preset=preset,
