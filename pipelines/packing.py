@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -15,19 +17,22 @@ from tabulate import tabulate
 
 from enr.errors import EnrError
 from enr.files import replacing
-from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
+from enr.model.checkpoint import HUB_CONFIG_NAME, WEIGHTS_NAME, load_model, read_metadata
 from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.description import CheckpointMetadata, TrainedShard
-from enr.model.hub import EXAMPLES, save_packed
+from enr.model.hub import CARD_NAME, EXAMPLES, save_packed
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.report_content import ReportContent
-from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
-from enr.pipelines.training.runs import Run, find_checkpoint
-from enr.words import count_of
+from enr.pipelines.reporting.gather import difference_of, read_evaluation, setting_of
+from enr.pipelines.training.runs import Run, check_folder, find_checkpoint
+from enr.words import count_of, minutes_in_words
+
+WRITTEN = (WEIGHTS_NAME, HUB_CONFIG_NAME, CARD_NAME, EXAMPLES)
+"""What a packed model's folder holds."""
 
 WORST = 5
 """Scenes that the card names as the worst."""
@@ -105,10 +110,7 @@ def pack(settings: PackSettings) -> int:
         EnrError: no checkpoint, no evaluation of it, a model too large, or a folder that is in use.
     """
     checkpoint, run = find_checkpoint(settings.run)
-    if settings.out.is_file():
-        raise EnrError(f"{settings.out} is a file; give a folder for the model.")
-    if (settings.out / WEIGHTS_NAME).exists() and not settings.overwrite:
-        raise EnrError(f"{settings.out} holds a model already; give another folder, or --overwrite.")
+    _check_out(settings)
     report = _read_report(settings, checkpoint, run)
     model, metadata = load_model(checkpoint), read_metadata(checkpoint)
     data = metadata.get("data", {})
@@ -117,10 +119,32 @@ def pack(settings: PackSettings) -> int:
     if run and done:
         done["experiment"] = read_json(_root_of(run) / RECORD_NAME).get("command")
     card = make_card(settings.out.resolve().name, model.config, metadata, done, report)
-    size = save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
-    if run:
-        _write_examples(settings.out / EXAMPLES, run, report["results"][0])
+    before = {settings.out / name for name in WRITTEN if (settings.out / name).exists()}
+    try:
+        size = save_packed(settings.out, model, {**metadata, "data": {**data, "shards": shards}}, card)
+        if run:
+            _write_examples(settings.out / EXAMPLES, run, report["results"][0])
+    except OSError as error:
+        for name in (WEIGHTS_NAME, HUB_CONFIG_NAME, CARD_NAME):
+            if settings.out / name not in before:
+                with suppress(OSError):
+                    (settings.out / name).unlink()
+        raise EnrError(
+            f"The model could not be written to {settings.out} ({error.strerror or error}); free space there, or give "
+            "another folder."
+        ) from error
     return size
+
+
+def _check_out(settings: PackSettings) -> None:
+    """Refuse a folder that cannot be written, or that holds what is not to be replaced."""
+    out = settings.out
+    if out.is_file():
+        raise EnrError(f"{out} is a file; give a folder for the model.")
+    check_folder(out, "OUT")
+    there = [name for name in WRITTEN if (out / name).exists()]
+    if there and not settings.overwrite:
+        raise EnrError(f"{out} holds {' and '.join(there)} already; give another folder, or --overwrite.")
 
 
 def _root_of(run: Run) -> Path:
@@ -129,21 +153,48 @@ def _root_of(run: Run) -> Path:
 
 
 def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> ReportContent:
-    """The evaluation that is asked for, or the newest of the checkpoint in its run or its experiment."""
+    """The evaluation that is asked for, or that of the checkpoint in its run or its experiment: plain, and the newest.
+
+    A run may have been moved or copied since: the evaluations in its folder are its own, wherever it lay then.
+    """
+    metadata = read_metadata(checkpoint)
     if settings.report is not None:
-        report = read_json(settings.report)
-        if report.get("format") != "enr-eval" or not report.get("results"):
-            raise EnrError(f"{settings.report} is not the report of an evaluation; give a report.json of `enr eval`.")
-        return with_present_names(report)
-    near = [*run.folder.glob("*/report.json"), *_root_of(run).glob("evals/*/*/report.json")] if run else []
-    reports = [read_json(path) for path in near]
-    own = [report for report in reports if Path(report.get("checkpoint") or "").resolve() == checkpoint.resolve()]
-    if not own:
+        report = read_evaluation(settings.report)
+        difference = difference_of(report, metadata)
+        known = difference or (report.get("checkpoint_metadata") or {}).get("step") is not None
+        if not known and _lies_at(report) != checkpoint.resolve():
+            difference = f"measured {report['checkpoint'] or 'predictions of another method'}, not {checkpoint}"
+        if difference:
+            raise EnrError(_measure_again(f"{settings.report} {difference}", settings.run))
+        return report
+    found = []
+    for path in [*run.folder.glob("*/report.json"), *_root_of(run).glob("evals/*/*/report.json")] if run else []:
+        with suppress(EnrError):  # something else of that name
+            report = read_evaluation(path)
+            within = run is not None and path.parent.parent == run.folder
+            if _lies_at(report) == checkpoint.resolve() or (within and _lies_at(report).name == checkpoint.name):
+                found.append(report)
+    own = [report for report in found if not difference_of(report, metadata)]
+    if own:
+        return max(own, key=lambda report: (not setting_of(report), str(report.get("time", ""))))
+    if found:
+        newest = max(found, key=lambda report: str(report.get("time", "")))
         raise EnrError(
-            f"No evaluation of {checkpoint} was found, and its card says how good it is; measure it with "
-            f"`enr eval --checkpoint {settings.run} --ssim`, or name one with --report."
+            _measure_again(f"The evaluation of {checkpoint} {difference_of(newest, metadata)}", settings.run)
         )
-    return with_present_names(max(own, key=lambda report: str(report["time"])))
+    raise EnrError(
+        f"No evaluation of {checkpoint} was found, and its card says how good it is; measure it with "
+        f"`enr eval --checkpoint {settings.run} --ssim`, or name one with --report."
+    )
+
+
+def _measure_again(found: str, run: Path) -> str:
+    return f"{found}; measure again with `enr eval --checkpoint {run} --ssim`, or name its own with --report."
+
+
+def _lies_at(report: ReportContent) -> Path:
+    """The checkpoint that was measured; of predictions, what no checkpoint is."""
+    return Path(report["checkpoint"] or os.devnull).resolve()
 
 
 def make_card(
@@ -193,7 +244,7 @@ def _data_lines(metadata: CheckpointMetadata) -> Iterator[str]:
 def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> Iterator[str]:
     if done.get("experiment"):
         yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
-    command = done.get("command") or f"enr train SHARDS --preset {metadata.get('preset')}"
+    command = done.get("command") or _command(metadata)
     yield f"- command: `{FOLDER.sub('', command)}`"
     machine = {**metadata.get("machine", {}), **done.get("machine", {})}
     if machine:
@@ -201,8 +252,19 @@ def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> It
         yield f"- hardware: {device}; {machine.get('cores')} cores, {machine.get('processor')}"
     if done:
         yield f"- made by {done.get('source')}, {str(done.get('time'))[:10]}"
-    hours = metadata.get("elapsed_s", 0) / 3600
-    yield f"- these weights: step {metadata.get('step', 0):,}, after {hours:.1f} hours"
+    minutes = metadata.get("elapsed_s", 0) / 60
+    spent = f"{minutes / 60:.1f} hours" if minutes >= 60 else minutes_in_words(minutes)
+    yield f"- these weights: step {metadata.get('step', 0):,}, after {spent}"
+
+
+def _command(metadata: CheckpointMetadata) -> str:
+    """What trains such a model again, as far as its checkpoint tells."""
+    train = metadata.get("train", {})
+    words = ["enr train SHARDS"]
+    words += [f"--preset {metadata['preset']}"] if metadata.get("preset") else []
+    words += [f"--max-minutes {train['max_minutes']:g}"] if train.get("max_minutes") else []
+    words += [f"--set {key}={train[key]}" for key in ("steps", "seed") if train.get(key) is not None]
+    return " ".join(words)
 
 
 def _score_table(part: Mapping[str, Any]) -> str:

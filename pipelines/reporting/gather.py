@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from enr.errors import EnrError
-from enr.pipelines.evaluation.report import FORMAT
+from enr.model.description import CheckpointMetadata
+from enr.pipelines.evaluation.report import FORMAT, MODEL, PSNR
 from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.training.journal import GIF_NAME, read_metrics
@@ -18,6 +19,13 @@ from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_ch
 from enr.words import count_of
 
 JSON_NAME = "report.json"
+_NUMBER = (int, float, type(None))
+TOP: dict[str, Any] = {"results": list, "shards": list, "notes": list, "definition": str, "background": list}
+TOP |= {"checkpoint": (str, type(None)), "checkpoint_metadata": (dict, type(None))}
+GROUP: dict[str, Any] = {"group": str, "split": str, "scenes": int, "per_scene": list}
+GROUP |= {"lead_db": _NUMBER, "pose_gap_db": _NUMBER, "seconds": _NUMBER}
+PATH: dict[str, Any] = {"path": str}
+SCORED: dict[str, Any] = {"scores": dict}
 
 
 @dataclass(frozen=True)
@@ -141,12 +149,31 @@ def read_evaluation(file: Path) -> ReportContent:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EnrError(f"{file} cannot be read as an evaluation ({error}); give what `enr eval` wrote.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or not content.get("results"):
+    if not isinstance(content, dict) or content.get("format") != FORMAT or not _is_whole(content):
         raise EnrError(f"{file} is not an evaluation; give what `enr eval` wrote.")
     told = content.get("checkpoint")
     return {**with_present_names(content), "checkpoint": told and str(_where_it_lies(Path(told), file.absolute()))}
+
+
+def _is_whole(content: Mapping[str, Any]) -> bool:
+    """Whether the JSON of an evaluation has the entries that are read of it, each of its kind."""
+    groups = content.get("results")
+    if not _fits(content, TOP) or not groups or not all(_fits(group, GROUP) and group["per_scene"] for group in groups):
+        return False
+    scored = [entry for group in groups for entry in (group, *group["per_scene"])]
+    if not all(
+        _fits(entry, SCORED) and all(isinstance(part, dict) for part in entry["scores"].values()) for entry in scored
+    ):
+        return False
+    return all(isinstance(entry["scores"].get(MODEL, {}).get(PSNR), int | float) for entry in scored) and all(
+        isinstance(scene.get("scene_id"), str) for group in groups for scene in group["per_scene"]
+    )
+
+
+def _fits(entry: object, kinds: Mapping[str, Any]) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(key), kind) for key, kind in kinds.items())
 
 
 def _where_it_lies(told: Path, file: Path) -> Path:
@@ -154,6 +181,34 @@ def _where_it_lies(told: Path, file: Path) -> Path:
     beside = file.parent.parent / "checkpoints" / told.name
     places = (told, *(parent / told for parent in file.parents), beside)
     return next((standing(place) for place in places if standing(place).exists()), told)
+
+
+def difference_of(evaluation: ReportContent, metadata: CheckpointMetadata) -> str:
+    """In what the weights that were measured differ from those of a checkpoint's metadata, in words.
+
+    Empty where they do not, as far as both say it: a training that went on has other weights under the same name.
+    """
+    told: Mapping[str, Any] = evaluation.get("checkpoint_metadata") or {}
+    own: Mapping[str, Any] = metadata
+    both = [
+        key for key in ("step", "preset", "group", "train", "elapsed_s") if None not in (told.get(key), own.get(key))
+    ]
+    if "step" in both and told["step"] != own["step"]:
+        return f"measured step {told['step']}, the weights are of step {own['step']}"
+    if "train" in both and isinstance(told["train"], dict):
+        shared = told["train"].keys() & own["train"].keys()
+        both += [f"train.{key}" for key in sorted(shared) if told["train"][key] != own["train"][key]][:1]
+    other = next((key for key in both if "." in key or (key != "train" and told[key] != own[key])), None)
+    if other is None and _trained_on(told) and _trained_on(own) and _trained_on(told) != _trained_on(own):
+        other = "data"
+    return f"measured the weights of another training (of other {other})" if other else ""
+
+
+def _trained_on(metadata: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The shards by name, wherever they lay."""
+    data = metadata.get("data")
+    shards = data.get("shards", ()) if isinstance(data, dict) else ()
+    return [(Path(shard["path"]).name, shard.get("seed"), shard.get("views")) for shard in shards if _fits(shard, PATH)]
 
 
 def _of_run(folder: Path) -> tuple[ReportContent, ...]:

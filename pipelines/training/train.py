@@ -214,6 +214,7 @@ def _resolved(
     config, words = resolve_config(view_set, settings.preset, assignments, initial)
     console.say(words)
     if settings.batch_size == AUTO:
+        console.say("Measuring how many scenes of a batch fit into memory ...")
         config, words = with_largest_batch(config, view_set, processes.count)
         console.say(words)
     check_batch(config.train, view_set, choose_device(config.train.device))

@@ -16,6 +16,7 @@ from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
 from enr.model import Renderer, load_model, read_metadata, save_model
+from enr.pipelines import packing
 from enr.pipelines.packing import COLUMNS
 from enr.pipelines.training.runs import create_run, write_config
 from enr.shards import read_shard
@@ -94,11 +95,18 @@ def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
         ((tmp_path / "nowhere", tmp_path / "out"), "does not exist"),
         ((bare, tmp_path / "out"), "No evaluation of"),
         ((trained, tmp_path / "file"), "is a file; give a folder"),
-        ((trained, packed), "holds a model already"),
-        ((trained, tmp_path / "out", "--report", tmp_path / "other.json"), "is not the report of an evaluation"),
+        ((trained, packed), "holds model.safetensors and config.json and README.md already"),
+        ((trained, tmp_path / "out", "--report", tmp_path / "other.json"), "is not an evaluation"),
     ):
         said = enr("pack", *map(str, arguments))
         assert said.exit_code == 2 and words in said.output and said.output.count("\n") == 1
+    for number, content in enumerate((b"\x89PNG\xff", b'{"format": "enr-eval", "results": [1]}',
+                                      b'{"format": "enr-eval", "results": [{}]}', b"[" * 100_000)):  # fmt: skip
+        (tmp_path / f"junk-{number}.json").write_bytes(content)
+        said = enr("pack", str(trained), str(tmp_path / "out"), "--report", str(tmp_path / f"junk-{number}.json"))
+        assert said.exit_code == 2 and "evaluation" in said.output and said.output.count("\n") == 1
+    said = enr("pack", str(trained), str(tmp_path / "file" / "below"))
+    assert said.exit_code == 2 and "is a file" in said.output
     assert not (tmp_path / "out").exists()
     assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
 
@@ -128,3 +136,76 @@ def test_a_run_may_lie_in_the_working_folder(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = enr("pack", "mine", "packed")
     assert said.exit_code == 2 and "No evaluation of" in said.output
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "examples"])
+def test_what_is_in_the_folder_is_not_written_over(trained, tmp_path, name):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / name).write_text("mine")
+    said = enr("pack", str(trained), str(tmp_path / "mine"))
+    assert said.exit_code == 2 and f"holds {name} already" in said.output
+    assert [path.read_text() for path in (tmp_path / "mine").iterdir()] == ["mine"]
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(trained, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "model.safetensors").write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packing, "save_packed", refuse)
+    said = enr("pack", str(trained), str(tmp_path / "out"))
+    assert said.exit_code == 2 and "No space left on device" in said.output
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.fixture
+def copied(trained, tmp_path) -> Path:
+    """A copy of the run with its evaluation inside, as `enr eval` leaves it; the first run is still there."""
+    run = shutil.copytree(trained, tmp_path / "copied")
+    shutil.copytree(next(trained.parents[2].glob("evals/*/*")), run / "eval-1")
+    return run
+
+
+def test_a_copied_run_has_its_evaluations(copied, tmp_path):
+    said = enr("pack", str(copied), str(tmp_path / "packed"))
+    assert said.exit_code == 0, said.output
+    (copied / "eval-1" / "report.json").write_text("junk")
+    said = enr("pack", str(copied), str(tmp_path / "again"))
+    assert said.exit_code == 2 and "No evaluation of" in said.output
+
+
+def test_an_evaluation_of_other_weights_is_refused(copied, tmp_path):
+    """Of an earlier step, of another training; given or found."""
+    metadata = read_metadata(copied / "checkpoints" / "best")
+    report = copied / "eval-1" / "report.json"
+    for changed, words in (
+        ({"step": 2345}, "measured step 1234, the weights are of step 2345; measure again with `enr eval --checkpoint"),
+        ({"elapsed_s": 60.0}, "the weights of another training"),
+        ({"group": ["rot"]}, "the weights of another training"),
+    ):
+        save_model(copied / "checkpoints" / "best", Renderer(tiny_config(16)), {**metadata, **changed})
+        for options in ((), ("--report", str(report))):
+            said = enr("pack", str(copied), str(tmp_path / "packed"), *options)
+            assert said.exit_code == 2 and words in said.output and said.output.count("\n") == 1
+    assert not (tmp_path / "packed").exists()
+
+
+def test_the_plain_evaluation_is_taken_before_a_newer_one_of_another_kind(copied, tmp_path):
+    report = json.loads((copied / "eval-1" / "report.json").read_text())
+    newer = {**report, "sources": 2, "time": "2999-01-01", "notes": ["of two"]}
+    (copied / "eval-2").mkdir()
+    (copied / "eval-2" / "report.json").write_text(json.dumps(newer))
+    assert enr("pack", str(copied), str(tmp_path / "packed")).exit_code == 0
+    assert "of two" not in (tmp_path / "packed" / "README.md").read_text()
+
+
+def test_the_command_of_the_card_trains_it_again(copied, tmp_path):
+    train = {"steps": 200, "max_minutes": 5.0, "seed": 3}
+    metadata = {"preset": "small-32", "train": train, "step": 1234, "elapsed_s": 301.0}
+    save_model(copied / "checkpoints" / "best", Renderer(tiny_config(16)), metadata)
+    assert enr("eval", "--checkpoint", str(copied), "--out", str(copied / "eval-2")).exit_code == 0
+    assert enr("pack", str(copied), str(tmp_path / "packed")).exit_code == 0
+    card = (tmp_path / "packed" / "README.md").read_text()
+    assert "`enr train SHARDS --preset small-32 --max-minutes 5 --set steps=200 --set seed=3`" in card
+    assert "step 1,234, after 5 minutes" in card
