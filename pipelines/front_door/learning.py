@@ -97,11 +97,10 @@ def train(
     )  # torch comes later: a mistake is answered at once
     from enr.pipelines.training.runs import named_run
 
-    if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
-        raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
+    _check_table(set)
     folder = one_path(runs, "runs")
-    resumed = LATEST if resume is True else resume or None
-    run = None if resumed is None else named_run(one_path(resumed, "resume"), folder)
+    going_on = LATEST if resume is True else None if resume is False else resume
+    run = None if going_on is None else named_run(one_path(going_on, "resume"), folder)
     paths = shards_or_default(() if shards is None else many_paths(shards, "shards"), run)
     settings = TrainSettings(
         shards=paths,
@@ -120,6 +119,11 @@ def train(
 
     result = training.train(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
+
+
+def _check_table(given: object) -> None:
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(key, str) for key in given)):
+        raise EnrError(f"set is given as {given!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
 
 
 class EvalOptions(TypedDict, total=False):
