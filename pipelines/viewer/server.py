@@ -10,6 +10,7 @@ import ipaddress
 import json
 import math
 import socket
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -60,6 +61,11 @@ class ViewerServer(ThreadingHTTPServer):
             ) from error
         self.shelf = shelf
         self.page = (resources.files("enr.pipelines.viewer") / "page.html").read_bytes()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that was closed, or a wire that was cut, is nobody's trouble; anything else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
