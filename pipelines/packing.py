@@ -27,7 +27,7 @@ from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
-from enr.pipelines.reporting.gather import difference_of, read_evaluation, setting_of
+from enr.pipelines.reporting.gather import age_of, difference_of, read_evaluation, setting_of
 from enr.pipelines.training.runs import Run, check_folder, find_checkpoint
 from enr.words import count_of, minutes_in_words
 
@@ -176,9 +176,9 @@ def _read_report(settings: PackSettings, checkpoint: Path, run: Run | None) -> R
                 found.append(report)
     own = [report for report in found if not difference_of(report, metadata)]
     if own:
-        return max(own, key=lambda report: (not setting_of(report), str(report.get("time", ""))))
+        return max(own, key=lambda report: (not setting_of(report), age_of(report)))
     if found:
-        newest = max(found, key=lambda report: str(report.get("time", "")))
+        newest = max(found, key=age_of)
         raise EnrError(
             _measure_again(f"The evaluation of {checkpoint} {difference_of(newest, metadata)}", settings.run)
         )

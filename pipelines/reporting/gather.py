@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from enr.errors import EnrError
+from enr.model.checkpoint import read_metadata
 from enr.model.description import CheckpointMetadata
 from enr.pipelines.evaluation.report import FORMAT, MODEL, PSNR
 from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
@@ -54,10 +57,21 @@ class Reported:
         """Of that evaluation, one entry for each group and split."""
         return self.evaluation["results"] if self.evaluation else []
 
-    @property
+    @cached_property
     def notes(self) -> list[str]:
-        """What a reader of its results should know."""
-        return self.evaluation["notes"] if self.evaluation else []
+        """What a reader of its results should know: which weights were measured, how, and whether others are there."""
+        if self.evaluation is None:
+            return []
+        told, setting = Path(self.evaluation["checkpoint"] or ""), setting_of(self.evaluation)
+        step = (self.evaluation.get("checkpoint_metadata") or {}).get("step")
+        measured = ", ".join([*([f"step {step}"] if step is not None else []), *([setting] if setting else [])])
+        said = [f"Measured: {measured}."] if measured else []
+        present = standing(self.run.folder / "checkpoints" / told.name) if self.run else told
+        with suppress(EnrError, OSError):
+            if difference := difference_of(self.evaluation, read_metadata(present)):
+                again = f"`enr eval --checkpoint {self.run.folder if self.run else present}` measures them"
+                said.append(f"This evaluation {difference}; {again}.")
+        return [*said, *self.evaluation["notes"]]
 
     @cached_property
     def metrics(self) -> list[dict[str, Any]]:
@@ -220,14 +234,17 @@ def _of_run(folder: Path) -> tuple[ReportContent, ...]:
         except EnrError:  # something else of that name; the page is about what can be read
             continue
         setting = setting_of(evaluation)
-        if setting not in newest or _age(evaluation) > _age(newest[setting]):
+        if setting not in newest or age_of(evaluation) > age_of(newest[setting]):
             newest[setting] = evaluation
     ordered = sorted(newest.items(), key=lambda item: (item[0] != "", item[0]))
     return tuple(evaluation for _, evaluation in ordered)
 
 
-def _age(evaluation: ReportContent) -> str:
-    return str(evaluation.get("time", ""))
+def age_of(evaluation: ReportContent) -> float:
+    """When it was made, whatever the zone of the machine's clock; of one that does not say, long ago."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(str(evaluation.get("time"))).timestamp()
+    return 0.0
 
 
 def setting_of(evaluation: ReportContent) -> str:

@@ -107,8 +107,7 @@ def create_run(root: Path, name: str, config: dict[str, Any]) -> Run:
     check_name(name)
     check_folder(root, "--runs")
     now = datetime.now(UTC)
-    folder = _unused(root / f"{now.strftime(STAMP)}-{name}")
-    folder.mkdir(parents=True)
+    folder = new_folder(root / f"{now.strftime(STAMP)}-{name}")
     return Run(folder, {CREATED: now.isoformat(), **config})
 
 
@@ -178,6 +177,9 @@ def named_run(name: str | Path, root: Path = RUNS) -> Path:
         EnrError: it is none.
     """
     folder = latest_run(root) if str(name) == LATEST else Path(name)
+    if not (folder / CONFIG_NAME).is_file():
+        advice = _given_instead(folder, f"give a folder made by `enr train` (it holds {CONFIG_NAME})")
+        raise EnrError(f"{folder} is not a run; {advice}.")
     open_run(folder)
     return folder
 
@@ -217,18 +219,19 @@ def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
     if found.is_dir() and not any(found.glob("*.safetensors")) and not any(found.glob("*.json")):
         raise EnrError(
             f"{found} lacks model.safetensors and {CONFIG_NAME}: it is neither a run nor a checkpoint; "
-            f"{_given_instead(found)}."
+            f"{_given_instead(found, 'give a run folder, a checkpoint folder or a published .pt file')}."
         )
     return found, None
 
 
-def _given_instead(folder: Path) -> str:
+def _given_instead(folder: Path, otherwise: str) -> str:
     """What to give in place of a folder: the run that it is a part of, or the latest one in it."""
-    if (folder.resolve().parent / CONFIG_NAME).is_file():
-        return f"give its run, {folder.resolve().parent}"
+    for holder in folder.resolve().parents[:2]:  # `checkpoints` and what lies in it
+        if (holder / CONFIG_NAME).is_file():
+            return f"give its run, {holder}"
     with suppress(EnrError):
         return f"give a run in it, such as the latest, {latest_run(folder)}"
-    return "give a run folder, a checkpoint folder or a published .pt file"
+    return otherwise
 
 
 def checkpoint_of(run: Run) -> Path:
@@ -240,7 +243,7 @@ def checkpoint_of(run: Run) -> Path:
     for folder in (standing(run.best), standing(run.last)):
         if folder.is_dir():
             return folder
-    raise EnrError(f"The run {run.folder} holds no checkpoint yet; continue it with `enr train --resume`.")
+    raise EnrError(f"The run {run.folder} holds no checkpoint yet; wait for its training, or start a new one.")
 
 
 def check_name(name: str) -> None:
@@ -333,7 +336,10 @@ def load_state(folder: Path) -> dict[str, Any]:
     restore_interrupted(folder)
     path = folder / STATE_NAME
     if not path.is_file():
-        raise EnrError(f"{folder} holds no training to resume (no {STATE_NAME}); give the folder of an earlier run.")
+        raise EnrError(
+            f"{folder} holds no training to resume (no {STATE_NAME}); give the folder of another run, or start a new "
+            "training."
+        )
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:

@@ -10,12 +10,13 @@ import ipaddress
 import json
 import math
 import socket
+import sys
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, ClassVar, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from enr.errors import EnrError
 from enr.pipelines.rendering.camera_paths import CameraStep
@@ -24,6 +25,12 @@ from enr.pipelines.viewer.stage import FrameRequest, Shown, png
 
 UPLOAD_BYTES = 20 * 2**20
 LARGEST = 1e4
+MOST_DIGITS = 18
+"""Of a count that is asked for; Python reads no number of thousands of digits."""
+SILENT_S = 30.0
+"""So long a request may be silent before its thread is given up."""
+HTTP_PORT = 80
+"""What browsers leave out of the name of a host."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 EVERYWHERE = "0.0.0.0"
 POLICY = "default-src 'self' 'unsafe-inline' blob: data:; frame-ancestors 'none'"
@@ -42,6 +49,7 @@ class ViewerServer(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 64  # a page asks for many pictures at once, and several pages may
 
     def __init__(self, address: tuple[str, int], shelf: Shelf) -> None:
         try:
@@ -53,6 +61,11 @@ class ViewerServer(ThreadingHTTPServer):
             ) from error
         self.shelf = shelf
         self.page = (resources.files("enr.pipelines.viewer") / "page.html").read_bytes()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that was closed, or a wire that was cut, is nobody's trouble; anything else is told."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:
@@ -68,6 +81,8 @@ class ViewerServer(ThreadingHTTPServer):
         """
         listens, port = str(self.server_address[0]), self.server_address[1]
         host, _, given_port = name.rpartition(":")
+        if port == HTTP_PORT and (":" not in name or name.endswith("]")):
+            host, given_port = name, str(port)
         if given_port != str(port):
             return False
         if host in (*LOOPBACK, listens):
@@ -81,13 +96,14 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
+    timeout = SILENT_S
     server: ViewerServer
     routes: ClassVar[dict[str, str]] = {"/": "_page", "/state": "_state", "/pulse": "_pulse", "/frame": "_frame",
                                          "/source": "_source", "/truth": "_truth"}  # fmt: skip
 
     def do_GET(self) -> None:
         """The page, its state, or a picture."""
-        url = urlsplit(self.path)
+        url = _split(self.path)
         route = self.routes.get(url.path)
         if not self.server.is_own_host(self.headers.get("Host", "")):
             self._answer(HTTPStatus.FORBIDDEN, b"This viewer answers its own page alone.", "text/plain")
@@ -99,28 +115,33 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """An upload: the picture's bytes are the body, its name is in the query."""
         own = self.server.is_own_host(self.headers.get("Host", ""))
-        origin = urlsplit(self.headers.get("Origin", "")).netloc
+        origin = _split(self.headers.get("Origin", "")).netloc
         said = self.headers.get("Content-Length") or ""
-        length = int(said) if said.isdecimal() else 0
-        if not own or origin != self.headers.get("Host") or urlsplit(self.path).path != "/upload":
+        is_count = said.isdecimal() and len(said) <= MOST_DIGITS
+        length = int(said) if is_count else 0
+        if not own or origin != self.headers.get("Host") or _split(self.path).path != "/upload":
             self.close_connection = True
             self._answer(HTTPStatus.FORBIDDEN, b"This viewer takes pictures from its own page alone.", "text/plain")
         elif not 0 < length <= UPLOAD_BYTES:
             self.close_connection = True
-            limit = f"The picture has {length:,} bytes; give one of at most {UPLOAD_BYTES // 2**20} MiB."
-            self._answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limit.encode(), "text/plain")
+            given = f"{length:,}" if is_count else said[:40]
+            limit = f"The picture has {given} bytes; give one of at most {UPLOAD_BYTES // 2**20} MiB."
+            status = HTTPStatus.BAD_REQUEST if len(said) > MOST_DIGITS else HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            self._answer(status, limit.encode(), "text/plain; charset=utf-8")
         else:
-            body = self.rfile.read(length)
-            query = {key: value[0] for key, value in parse_qs(urlsplit(self.path).query).items()}
-            self._guarded(lambda: self._take(query, body))
+            query = {key: value[0] for key, value in parse_qs(_split(self.path).query).items()}
+            self._guarded(lambda: self._take(query, length))
 
-    def _take(self, query: Query, body: bytes) -> None:
+    def _take(self, query: Query, length: int) -> None:
+        body = self.rfile.read(length)
         stage = self._model(query).stage
         self._json(stage.facts(stage.add_picture(query.get("name", "the picture")[:80], body)))
 
     def _model(self, query: Query) -> OpenModel:
         number = query.get("model", "0")
-        return self.server.shelf.model(int(number) if number.isdecimal() else -1)
+        if not number.isdecimal() or len(number) > MOST_DIGITS:
+            raise EnrError(f"There is no model {number[:40]!r} here; choose one of the list.")
+        return self.server.shelf.model(int(number))
 
     def _page(self, _: Query) -> None:
         self._answer(HTTPStatus.OK, self.server.page, "text/html; charset=utf-8")
@@ -198,6 +219,14 @@ def _number(query: Query, name: str) -> float:
 def _step(query: Query) -> CameraStep:
     x, y, z = (_number(query, axis) for axis in "xyz")
     return CameraStep(_number(query, "azimuth_deg"), _number(query, "elevation_deg"), (x, y, z))
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; all empty where it is none, such as one of half an IPv6 address."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", "", "", "")
 
 
 def _is_address(host: str) -> bool:

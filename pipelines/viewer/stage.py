@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from enr.errors import EnrError
 from enr.model import Renderer
@@ -28,6 +28,7 @@ from enr.pipelines.rendering.novel_views import centre_of, lift
 Shown = Literal["picture", "depth", "opacity"]
 MOST_UPLOADS = 32
 MOST_LISTED = 200
+LONGEST_KEY = 40
 MOST_ENCODED = 64
 """So many scenes are held ready; a slider of distances passes many."""
 
@@ -81,7 +82,12 @@ class Stage:
             EnrError: see `frame_picture`.
         """
         stream = io.BytesIO(picture) if isinstance(picture, bytes) else picture
-        framed = frame_picture(stream, self.model.config, Said(name=name))
+        try:
+            framed = frame_picture(stream, self.model.config, Said(name=name))
+        except EnrError as error:
+            if isinstance(error.__cause__, UnidentifiedImageError):  # which names the bytes' place in memory
+                raise EnrError(f"{name} is no picture; give a PNG or JPEG file.") from error
+            raise
         key = secrets.token_urlsafe(8).replace("-", "_")
         with self._lock:
             while len(self.uploads) >= MOST_UPLOADS:
@@ -147,7 +153,8 @@ class Stage:
         if key in self.uploads:
             return self.uploads[key]
         scene, _, view = key.partition("-")
-        if self.shards is None or not (scene.isdecimal() and view.isdecimal() and int(scene) < len(self.shards.scenes)):
+        is_number = scene.isdecimal() and view.isdecimal() and len(key) <= LONGEST_KEY
+        if self.shards is None or not is_number or int(scene) >= len(self.shards.scenes):
             raise EnrError("This picture is no longer held by the viewer; choose another, or upload it again.")
         return self.shards.input_view(int(scene), int(view))
 

@@ -167,6 +167,41 @@ def test_other_evaluations_of_the_run_are_named(page):
     assert page.row("2 input views")[0] == "rototrans, test"
 
 
+def test_the_page_says_which_step_was_measured_and_when_the_weights_are_of_another(measured, page, tmp_path):
+    step = plain_evaluation(measured)["checkpoint_metadata"]["step"]
+    assert f"Measured: step {step}." in page.text and "the weights are of" not in page.text
+    resumed = shutil.copytree(measured, tmp_path / "resumed")
+    description = resumed / "checkpoints" / "best" / "model.json"
+    content = json.loads(description.read_text())
+    content["metadata"]["step"] = 23
+    description.write_text(json.dumps(content))
+    (reported,) = gather([resumed])
+    assert reported.evaluation["sources"] == 1 and reported.notes[0] == f"Measured: step {step}."
+    assert f"measured step {step}, the weights are of step 23; `enr eval --checkpoint {resumed}`" in reported.notes[1]
+    for folder in resumed.glob("eval-*"):
+        (reported,) = gather([folder])
+        assert reported.notes[0].endswith("2 input views." if reported.evaluation["sources"] == 2 else f"{step}.")
+
+
+def test_the_newest_evaluation_is_so_in_any_zone(measured, tmp_path):
+    moved = shutil.copytree(measured, tmp_path / "moved")
+    for name, time in (("later", "2030-01-01T01:00:00-08:00"), ("earlier", "2030-01-01T08:00:00+00:00")):
+        (moved / name).mkdir()
+        content = {**plain_evaluation(measured), "time": time, "notes": [name]}
+        (moved / name / "report.json").write_text(json.dumps(content))
+    assert gather([moved])[0].evaluation["notes"] == ["later"]
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\xff", b'{"format": "enr-eval", "results": [1]}',
+                                     b'{"format": "enr-eval", "results": [{}]}', b"[" * 100_000])  # fmt: skip
+def test_a_broken_evaluation_is_refused_and_in_a_run_left_out(measured, tmp_path, content):
+    broken = shutil.copytree(measured, tmp_path / "broken")
+    (broken / "eval-broken").mkdir()
+    (broken / "eval-broken" / "report.json").write_bytes(content)
+    check_refused(enr("report", broken / "eval-broken"), "evaluation")
+    assert gather([broken])[0].evaluation == gather([measured])[0].evaluation
+
+
 def test_best_median_and_worst_are_the_evaluations(measured, page):
     (result,) = plain_evaluation(measured)["results"]
     ranked = sorted(result["per_scene"], key=lambda scene: -scene["scores"]["model"]["psnr_db"])

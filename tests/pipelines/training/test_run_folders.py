@@ -67,6 +67,40 @@ def test_a_folder_around_a_checkpoint_is_refused_with_the_run_to_give(tmp_path):
         find_checkpoint(tmp_path)
 
 
+def test_what_is_no_run_is_not_resumed_and_the_run_to_give_is_named(tmp_path):
+    latest = made(tmp_path / "runs", "one")
+    for folder in (tmp_path / "runs", latest / "checkpoints", latest / "checkpoints" / "last"):
+        with pytest.raises(EnrError, match="is not a run; give") as refused:
+            runs.named_run(folder)
+        assert str(refused.value).endswith(f"{latest}.")
+    with pytest.raises(EnrError, match="is not a run; give a folder made by"):
+        runs.named_run(tmp_path / "none")
+
+
+def test_a_run_without_a_checkpoint_is_not_to_be_resumed(tmp_path):
+    run = create_run(tmp_path, "one", CONFIG)
+    write_config(run)
+    with pytest.raises(EnrError, match="holds no checkpoint yet; wait for its training, or start a new one"):
+        find_checkpoint(run.folder)
+    with pytest.raises(EnrError, match="start a new training"):
+        load_state(run.last)
+
+
+def test_runs_that_are_made_at_once_have_a_folder_each(tmp_path, monkeypatch):
+    """Another process makes the folder between the look and the making."""
+    look = runs._unused
+
+    def late(folder):
+        free = look(folder)
+        if not list(tmp_path.iterdir()):
+            free.mkdir()
+        return free
+
+    monkeypatch.setattr(runs, "_unused", late)
+    run = create_run(tmp_path, "one", CONFIG)
+    assert len(list(tmp_path.iterdir())) == 2 and run.folder.name.endswith("-one-2")
+
+
 def test_runs_of_one_second_are_told_apart(tmp_path):
     folders = [made(tmp_path, name) for name in "edcba"]
     assert latest_run(tmp_path) == folders[-1]

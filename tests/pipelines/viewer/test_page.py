@@ -115,13 +115,16 @@ def test_an_address_can_say_where_the_camera_stands(browser, server, checkpoint,
     views = render_novel_views(NovelViewSettings(picture, Cameras((CameraStep(40, 0, (0, 0, -0.2)),)), checkpoint))
     np.testing.assert_array_equal(shown(browser), views.images[0])
     until(browser, "return document.getElementById('s-azimuth_deg').value === '40'")
+    browser.get("about:blank")
+    browser.get(f"{server.url}#elevation_deg=-500")
+    until(browser, "return window.enr && window.enr.camera.elevation_deg === -90")
 
 
 def test_a_broken_upload_gets_a_message_and_a_good_one_is_shown(page, picture, tmp_path):
     broken = tmp_path / "mine.png"
     broken.write_bytes(b"no picture")
     page.find_element("id", "file").send_keys(str(broken))
-    until(page, "return document.getElementById('message').textContent.includes('mine.png cannot be read')")
+    until(page, "return document.getElementById('message').textContent.includes('mine.png is no picture')")
     page.find_element("id", "file").send_keys(str(picture))
     until(page, "return document.getElementById('message').textContent === ''")
     assert page.execute_script("return document.getElementById('subject').selectedOptions[0].text") == "box.png"
