@@ -98,9 +98,8 @@ def train(
     from enr.pipelines.training.runs import named_run
 
     _check_table(set)
-    folder = one_path(runs, "runs")
     going_on = LATEST if resume is True else None if resume is False else resume
-    run = None if going_on is None else named_run(one_path(going_on, "resume"), folder)
+    run = None if going_on is None else named_run(one_path(going_on, "resume"), one_path(runs, "runs"))
     paths = shards_or_default(() if shards is None else many_paths(shards, "shards"), run)
     settings = TrainSettings(
         shards=paths,
@@ -111,7 +110,7 @@ def train(
         compile=compile,
         resume=run,
         init=None if init is None else one_path(init, "init"),
-        runs=folder,
+        runs=one_path(runs, "runs"),
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
@@ -123,7 +122,9 @@ def train(
 
 def _check_table(given: object) -> None:
     if given is not None and not (isinstance(given, Mapping) and all(isinstance(key, str) for key in given)):
-        raise EnrError(f"set is given as {given!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
+        raise EnrError(
+            f"set is given as {given!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}."
+        )
 
 
 class EvalOptions(TypedDict, total=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -95,7 +94,7 @@ def _named(picture: Path, names: Sequence[str]) -> int | None:
         EnrError: several fit equally.
     """
     likeness = []
-    *folders, _ = Path(os.path.abspath(picture)).parts
+    *folders, _ = picture.absolute().parts
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
         # Names may lack the ending, and pictures may have been saved in another format.

@@ -13,6 +13,7 @@ import torch
 
 from enr import __version__
 from enr.errors import EnrError
+from enr.model.checkpoint import load_model, read_metadata
 from enr.model.description import StartedFrom
 from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
@@ -119,11 +120,13 @@ class StartingPoint:
     """What a training begins with.
 
     Attributes:
+        shards: files that are what was written.
         run: that goes on; None: a new one.
         state: that `run` was saved with.
         initial: the checkpoint that the weights come from, of `run` or another; None: they are drawn.
     """
 
+    shards: tuple[Path, ...] = ()
     run: Run | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     initial: Initial | None = None
@@ -141,8 +144,7 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
     """A training at its first step or at that of its resumption; nobody else trains in its folder inside."""
     with ExitStack() as held:
         start = _starting_point(settings, held)
-        files = intact_shards(settings.shards or (start.run.shards if start.run else ()))
-        view_set = ViewSet.read(files)
+        view_set = ViewSet.read(start.shards)
         if start.run:
             view_set = _same_data(start.run, view_set)
             config = _extended(start.run, settings, start.state)
@@ -166,9 +168,8 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
 
 def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
-    run, state, checkpoint = None, {}, settings.init
-    if checkpoint == Path(runs.LATEST) and not settings.resume:
-        checkpoint = runs.latest_run(settings.runs)
+    run, state, initial = None, {}, None
+    checkpoint = runs.latest_run(settings.runs) if settings.init == Path(runs.LATEST) else settings.init
     if settings.resume:
         _check_resumption(settings)
         run = runs.open_run(settings.resume)
@@ -177,7 +178,13 @@ def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     else:
         runs.check_folder(settings.runs, "--runs")
         runs.check_name(settings.name or "")
-    return StartingPoint(run, state, Initial.open(checkpoint) if checkpoint else None)
+    if checkpoint:
+        checkpoint, _ = runs.find_checkpoint(checkpoint)
+    files = intact_shards(settings.shards or (run.shards if run else ()))
+    if checkpoint:
+        metadata = read_metadata(checkpoint)
+        initial = Initial(checkpoint, load_model(checkpoint), metadata)
+    return StartingPoint(files, run, state, initial)
 
 
 def _check_resumption(settings: TrainSettings) -> None:
