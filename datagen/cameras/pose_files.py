@@ -156,7 +156,7 @@ def read_cameras(path: Path, radius: float | None = None) -> GivenCameras:
             return _angles(content, RADIUS if radius is None else radius)
     except EnrError as error:
         raise EnrError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         detail = f"{type(error).__name__} {error}"
         raise EnrError(f"{path} is not written as its kind of pose file should be ({detail}); see the docs.") from error
     raise EnrError(
@@ -237,6 +237,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise EnrError(f"{path} cannot be read ({error.strerror or error}); give a pose file in JSON.") from error
     except ValueError as error:
         raise EnrError(f"{path} is not JSON ({error}); give a pose file in JSON.") from error
+    except RecursionError as error:
+        raise EnrError(f"{path} holds lists inside lists without end; give a pose file in JSON.") from error
     if not isinstance(content, dict):
         raise EnrError(f"{path} holds {type(content).__name__} where a JSON object is expected; give a pose file.")
     return content
@@ -247,9 +249,9 @@ def _own(content: Mapping[str, Any]) -> GivenCameras:
         raise EnrError(f'the axes {content["axes"]!r} are not known; give OpenCV cameras and say "opencv".')
     _check_keys(content, OWN_KEYS)
     cameras = _rigid(content["world_from_camera"], [])
-    names = tuple(str(name) for name in content.get("names", ()))
+    names = _names(content.get("names") or [], len(cameras))
     has_size = "width_px" in content or "height_px" in content
-    size_px = (int(content["width_px"]), int(content["height_px"])) if has_size else None
+    size_px = (_side_px(content, "width_px"), _side_px(content, "height_px")) if has_size else None
     if content.get("K") is None:
         return GivenCameras(cameras, size_px=size_px, names=names)
     K = np.broadcast_to(np.asarray(content["K"], dtype=np.float64), (len(cameras), 3, 3)).copy()
@@ -257,6 +259,24 @@ def _own(content: Mapping[str, Any]) -> GivenCameras:
     if size_px is None:
         raise EnrError("K counts pixels of pictures whose size it does not say; add width_px and height_px.")
     return GivenCameras(cameras, K, size_px, names=names)
+
+
+def _names(given: Any, cameras: int) -> tuple[str, ...]:
+    """Names of all cameras, or none."""
+    if not isinstance(given, list) or len(given) not in (0, cameras):
+        count = f"{len(given)} names" if isinstance(given, list) else repr(given)
+        raise EnrError(f"names is {count} for {cameras} cameras; give a list with one for each, or leave it out.")
+    return tuple(map(str, given))
+
+
+def _side_px(content: Mapping[str, Any], key: str) -> int:
+    """Width or height of the pictures."""
+    if key not in content:
+        raise EnrError(f"{key} is missing; give width_px and height_px.")
+    size = content[key]
+    if isinstance(size, bool) or not isinstance(size, int | float) or not 1 <= size < 2**31 or size != int(size):
+        raise EnrError(f"{key} is {size!r}; give the size of the pictures in whole pixels, at least 1.")
+    return int(size)
 
 
 def _nerf(content: Mapping[str, Any]) -> GivenCameras:

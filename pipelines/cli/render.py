@@ -119,7 +119,7 @@ def command(**options: Any) -> None:
     """`enr render`."""
     from enr.pipelines.rendering.camera_paths import PATHS, CameraStep, choose_cameras, read_poses
     from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
-    from enr.pipelines.rendering.writing import check_size, write_maps, write_views
+    from enr.pipelines.rendering.writing import check_kept, check_size, map_path, write_maps, write_views
 
     path_file = options.pop("path_file")
     named = [name for name in PATHS if options.pop(name)]
@@ -132,6 +132,8 @@ def command(**options: Any) -> None:
     cameras = choose_cameras(step, path, frames, is_blend=options["towards"] is not None)
     picture, *further = options.pop("pictures")
     out = _output((picture, options["towards"]), out, Path(path).stem if path else "", cameras)
+    inputs = (picture, *further, options["towards"], options["poses"], path_file)
+    check_kept(inputs, [out, *(map_path(out, kind) for kind in kinds)])
     given = {"picture": picture, "further": tuple(further), "poses": read_poses(options.pop("poses"))}
     given["views"] = tuple(options.pop("views").split(","))
     views = render_novel_views(NovelViewSettings(cameras=cameras, with_maps=bool(kinds), **given, **options))
@@ -145,6 +147,7 @@ def command(**options: Any) -> None:
 
 def _output(pictures: tuple[Path, Path | None], out: Path | None, path_name: str, cameras: Cameras) -> Path:
     """Where to write; refused before anything is rendered."""
+    from enr.pipelines.rendering.camera_paths import CameraStep
     from enr.pipelines.rendering.writing import MOVING, STILL, check_output
 
     picture, towards = pictures
@@ -153,4 +156,4 @@ def _output(pictures: tuple[Path, Path | None], out: Path | None, path_name: str
     words = [picture.stem, *(["to", towards.stem] if towards else []), *([path_name] if path_name else [])]
     name = f"{'-'.join(words)}{MOVING[0]}" if several else f"{picture.stem}-view{STILL[0]}"
     holder = Path() if is_shard else picture.parent  # beside shards nothing is written: folders of them are read whole
-    return check_output(out or holder / name, several=several or is_shard)
+    return check_output(out or holder / name, several=several or (is_shard and cameras.steps == (CameraStep(),)))

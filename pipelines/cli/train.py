@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from enr.errors import EnrError
 from enr.words import count_of
 
 if TYPE_CHECKING:
     from enr.pipelines.config import TrainSettings
 
 LATEST = "latest"
-SHARDS = Path("shards")
 HELP = """
 Train a renderer on SHARDS (.h5 files made by `enr datagen`, or folders of them; default: the folder shards).
 
@@ -36,7 +34,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     "assignments",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or model.warp=rigid; repeatable.",
+    help="Change an entry of the preset, such as learning_rate=1e-4, loss.ssim=0 or train.steps=20000; repeatable.",
 )
 @click.option("--batch-size", metavar="N|auto", help="Scenes a step; auto: as many as fit into memory.")
 @click.option(
@@ -56,7 +54,7 @@ ends; go on with --resume. Validation is on scenes that are not trained on.
     "--init",
     type=click.Path(path_type=Path),
     metavar="CHECKPOINT",
-    help="Start from the weights of a run, of a checkpoint folder or file, or of a published .pt: fine-tuning.",
+    help="Start from the weights of a run (or the latest one), a checkpoint, or a published .pt: fine-tuning.",
 )
 @click.option("--name", metavar="NAME", help="End the run folder's name with this [default: the preset's name].")
 @click.option(
@@ -100,20 +98,12 @@ def settings_of(options: dict[str, Any]) -> TrainSettings:
     Raises:
         EnrError: the latest run is to be resumed and there is none, or no shards are given and none lie in `shards/`.
     """
+    from enr.pipelines.config import TrainSettings, shards_or_default
     from enr.pipelines.training.runs import named_run
-    from enr.shards.find import find_shards
 
     resume, quiet = options["resume"], options["quiet"]
     run = None if resume is None else named_run(resume, options["runs"])
-    shards = options["shards"]
-    if not shards and run is None:
-        if not SHARDS.is_dir():
-            raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
-        shards = (SHARDS,)
-    if shards:
-        find_shards(shards)
-    from enr.pipelines.config import TrainSettings
-
+    shards = shards_or_default(options["shards"], run)
     named = {name: value for name, value in options.items() if name not in ("quiet", "no_report")}
     return TrainSettings(
         **{**named, "shards": shards, "resume": run},

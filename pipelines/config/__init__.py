@@ -15,6 +15,7 @@ from __future__ import annotations
 from enr.pipelines.config.presets import (
     Preset,
     find_key,
+    flat,
     key_values,
     known_keys,
     override,
@@ -30,6 +31,7 @@ from enr.pipelines.config.training import (
     Precision,
     TrainConfig,
     TrainSettings,
+    shards_or_default,
 )
 
 __all__ = [
@@ -43,11 +45,13 @@ __all__ = [
     "TrainConfig",
     "TrainSettings",
     "find_key",
+    "flat",
     "key_values",
     "known_keys",
     "override",
     "preset_names",
     "read_preset",
     "resolve",
+    "shards_or_default",
     "validated_train",
 ]

@@ -15,6 +15,8 @@ from enr.errors import EnrError
 from enr.model.config import LossWeights, RendererConfig
 from enr.pipelines.config.training import Assignments, TrainConfig
 
+OTHERS_NAMES = {"lr": "learning_rate", "bs": "batch_size", "iterations": "steps", "epochs": "steps"}
+"""What other programs call some keys, which is not near enough to be guessed."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
@@ -97,17 +99,30 @@ def key_values(assignments: Assignments) -> list[tuple[str, object]]:
         EnrError: a text has no `=`.
     """
     if isinstance(assignments, Mapping):
-        return list(assignments.items())
+        return list(flat(assignments).items())
     found: list[tuple[str, object]] = []
     for assignment in [assignments] if isinstance(assignments, str) else assignments:
         if isinstance(assignment, tuple):
-            found.append(assignment)
+            found += flat(dict([assignment])).items()
             continue
         key, equals, text = assignment.partition("=")
         if not equals:
             raise EnrError(f"--set {assignment} has no value; write --set key=value.")
-        found.append((key.strip(), text))
+        found += flat({key.strip(): text}).items()
     return found
+
+
+def flat(table: Table) -> dict[str, object]:
+    """Keys and values of a table, those of sections inside it under their whole names: `loss: {l1: 0}` is `loss.l1`."""
+    known, result = known_keys(), dict[str, object]()
+    for key, value in table.items():
+        is_text = isinstance(value, str) and value.lstrip().startswith("{")
+        inside = read_value(value, key) if is_text and key not in known else value
+        if isinstance(inside, Mapping) and inside and key not in known:
+            result.update(flat({f"{key}.{entry}": held for entry, held in inside.items()}))
+        else:
+            result[key] = value
+    return result
 
 
 def known_keys() -> dict[str, tuple[str, ...]]:
@@ -148,6 +163,15 @@ def find_key(key: str) -> tuple[str, ...]:
         EnrError: it is unknown; the message names the nearest known one.
     """
     known = known_keys()
-    if key not in known:
-        raise EnrError(f"--set does not know {key!r}; {nearest(key, known)}")
-    return known[key]
+    if key in known:
+        return known[key]
+    if not key:
+        raise EnrError("--set is given no key; write --set key=value.")
+    inside = [name for name in known if name.startswith(f"{key}.")]
+    if inside:
+        raise EnrError(f"{key} is a section; write an entry of it, such as {inside[0]}=0.")
+    usual = OTHERS_NAMES.get(key.rpartition(".")[2].lower())
+    said = f"did you mean {usual}?" if usual else nearest(key, known)
+    raise EnrError(
+        f"--set does not know {key!r}; {said if said.startswith('did') else 'docs/training.md names all keys.'}"
+    )

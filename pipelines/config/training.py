@@ -24,6 +24,7 @@ Compile = Annotated[
 Assignments = Mapping[str, object] | Iterable[str | tuple[str, object]]
 """Keys and their values, or texts such as `learning_rate=1e-4`."""
 
+SHARDS = Path("shards")
 RUNS = Path("runs")
 """The folder of all runs, where no other is named."""
 
@@ -109,6 +110,23 @@ class TrainConfig:
     def views_per_scene(self) -> int:
         """Views of each scene that a step takes."""
         return self.targets + self.sources
+
+
+def shards_or_default(shards: tuple[Path, ...], resume: Path | None) -> tuple[Path, ...]:
+    """The shards of a training: those given; else those of the run that goes on (none here), or the folder `shards`.
+
+    Raises:
+        EnrError: it is a new run, and there is no such folder; or a folder holds no shard.
+    """
+    from enr.shards.find import find_shards
+
+    if not shards and resume is None:
+        if not SHARDS.is_dir():
+            raise EnrError("No shards were given and there is no folder shards/; give .h5 files made by `enr datagen`.")
+        shards = (SHARDS,)
+    if shards:
+        find_shards(shards)
+    return shards
 
 
 @checked()

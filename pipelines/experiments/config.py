@@ -20,7 +20,7 @@ import yaml
 
 from enr.checking import Count, Positive, Table, checked, nearest, option, validated
 from enr.errors import EnrError
-from enr.pipelines.config import find_key
+from enr.pipelines.config import find_key, flat
 from enr.pipelines.config.data_sets import ConvertConfig, DatagenConfig
 from enr.pipelines.evaluation.inputs import OPTION_OF, EvalSettings
 
@@ -153,6 +153,9 @@ def read_experiment(name: str, scale: Scale) -> Experiment:
     if name.endswith(SUFFIXES):
         return at_scale(_read_file(Path(name)), scale, name)
     if name not in experiment_names():
+        file = next((Path(name + suffix) for suffix in SUFFIXES if Path(name + suffix).is_file()), None)
+        if file:
+            raise EnrError(f"There is no experiment {name!r}; did you mean {file}?")
         raise EnrError(f"There is no experiment {name!r}; {nearest(name, experiment_names())}")
     text = (resources.files("enr.pipelines.experiments") / "library" / f"{name}.yaml").read_text(encoding="utf-8")
     return at_scale(yaml.safe_load(text), scale, f"{name}.yaml")
@@ -192,12 +195,18 @@ def at_scale(content: object, scale: Scale, file: str = "The experiment") -> Exp
         shared = _table(laid.pop("datagen", {}), "datagen")
         variants, evaluations, sets = (_table(laid.get(key, {}), key) for key in ("variants", "evaluations", "sets"))
         laid["sets"] = {name: _data_set(name, entry, shared) for name, entry in sets.items()}
-        laid["variants"] = _each(variants)
+        laid["variants"] = {name: _flat_set(entry) for name, entry in _each(variants).items()}
         laid["evaluations"] = {name: _evaluation(name, entry) for name, entry in evaluations.items()}
-        experiment = validated(Experiment, laid, "experiment")
+        experiment = validated(Experiment, _flat_set(laid), "experiment")
         _check_names(experiment)
         _check_keys(experiment)
         return experiment
+
+
+def _flat_set(entry: Table) -> Table:
+    """An entry whose `set` may hold sections, as one that names each key in full."""
+    given = entry.get("set")
+    return {**entry, "set": flat(given)} if isinstance(given, Mapping) else entry
 
 
 @contextmanager
@@ -242,12 +251,18 @@ def _evaluation(name: str, entry: object) -> Table:
                 raise EnrError(f"There is no option {option(key)} of enr eval; {nearest(key, known)}")
             is_single = known[key] in ("splits", "groups") and isinstance(value, str)
             values[known[key]] = [value] if is_single else value
-        return {**written, "settings": validated(EvalSettings, values, "options")}
+        try:
+            return {**written, "settings": validated(EvalSettings, values, "options")}
+        except EnrError as error:
+            said = str(error)
+            for entry_name, option_name in OPTION_OF.items():
+                said = said.replace(f"options.{entry_name}", f"options.{option_name}")
+            raise EnrError(said) from error
 
 
-def _each(variants: Table) -> dict[str, object]:
+def _each(variants: Table) -> dict[str, Table]:
     """The variants, those that are trained on each of several sets as one for each."""
-    result: dict[str, object] = {}
+    result: dict[str, Table] = {}
     for name, written in variants.items():
         entry = _table(written, f"variants.{name}")
         rest = {key: value for key, value in entry.items() if key != "each"}
@@ -299,10 +314,9 @@ def _check_known(place: str, names: Sequence[str], known: Iterable[str]) -> None
 
 def _check_keys(experiment: Experiment) -> None:
     """Refuse keys that no training has."""
-    with naming("set"):
-        for key in experiment.set:
-            find_key(key)
-    for name, variant in experiment.variants.items():
-        with naming(f"variants.{name}.set"):
-            for key in variant.set:
-                find_key(key)
+    tables = {"set": experiment.set, **{f"variants.{name}.set": v.set for name, v in experiment.variants.items()}}
+    for place, table in tables.items():
+        with naming(place):
+            for key in table:
+                if find_key(key) == ("train", "seed"):
+                    raise EnrError(f"{key} is not set here, all variants have the same seeds; use seeds: in its place.")

@@ -306,7 +306,7 @@ def make_facts(plan: Plan) -> dict[str, str]:
         "views of each mesh": _views(plan),
         "trained and measured with": _distinct(_data(report) for report in measured),
         "minutes": f"{_distinct(clocks)} time, validations and pictures included; minutes and steps are the whole "
-        "training's, the measured checkpoint is the best on validation where there are validation scenes",
+        "training's, the measured checkpoint is the best on validation where enough objects are held out to choose by",
     }
 
 

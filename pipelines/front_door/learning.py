@@ -67,7 +67,7 @@ def train(
     batch_size: int | Literal["auto"] | None = None,
     max_minutes: float | None = None,
     compile: Literal["auto", "on", "off"] | None = None,
-    resume: PathInput | None = None,
+    resume: PathInput | bool | None = None,
     init: PathInput | None = None,
     name: str | None = None,
     runs: PathInput = "runs",
@@ -82,8 +82,8 @@ def train(
         batch_size: scenes a step; `auto`: as many as fit into memory.
         max_minutes: end after so many (further) minutes.
         compile: whether training steps are compiled; `auto`, which is the default: where that pays.
-        resume: go on with this run folder, or with the `latest`.
-        init: start from the weights of a run, a checkpoint or a published `.pt`.
+        resume: go on with this run folder, or with the `latest` (True).
+        init: start from the weights of a run, a checkpoint, a published `.pt`, or of the `latest` run.
         name: last part of the run folder's name.
         runs: folder of all runs.
         quiet: print nothing.
@@ -91,17 +91,16 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.config import TrainSettings  # torch comes later: a mistake is answered at once
+    from enr.pipelines.config import (
+        TrainSettings,
+        shards_or_default,
+    )  # torch comes later: a mistake is answered at once
     from enr.pipelines.training.runs import named_run
-    from enr.shards.find import find_shards
 
-    if set is not None and not (isinstance(set, Mapping) and all(isinstance(key, str) for key in set)):
-        raise EnrError(f"set is given as {set!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}.")
-    folder = one_path(runs, "runs")
-    run = None if resume is None else named_run(one_path(resume, "resume"), folder)
-    paths = many_paths(shards, "shards") if shards is not None else () if run else (Path("shards"),)
-    if paths:
-        find_shards(paths)
+    _check_table(set)
+    going_on = LATEST if resume is True else None if resume is False else resume
+    run = None if going_on is None else named_run(one_path(going_on, "resume"), one_path(runs, "runs"))
+    paths = shards_or_default(() if shards is None else many_paths(shards, "shards"), run)
     settings = TrainSettings(
         shards=paths,
         preset=preset,
@@ -111,7 +110,7 @@ def train(
         compile=compile,
         resume=run,
         init=None if init is None else one_path(init, "init"),
-        runs=folder,
+        runs=one_path(runs, "runs"),
         name=name,
         show_progress=not quiet and sys.stderr.isatty(),
     )
@@ -119,6 +118,13 @@ def train(
 
     result = training.train(settings, say=(lambda _: None) if quiet else print)
     return TrainedRun(result.run.folder, result.step, result.is_finished, result.best_psnr_db)
+
+
+def _check_table(given: object) -> None:
+    if given is not None and not (isinstance(given, Mapping) and all(isinstance(key, str) for key in given)):
+        raise EnrError(
+            f"set is given as {given!r}; give a table of keys and values, such as {{'learning_rate': 1e-4}}."
+        )
 
 
 class EvalOptions(TypedDict, total=False):

@@ -47,9 +47,13 @@ class Views:
         """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
 
         Raises:
-            EnrError: the name has another ending.
+            EnrError: the name has another ending, the folder is missing, or the size does not fit.
         """
-        return write_views(self.images, self.source, one_path(path, "The output"), size_px, self.truth)
+        try:
+            return write_views(self.images, self.source, one_path(path, "The output"), size_px, self.truth)
+        except EnrError as error:
+            said = str(error).replace("a path such as --orbit", 'views of a path such as path="orbit"')
+            raise EnrError(said.replace("give another --out", "give another path=")) from error
 
     def __repr__(self) -> str:
         count, height, width = self.images.shape[:3]

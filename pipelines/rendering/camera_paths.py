@@ -11,13 +11,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import Field, TypeAdapter, ValidationError
 
 from enr.camera import Array, check_rigid, invert_rigid, orbit_camera, target_from_source
-from enr.checking import checked
+from enr.checking import checked, nearest, refusal, validated
 from enr.datagen.cameras.pose_files import GivenCameras, read_cameras
 from enr.errors import EnrError
 
@@ -33,9 +34,13 @@ SPIRAL_TURNS = 2
 SPIRAL_TOP_DEG = 80.0
 FRAMES = 36
 MAX_FRAMES = 1000
+LARGEST = 1e4
+"""No angle and no way of a camera is longer; beyond, what is seen has no digits left."""
+Bounded = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Distance = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False)]
 
 
-@checked()
+@checked(names={"translation": "translate"})
 @dataclass(frozen=True)
 class CameraStep:
     """A camera told from the picture's.
@@ -46,9 +51,9 @@ class CameraStep:
         translation: (3,) motion of the turned camera in its own axes (right, down, forward), in object units.
     """
 
-    azimuth_deg: float = 0.0
-    elevation_deg: float = 0.0
-    translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    azimuth_deg: Bounded = 0.0
+    elevation_deg: Bounded = 0.0
+    translation: tuple[Bounded, Bounded, Bounded] = (0.0, 0.0, 0.0)
 
 
 def path_steps(name: str, frames: int) -> tuple[CameraStep, ...]:
@@ -134,6 +139,10 @@ def choose_cameras(
         )
     if str(path) in PATHS:
         return Cameras(path_steps(str(path), frames))
+    if not Path(path).suffix and not Path(path).exists():
+        near = nearest(str(path), PATHS)
+        known = "" if near.startswith("known") else f" Paths by name are {', '.join(PATHS)}."
+        raise EnrError(f"There is no path {path}, neither by name nor as a file; {near}{known}")
     steps = read_steps(Path(path))
     if steps is not None:
         return steps
@@ -168,16 +177,18 @@ def read_steps(path: Path) -> Cameras | None:
     """
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError, RecursionError):
+        return None  # `read_cameras` says what is wrong with it
     if not isinstance(content, dict) or content.get("format") != STEPS_FORMAT:
         return None
     try:
         steps = []
-        for step in content["steps"]:
-            x, y, z = map(float, step["translation"])
-            steps.append(CameraStep(float(step["azimuth_deg"]), float(step["elevation_deg"]), (x, y, z)))
-        distance = None if content.get("distance") is None else float(content["distance"])
+        for number, step in enumerate(content["steps"]):
+            entries = {key: step[key] for key in ("azimuth_deg", "elevation_deg", "translation")}
+            steps.append(validated(CameraStep, entries, f"{path}: steps.{number}"))
+        distance = TypeAdapter(Distance | None).validate_python(content.get("distance"))
+    except ValidationError as error:
+        raise EnrError(f"{path}: {refusal(error, float, 'distance')}") from error
     except (KeyError, TypeError, ValueError) as error:
         detail = f"{type(error).__name__} {error}"
         raise EnrError(f"{path} is not written as a viewer's path should be ({detail}); record it again.") from error

@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from pydantic import Field, InstanceOf
 
 from enr.camera import Array
-from enr.checking import Positive, checked
+from enr.checking import checked
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
 from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
-from enr.pipelines.rendering.camera_paths import Cameras, CameraStep
+from enr.pipelines.rendering.camera_paths import Cameras, CameraStep, Distance
 from enr.pipelines.rendering.framing import Said, check_picture, frame_picture
 from enr.pipelines.rendering.input_views import InputView, ShardScenes
 from enr.pipelines.rendering.maps import SceneMaps, scene_maps
 from enr.pipelines.rendering.several import FusedScenes, cameras_of, lift_together, posed_views
+from enr.pipelines.source_picture import BELIEVED_DEG
 from enr.pipelines.training.runs import RUNS, find_checkpoint, latest_run
 
 SHIPPED = Path("shapes")
@@ -62,9 +63,9 @@ class NovelViewSettings:
     picture: Path
     cameras: InstanceOf[Cameras]
     checkpoint: Path | None = None
-    distance: Positive | None = None
+    distance: Distance | None = None
     source_elevation_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
-    fov_deg: Annotated[float, Field(gt=0, lt=180)] | None = None
+    fov_deg: Annotated[float, Field(ge=BELIEVED_DEG[0], le=BELIEVED_DEG[1])] | None = None
     device: str = "auto"
     scene: str | None = None
     views: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)

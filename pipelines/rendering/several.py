@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -62,22 +63,54 @@ def lift_together(model: Renderer, given: Sequence[InputView]) -> FusedScenes:
 def cameras_of(pictures: Sequence[Path], poses: GivenCameras) -> list[GivenCameras]:
     """Each picture's own camera: by its name where the poses name the pictures, else in their order.
 
+    Names may bring folders: of several that fit a picture, the one that shares most folders with it is meant.
+
     Raises:
-        EnrError: the poses name some of the pictures alone, or are not as many.
+        EnrError: the poses name some of the pictures alone, or are not as many; or a name fits several of them.
     """
-    names = {word: index for index, name in enumerate(poses.names) for word in (Path(name).name, Path(name).stem)}
-    found = [names.get(picture.name, names.get(picture.stem)) for picture in pictures]
-    if None not in found:
-        return [poses.only(index) for index in found if index is not None]
-    if any(index is not None for index in found):
+    found = [_named(picture, poses.names) for picture in pictures]
+    if any(index is None for index in found) and any(index is not None for index in found):
         lacking = pictures[found.index(None)]
         raise EnrError(f"The poses name other pictures, but not {lacking.name}; add its camera, or leave it out.")
-    if len(poses) != len(pictures):
+    chosen: dict[int, Path] = {}
+    for picture, index in zip(pictures, found, strict=True):
+        if index is not None and (other := chosen.setdefault(index, picture)).absolute() != picture.absolute():
+            raise EnrError(
+                f"{other} and {picture} would both have the camera of {poses.names[index]}; give the names in the "
+                "poses their folders, so that each fits one picture."
+            )
+    if not chosen and len(poses) != len(pictures):
         raise EnrError(
             f"{count_of(len(pictures), 'picture')} and {count_of(len(poses), 'camera')} were given; give a camera for "
             "each picture, in the same order or under the pictures' names."
         )
-    return [poses.only(index) for index in range(len(pictures))]
+    return [poses.only(number if index is None else index) for number, index in enumerate(found)]
+
+
+def _named(picture: Path, names: Sequence[str]) -> int | None:
+    """Which of the names is a picture's; None where none is.
+
+    Raises:
+        EnrError: several fit equally.
+    """
+    likeness = []
+    *folders, _ = picture.absolute().parts
+    for name in names:
+        path = PurePosixPath(name.replace("\\", "/"))
+        # Names may lack the ending, and pictures may have been saved in another format.
+        fits = (path.name == picture.name, path.name == picture.stem, picture.stem == path.stem)
+        pairs = zip(reversed(folders), reversed(path.parts[:-1]), strict=False)
+        shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+        likeness.append((shared, -fits.index(True)) if any(fits) else None)
+    best = max((like for like in likeness if like), default=None)
+    if best is None:
+        return None
+    if likeness.count(best) > 1:
+        first, second = [name for name, like in zip(names, likeness, strict=True) if like == best][:2]
+        raise EnrError(
+            f"The poses' names {first} and {second} both fit {picture}; give each picture's camera its own name."
+        )
+    return likeness.index(best)
 
 
 def posed_views(

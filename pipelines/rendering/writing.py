@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,30 @@ def check_output(path: Path, several: bool) -> Path:
     return path
 
 
+def check_kept(inputs: Iterable[Path | None], outputs: Iterable[Path]) -> None:
+    """Refuse to replace what is read.
+
+    Raises:
+        EnrError: an output is one of the inputs.
+    """
+    for output in outputs:
+        if any(path and path.exists() and output.exists() and path.samefile(output) for path in inputs):
+            raise EnrError(f"{output} is read, and would be replaced by what is rendered; give another --out.")
+
+
+def map_path(path: Path, kind: str) -> Path:
+    """Where `write_maps` writes depth or opacity of the views of `path`."""
+    return path.with_stem(f"{path.stem}-{kind}")
+
+
 def check_size(size_px: int) -> int:
     """The width that views are shown in, in pixels.
 
     Raises:
-        EnrError: it is too small to see, or larger than any view is worth.
+        EnrError: it is no whole number, too small to see, or larger than any view is worth.
     """
+    if isinstance(size_px, bool) or not isinstance(size_px, Integral):
+        raise EnrError(f"size_px is {size_px!r}; give a whole number of pixels, {MIN_SIZE_PX} to {MAX_SIZE_PX}.")
     if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
         raise EnrError(f"The views are to be {size_px} px wide; give {MIN_SIZE_PX} to {MAX_SIZE_PX} px.")
     return size_px
@@ -109,7 +128,7 @@ def write_maps(
         kinds: which of `depth` and `opacity`.
     """
     pictures = {"depth": depth_pictures(maps.depth, centre_depth), "opacity": opacity_pictures(maps.opacity)}
-    return [write_views(pictures[kind], None, path.with_stem(f"{path.stem}-{kind}"), size_px) for kind in kinds]
+    return [write_views(pictures[kind], None, map_path(path, kind), size_px) for kind in kinds]
 
 
 def _sheet(shown: list[Image.Image], source: list[Image.Image], truth: list[Image.Image]) -> Image.Image:

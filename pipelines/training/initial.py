@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from enr.errors import EnrError
-from enr.model.checkpoint import WEIGHTS_NAME, load_model, read_metadata
+from enr.model.checkpoint import WEIGHTS_NAME
 from enr.model.config import RendererConfig
 from enr.model.description import CheckpointMetadata, StartedFrom
 from enr.model.renderer import Renderer
 from enr.pipelines.config import Preset
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.training.runs import find_checkpoint
 
 CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "background")
 """Entries of `RendererConfig` that no weight depends on; they come from the new shards."""
@@ -41,20 +40,6 @@ class Initial:
     path: Path
     model: Renderer
     metadata: CheckpointMetadata
-
-    @classmethod
-    def open(cls, path: Path) -> Initial:
-        """The checkpoint that `path` names.
-
-        Args:
-            path: a run folder (its best checkpoint), a checkpoint folder or file, or a published `.pt`.
-
-        Raises:
-            EnrError: there is none.
-        """
-        found, _ = find_checkpoint(path)
-        metadata = read_metadata(found)
-        return cls(found, load_model(found), metadata)
 
     @property
     def config(self) -> RendererConfig:

@@ -13,6 +13,7 @@ import torch
 
 from enr import __version__
 from enr.errors import EnrError
+from enr.model.checkpoint import load_model, read_metadata
 from enr.model.description import StartedFrom
 from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
 from enr.pipelines.data.views import ViewSet
@@ -119,11 +120,13 @@ class StartingPoint:
     """What a training begins with.
 
     Attributes:
+        shards: files that are what was written.
         run: that goes on; None: a new one.
         state: that `run` was saved with.
         initial: the checkpoint that the weights come from, of `run` or another; None: they are drawn.
     """
 
+    shards: tuple[Path, ...] = ()
     run: Run | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
     initial: Initial | None = None
@@ -141,8 +144,7 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
     """A training at its first step or at that of its resumption; nobody else trains in its folder inside."""
     with ExitStack() as held:
         start = _starting_point(settings, held)
-        files = intact_shards(settings.shards or (start.run.shards if start.run else ()))
-        view_set = ViewSet.read(files)
+        view_set = ViewSet.read(start.shards)
         if start.run:
             view_set = _same_data(start.run, view_set)
             config = _extended(start.run, settings, start.state)
@@ -166,7 +168,8 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
 
 def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
-    run, state, checkpoint = None, {}, settings.init
+    run, state, initial = None, {}, None
+    checkpoint = runs.latest_run(settings.runs) if settings.init == Path(runs.LATEST) else settings.init
     if settings.resume:
         _check_resumption(settings)
         run = runs.open_run(settings.resume)
@@ -175,7 +178,13 @@ def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     else:
         runs.check_folder(settings.runs, "--runs")
         runs.check_name(settings.name or "")
-    return StartingPoint(run, state, Initial.open(checkpoint) if checkpoint else None)
+    if checkpoint:
+        checkpoint, _ = runs.find_checkpoint(checkpoint)
+    files = intact_shards(settings.shards or (run.shards if run else ()))
+    if checkpoint:
+        metadata = read_metadata(checkpoint)
+        initial = Initial(checkpoint, load_model(checkpoint), metadata)
+    return StartingPoint(files, run, state, initial)
 
 
 def _check_resumption(settings: TrainSettings) -> None:
@@ -186,6 +195,8 @@ def _check_resumption(settings: TrainSettings) -> None:
         )
     if settings.batch_size:
         raise EnrError(f"--batch-size {settings.batch_size} does not go with --resume; a run keeps its batch size.")
+    if settings.name is not None:
+        raise EnrError(f"--name {settings.name} does not go with --resume; a run keeps its folder.")
     if settings.preset:
         raise EnrError(f"--preset {settings.preset} does not go with --resume; a run keeps its preset.")
     for key, _ in key_values(settings.assignments):
@@ -210,6 +221,7 @@ def _resolved(
     config, words = resolve_config(view_set, settings.preset, assignments, initial)
     console.say(words)
     if settings.batch_size == AUTO:
+        console.say("Measuring how many scenes of a batch fit into memory ...")
         config, words = with_largest_batch(config, view_set, processes.count)
         console.say(words)
     check_batch(config.train, view_set, choose_device(config.train.device))
@@ -268,11 +280,13 @@ def _extended(run: Run, settings: TrainSettings, state: Mapping[str, Any]) -> Co
         train = dataclasses.replace(train, compile=settings.compile)
     if settings.max_minutes is not None:
         train = dataclasses.replace(train, max_minutes=state["elapsed_s"] / 60 + settings.max_minutes)
-    if train.steps is not None and state["step"] >= train.steps:
-        raise EnrError(
-            f"{run.folder} is finished: its {count_of(train.steps, 'step')} are done; go on with more, such as "
-            f"--set steps={2 * train.steps}."
+    if train.steps is not None and (done := state["step"]) >= train.steps:
+        stands = (
+            f"finished: its {count_of(train.steps, 'step')} are done; go on with more"
+            if train.steps == config.train.steps
+            else f"at step {done}, and is to end at step {train.steps}; give more than {done}"
         )
+        raise EnrError(f"{run.folder} is {stands}, such as --set steps={2 * done}.")
     if train.max_minutes is not None and state["elapsed_s"] >= 60 * train.max_minutes:
         raise EnrError(
             f"{run.folder} is finished: its {minutes_in_words(train.max_minutes)} are over; go on with further ones, "

@@ -183,5 +183,5 @@ def _kind_at(kind: Any, path: Iterable[int | str]) -> Any:
 def nearest(key: str, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown key: the nearest known one, or all of them."""
     known = list(known)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."

@@ -68,6 +68,41 @@ def test_an_override_reaches_its_place(assignment, place, value):
     assert section == value or (isinstance(value, float) and float(section) == value)
 
 
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["loss={l1: 0.5, ssim: 0}"],
+        ["train.loss={l1: 0.5, ssim: 0}"],
+        {"loss": {"l1": 0.5, "ssim": 0}},
+        {"train": {"loss": {"l1": 0.5}}, "loss.ssim": 0},
+        [("loss", {"l1": 0.5, "ssim": 0})],
+    ],
+)
+def test_a_section_may_be_given_as_a_table(assignments):
+    before, after = (resolve_train(given).loss for given in ((), assignments))
+    assert (after.l1, after.ssim, after.l2) == (0.5, 0, before.l2)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("loss=3", r"loss is a section; write an entry of it, such as loss\.\w+=0"),
+        ("loss={}", "loss is a section"),
+        ("loss={l3: 1}", r"did you mean loss\.l"),
+        ("=3", r"^--set is given no key; write --set key=value\.$"),
+        ("lr=1e-3", r"did you mean learning_rate\?"),
+        ("nonsense=1", r"does not know 'nonsense'; docs/training\.md names all keys"),
+    ],
+)
+def test_what_is_no_key_is_said_shortly(assignment, said):
+    with pytest.raises(EnrError, match=said):
+        override(read_preset("small-64"), [assignment])
+
+
+def resolve_train(assignments):
+    return validated_train(override(read_preset("small-64"), assignments).train)
+
+
 def test_overrides_leave_the_preset_file_and_each_other_alone():
     before = config_of()
     changed = config_of("small-64", "loss.ssim=0.5", "loss.l1=2", "batch_size=3")

@@ -342,3 +342,30 @@ def test_a_lens_that_would_not_be_rendered_is_refused_by_its_key(tmp_path, conte
 def test_a_file_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(EnrError, match="cannot be read"):
         read_cameras(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ({"width_px": 0, "height_px": 48}, "width_px is 0; give the size"),
+        ({"width_px": 64, "height_px": -48}, "height_px is -48; give the size"),
+        ({"width_px": 64.5, "height_px": 48}, "width_px is 64.5; give the size"),
+        ({"width_px": float("inf"), "height_px": 48}, "width_px is inf; give the size"),
+        ({"width_px": 64}, "height_px is missing"),
+        ({"names": list("abcd")}, "names is 4 names for 5 cameras"),
+        ({"names": list("abcdef")}, "names is 6 names for 5 cameras"),
+        ({"names": "abcde"}, "names is 'abcde' for 5 cameras"),
+    ],
+)
+def test_sizes_and_names_of_the_own_file_fit_its_cameras(entries, said, tmp_path):
+    content = {"format": "enr-cameras", "axes": "opencv", "world_from_camera": CAMERAS.tolist(), **entries}
+    with pytest.raises(EnrError, match=said):
+        read_cameras(write(tmp_path, content))
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_lists_inside_lists_are_refused(depth, tmp_path):
+    nest = "[" * depth + "]" * depth
+    for text in (nest, f'{{"frames": [{{"transform_matrix": {nest}, "k1": {nest}}}]}}'):
+        with pytest.raises(EnrError, match=r"cameras\.json"):
+            read_cameras(write(tmp_path, text))

@@ -17,7 +17,7 @@ from tests.pipelines.experiments.reproduce_content import CONTENT
 
 from enr.errors import EnrError
 from enr.pipelines.config import override, read_preset, validated_train
-from enr.pipelines.experiments.config import at_scale, merged
+from enr.pipelines.experiments.config import at_scale, merged, read_experiment
 from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_plan
 
 
@@ -29,6 +29,9 @@ from enr.pipelines.experiments.experiment_plan import ReproduceSettings, make_pl
         ({"evaluations": {"unseen": {"options": {"ssims": True}}}}, "evaluations.unseen: .*did you mean ssim?"),
         ({"evaluations": {"unseen": {"options": {"source": "x"}}}}, "evaluations.unseen: options.source is 'x'"),
         ({"variants": {"slow": {"set": {"leaning_rate": 1}}}}, "variants.slow.set: .*did you mean learning_rate?"),
+        ({"evaluations": {"unseen": {"options": {"ssim": "maybe"}}}}, "options.ssim is 'maybe'"),
+        ({"variants": {"slow": {"set": {"seed": 3}}}}, "variants.slow.set: seed is not set here.* use seeds:"),
+        ({"variants": {"slow": {"set": {"loss": 1}}}}, "variants.slow.set: loss is a section"),
         ({"variants": {"slow": {"time": 0}}}, "variants.slow.time is 0; it must be above 0"),
         (
             {"shapes": {"kinds": ["boat"]}},
@@ -78,6 +81,17 @@ def test_a_mistake_in_a_file_is_named_with_the_file(sample, old, new, said, tmp_
     result = enr("reproduce", "mine.yaml", "--dry-run", "--scale", "small" if "minutes" in old else "tiny")
     assert result.exit_code == 2
     assert "mine.yaml" in result.output and said in result.output and result.output.count("\n") == 1
+
+
+def test_a_section_in_a_set_is_its_entries():
+    experiment = at_scale(merged(CONTENT, {"variants": {"slow": {"set": {"loss": {"l1": 0}}}}}), "tiny")
+    assert experiment.variants["slow"].set["loss.l1"] == 0
+
+
+def test_a_file_that_lies_there_is_named(sample, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(EnrError, match=r"did you mean mine\.yaml\?"):
+        read_experiment("mine", "tiny")
 
 
 def test_a_number_that_yaml_reads_as_text_is_a_number():

@@ -26,6 +26,7 @@ from enr.pipelines.rendering.parts import NOTEWORTHY, noteworthy_parts
 from enr.pipelines.rendering.writing import check_output
 
 STEPS = f'{{"format": "{STEPS_FORMAT}", "steps": '
+GOOD = '{"azimuth_deg": 1, "elevation_deg": 0, "translation": [0, 0, 0]}'
 
 
 @pytest.fixture
@@ -138,7 +139,12 @@ def test_parts_of_noteworthy_size_are_those_of_a_known_library():
         (["--azimuth-deg", "nan"], "finite"),
         (["--frames", "5"], "5 frames were asked for, but of a single view"),
         (["--source-elevation-deg", "400"], "--source-elevation-deg is 400.0; it must be at most 90"),
-        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be below 180"),
+        (["--fov-deg", "190"], "--fov-deg is 190.0; it must be at most 150"),
+        (["--fov-deg", "1"], "--fov-deg is 1.0; it must be at least 2"),
+        (["--azimuth-deg", "1e5"], "--azimuth-deg is 100000.0; it must be at most 10000"),
+        (["--translate", "0", "nan", "0"], "--translate is nan; it must be a finite number"),
+        (["--distance", "1e9"], "--distance is 1000000000.0; it must be at most 10000"),
+        (["--path", "orbitt"], "did you mean orbit"),
         (["--distance", "0"], "--distance is 0.0; it must be above 0"),
         (["--orbit", "--frames", "1"], "2 to 1000"),
         (["--size-px", "8"], "16 to 2048"),
@@ -245,7 +251,12 @@ def test_a_path_saved_by_the_viewer_is_rendered(photograph, checkpoint, tmp_path
         ('{"format": "enr-camera-steps"}', "record it again"),
         ('{"format": "enr-camera-steps", "steps": []}', "no step"),
         ('{"format": "enr-camera-steps", "steps": [{"azimuth_deg": 1}]}', "record it again"),
-        (f'{STEPS}[{{"azimuth_deg": 1, "elevation_deg": 0, "translation": [1]}}]}}', "record it again"),
+        (
+            f'{STEPS}[{{"azimuth_deg": 1, "elevation_deg": 0, "translation": [1]}}]}}',
+            "steps.0.translation is [1]; give three",
+        ),
+        (f'{STEPS}[{GOOD}], "distance": -1}}', "distance is -1; it must be above 0"),
+        (f'{STEPS}[{GOOD}], "distance": NaN}}', "distance is nan; it must be a finite number"),
         (f'{STEPS}[{{"azimuth_deg": NaN, "elevation_deg": 0, "translation": [0, 0, 0]}}]}}', "finite"),
         ('{"a": 1}', "no pose file"),
         ("[1, 2]", "JSON object"),
@@ -303,3 +314,33 @@ def test_views_do_not_depend_on_the_threads_of_the_caller(photograph, checkpoint
     finally:
         torch.set_num_threads(before)
     np.testing.assert_array_equal(*images)
+
+
+def test_what_is_read_is_not_replaced(photograph, checkpoint, tmp_path):
+    picture = tmp_path / "x-depth.png"
+    Image.open(photograph).save(picture)
+    before = picture.read_bytes()
+    for out, more in ((picture, ()), (tmp_path / "x.png", ("--depth",))):
+        result = render(picture, "--checkpoint", checkpoint, "--out", out, *more)
+        assert result.exit_code == 2 and "would be replaced" in result.output
+    assert picture.read_bytes() == before
+
+
+def test_a_single_view_of_a_shard_is_no_animation(shard, tmp_path):
+    result = render(shard, "--azimuth-deg", 30, "--checkpoint", tmp_path / "none", "--out", tmp_path / "x.gif")
+    assert result.exit_code == 2 and "x.gif is the name of an animation" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "size_px", "said"),
+    [
+        ("a.png", "big", "size_px is 'big'; give a whole number"),
+        ("none/a.png", 64, "give another path="),
+        ("one.gif", 64, 'a path such as path="orbit"'),
+    ],
+)
+def test_what_cannot_be_saved_is_said_in_words_of_python(photograph, checkpoint, tmp_path, name, size_px, said):
+    views = enr.novel_views(photograph, checkpoint=checkpoint)
+    with pytest.raises(EnrError, match=said) as caught:
+        views.save(tmp_path / name, size_px=size_px)
+    assert "--" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from tests.pipelines.toy_shards import Toy, make_toy
 import enr
 from enr.camera import orbit_camera
 from enr.compositing import over_background
-from enr.datagen.cameras.pose_files import read_cameras, write_cameras
+from enr.datagen.cameras.pose_files import GivenCameras, read_cameras, write_cameras
 from enr.errors import EnrError
 from enr.model import Renderer, load_model, save_model
 from enr.pipelines.rendering.several import cameras_of
@@ -175,3 +177,36 @@ def test_a_model_that_does_not_tell_what_a_picture_sees_says_so(shard, tmp_path)
     views = enr.novel_views(shard, checkpoint=tmp_path / "rigid", view=(0, 1))
     assert any("count alike everywhere" in note for note in views.notes)
     assert CONFIG.warp == "frustum"
+
+
+def given_names(*names: str) -> GivenCameras:
+    return GivenCameras(orbit_camera(30.0 * np.arange(len(names)), 10.0, 2.0), names=names)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "names", "order"),
+    [
+        (("a/0.png", "b/0.png", "c/0.png"), ("c/0.png", "a/0.png", "b/0.png"), (1, 2, 0)),
+        (("x/b/0.jpg", "x/a/0.jpg"), ("./a/0", "./b/0"), (1, 0)),
+        (("a.jpg", "a.png"), ("a.png", "a.jpg"), (1, 0)),
+        (("r_0.5.png", "r_0.png"), ("r_0", "r_0.5"), (1, 0)),
+        (("b/0.png", "a/0.png"), ("train\\a\\0.png", "train\\b\\0.png"), (1, 0)),
+    ],
+)
+def test_a_picture_has_the_camera_whose_name_shares_most_of_its_path(pictures, names, order):
+    poses = given_names(*names)
+    found = cameras_of([Path(picture) for picture in pictures], poses)
+    assert [camera.names for camera in found] == [(names[index],) for index in order]
+
+
+@pytest.mark.parametrize(
+    ("pictures", "names", "said"),
+    [
+        (("d/0.png",), ("a/0.png", "b/0.png"), "a/0.png and b/0.png both fit d/0.png"),
+        (("a.webp",), ("a.png", "a.jpg"), "a.png and a.jpg both fit a.webp"),
+        (("a/0.png", "b/0.png"), ("0.png", "1.png"), "a/0.png and b/0.png would both have the camera of 0.png"),
+    ],
+)
+def test_a_name_that_fits_several_is_refused(pictures, names, said):
+    with pytest.raises(EnrError, match=said):
+        cameras_of([Path(picture) for picture in pictures], given_names(*names))

@@ -18,7 +18,7 @@ from enr.model import load_model, read_metadata, save_model
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.initial import RECORD, Initial
 from enr.pipelines.training.prepare import resolve_config
-from enr.pipelines.training.runs import open_run
+from enr.pipelines.training.runs import find_checkpoint, open_run
 from enr.pipelines.training.train import TrainSettings, train
 
 
@@ -54,6 +54,12 @@ def weights(path):
     return load_model(path).state_dict()
 
 
+def test_the_latest_run_is_a_start(rot, rotations):
+    outcome, _ = fit(rot, rotations.folder.parent, "steps=1", init=Path("latest"))
+    assert outcome.run.config[RECORD]["checkpoint"] == str(rotations.best)
+    shutil.rmtree(outcome.run.folder)
+
+
 def test_a_start_without_a_step_predicts_what_the_checkpoint_predicts(rot, rotations, tmp_path):
     """On shards of the same camera; a step whose learning rate is next to nothing stands for none."""
     outcome, lines = fit(rot, tmp_path, "steps=1", "learning_rate=1e-12", init=rotations.folder)
@@ -70,7 +76,7 @@ def test_a_start_without_a_step_predicts_what_the_checkpoint_predicts(rot, rotat
 @pytest.mark.parametrize("name", ["", "checkpoints/best", "checkpoints/last", "checkpoints/last/model.safetensors"])
 def test_every_way_to_name_a_checkpoint_gives_its_weights(rotations, name):
     expected = weights(rotations.folder / (name or "checkpoints/best"))
-    found = Initial.open(rotations.folder / name).model.state_dict()
+    found = load_model(find_checkpoint(rotations.folder / name)[0]).state_dict()
     assert all(torch.equal(found[key], expected[key]) for key in expected)
 
 
@@ -91,7 +97,9 @@ def test_the_architecture_and_the_settings_are_the_checkpoints_and_the_camera_is
 
 
 def test_the_checkpoints_depth_can_be_kept(rotations, rototrans):
-    initial, view_set = Initial.open(rotations.folder), ViewSet.open([rototrans])
+    checkpoint, _ = find_checkpoint(rotations.folder)
+    initial = Initial(checkpoint, load_model(checkpoint), read_metadata(checkpoint))
+    view_set = ViewSet.open([rototrans])
     old = initial.config
     config, _ = resolve_config(view_set, None, [f"near={old.near}", f"far={old.far}"], initial)
     assert (config.model.near, config.model.far) == (old.near, old.far)

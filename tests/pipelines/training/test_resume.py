@@ -265,6 +265,13 @@ def test_a_damaged_configuration_is_refused(whole, tmp_path, content):
         quiet_train(TrainSettings(resume=run, assignments=("steps=99",), show_progress=False))
 
 
+def test_fewer_steps_than_are_done_and_another_name_are_refused(whole):
+    with pytest.raises(EnrError, match=r"is at step 14, and is to end at step 10; give more than 14, such as .*=28"):
+        quiet_train(TrainSettings(resume=whole.run.folder, assignments=("steps=10",), show_progress=False))
+    with pytest.raises(EnrError, match="--name other does not go with --resume"):
+        quiet_train(TrainSettings(resume=whole.run.folder, name="other", show_progress=False))
+
+
 @pytest.mark.parametrize("assignment", ["learning_rate=1", "model.warp=rigid", "batch_size=9", "seed=3", "near=1"])
 def test_a_resumed_run_keeps_what_it_learns(whole, assignment):
     with pytest.raises(EnrError, match=r"does not go with --resume"):

@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 from tests.pipelines.viewer.browser import chromium, until
 
-from enr.model import Renderer, RendererConfig, save_model
-from enr.pipelines.config.presets import read_preset
+from enr.pipelines.rendering.novel_views import SHIPPED
 
 pytestmark = pytest.mark.slow
 FRAMES_PER_SECOND, SEEN_WITHIN_MS = 25, 60
@@ -44,14 +43,11 @@ CanvasRenderingContext2D.prototype.drawImage = function (...all) {
 
 @pytest.fixture
 def viewer(tmp_path):
-    """The address of an `enr view` of its own process, with a model of the preset small-64 (untrained: as fast)."""
-    camera = {"focal_px": 64 * 50 / 36, "near": 1.0, "far": 3.0}
-    config = RendererConfig.from_dict({**read_preset("small-64").model, **camera})
-    save_model(tmp_path / "model", Renderer(config), {})
+    """The address of an `enr view` of its own process, with the model that comes with enr."""
     pixels = np.full((64, 64, 3), 255, np.uint8)
     pixels[20:44, 22:40] = (60, 90, 160)
     Image.fromarray(pixels).save(tmp_path / "box.png")
-    command = [sys.executable, "-c", "from enr.pipelines.cli.main import main; main()", "view", tmp_path / "model"]
+    command = [sys.executable, "-c", "from enr.pipelines.cli.main import main; main()", "view", SHIPPED]
     process = subprocess.Popen(
         [*command, "--picture", tmp_path / "box.png", "--port", "0", "--no-browser"],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
