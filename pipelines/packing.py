@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -22,6 +22,8 @@ from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.description import CheckpointMetadata, TrainedShard
 from enr.model.hub import CARD_NAME, EXAMPLES, save_packed
+from enr.pipelines.config.presets import preset_names, read_preset
+from enr.pipelines.config.resolved import validated_train
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.report_content import ReportContent
@@ -33,6 +35,9 @@ from enr.words import count_of, minutes_in_words
 
 WRITTEN = (WEIGHTS_NAME, HUB_CONFIG_NAME, CARD_NAME, EXAMPLES)
 """What a packed model's folder holds."""
+
+OF_A_MACHINE = ("device", "threads", "precision", "compile", "checkpoint_minutes", "log_every", "lpips_weights")
+"""Entries of a training that say where and how it ran, not what it learned."""
 
 WORST = 5
 """Scenes that the card names as the worst."""
@@ -258,13 +263,29 @@ def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> It
 
 
 def _command(metadata: CheckpointMetadata) -> str:
-    """What trains such a model again, as far as its checkpoint tells."""
-    train = metadata.get("train", {})
-    words = ["enr train SHARDS"]
-    words += [f"--preset {metadata['preset']}"] if metadata.get("preset") else []
-    words += [f"--max-minutes {train['max_minutes']:g}"] if train.get("max_minutes") else []
-    words += [f"--set {key}={train[key]}" for key in ("steps", "seed") if train.get(key) is not None]
+    """What trains such a model again, as far as its checkpoint tells: the preset, and what was set beside it."""
+    train, preset = dict(metadata.get("train") or {}), metadata.get("preset")
+    usual = asdict(validated_train(read_preset(preset).train)) if preset in preset_names() else {}
+    minutes, seed = train.pop("max_minutes", None), train.pop("seed", None)
+    told, known = _flat(train), _flat(usual)
+    chosen = {key: value for key, value in told.items() if key in known and value != known[key]} if known else {}
+    if not known and train.get("steps") is not None:
+        chosen["steps"] = train["steps"]
+    words = ["enr train SHARDS", *([f"--preset {preset}"] if preset else [])]
+    words += [f"--max-minutes {minutes:g}"] if minutes else []
+    words += [
+        f"--set {key}={'null' if value is None else value}" for key, value in chosen.items() if key not in OF_A_MACHINE
+    ]
+    words += [f"--set seed={seed}"] if seed is not None else []
     return " ".join(words)
+
+
+def _flat(train: Mapping[str, Any]) -> dict[str, Any]:
+    """With keys such as `loss.ssim`, as `--set` takes them."""
+    parts = {
+        f"{name}.{key}": value for name, part in train.items() if isinstance(part, dict) for key, value in part.items()
+    }
+    return {name: value for name, value in train.items() if not isinstance(value, dict)} | parts
 
 
 def _score_table(part: Mapping[str, Any]) -> str:

@@ -201,11 +201,14 @@ def test_the_plain_evaluation_is_taken_before_a_newer_one_of_another_kind(copied
 
 
 def test_the_command_of_the_card_trains_it_again(copied, tmp_path):
-    train = {"steps": 200, "max_minutes": 5.0, "seed": 3}
+    train = {"steps": 200, "max_minutes": 5.0, "seed": 3, "warmup_steps": 50, "loss": {"l1": 0.5, "ssim": 0.1}}
+    train |= {"threads": 7}
     metadata = {"preset": "small-32", "train": train, "step": 1234, "elapsed_s": 301.0}
     save_model(copied / "checkpoints" / "best", Renderer(tiny_config(16)), metadata)
     assert enr("eval", "--checkpoint", str(copied), "--out", str(copied / "eval-2")).exit_code == 0
     assert enr("pack", str(copied), str(tmp_path / "packed")).exit_code == 0
     card = (tmp_path / "packed" / "README.md").read_text()
-    assert "`enr train SHARDS --preset small-32 --max-minutes 5 --set steps=200 --set seed=3`" in card
+    assert (
+        "`enr train SHARDS --preset small-32 --max-minutes 5 --set steps=200 --set loss.ssim=0.1 --set seed=3`" in card
+    )
     assert "step 1,234, after 5 minutes" in card
