@@ -24,7 +24,7 @@ NINE_IN_TEN, HALF = "nine_in_ten", "half"
 DEFINITION = (
     "Distance: depth of the object's centre along the camera's axis, in object units, and in per cent of the true one; "
     "of every view of the scenes, estimated from that picture alone; triangulated from the source pictures together. "
-    "Its ranges: how often the truth lies in those that are to hold it nine times in ten, and half the time."
+    "Its 90 % and 50 % intervals: how often they hold the true one."
 )
 
 
@@ -138,9 +138,9 @@ def join_errors(errors: Sequence[DistanceErrors | None]) -> DistanceContent | No
 def format_distance(how: str, found: DistanceContent) -> str:
     """The errors in a line; `how` is `estimated from one picture` or `triangulated from n pictures`."""
     units, percent, held = found["units"], found["percent"], found["held"]
-    ranges = f"its ranges of nine in ten hold {held[NINE_IN_TEN]:.0%}"
+    ranges = f"its 90 % intervals hold {held[NINE_IN_TEN]:.0%}"
     if HALF in held:
-        ranges += f", those of a half {held[HALF]:.0%}"
+        ranges += f", its 50 % intervals {held[HALF]:.0%}"
     return (
         f"Distance {how}: error {units['mean']:.3f} mean, {units['median']:.3f} median, {units['p95']:.3f} 95th "
         f"percentile ({percent['mean']:.1f} %, {percent['median']:.1f} %, {percent['p95']:.1f} %); {ranges}"

@@ -58,7 +58,7 @@ def test_errors_are_summed_up_plainly():
     assert found["bias"] == pytest.approx(0.0)
     assert found["held"] == {"nine_in_ten": 0.75, "half": 0.5}
     line = format_distance("estimated from one picture", found)
-    assert "error 0.150 mean, 0.150 median" in line and "nine in ten hold 75%, those of a half 50%" in line
+    assert "error 0.150 mean, 0.150 median" in line and "its 90 % intervals hold 75%, its 50 % intervals 50%" in line
     assert join_errors([None, None]) is None
 
 
