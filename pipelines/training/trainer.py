@@ -118,14 +118,17 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         say(words)
 
-    def _try_out(self, model: Renderer) -> None:
-        """The next step's predictions and gradients, of this process alone, and nothing of it is kept."""
+    def _try_out(self, model: Renderer) -> list[Tensor]:
+        """The gradients of the next step's predictions, of this process alone; nothing of it is kept."""
+        torch.manual_seed(0)
         position = self._loader.state_dict()
         views = self._next_batch()
         self._loader.load_state_dict(position)
+        self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self._config.precision):
             predicted = predict_targets(model, views, self._config.loss)
         sum(predicted.losses.values(), predicted.images.float().sum()).backward()
+        return [parameter.grad.clone() for parameter in self.model.parameters() if parameter.grad is not None]
 
     @property
     def best_estimate(self) -> Renderer:

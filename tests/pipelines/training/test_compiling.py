@@ -14,7 +14,7 @@ from tests.pipelines.training.fitting import fit, resume
 
 from enr.model import Renderer, load_model
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.training.compiling import PAYS_MINUTES, PAYS_STEPS, pays
+from enr.pipelines.training.compiling import PAYS_MINUTES, PAYS_STEPS, are_alike, pays
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.prepare import resolve_config
 from enr.pipelines.training.trainer import Trainer
@@ -29,6 +29,7 @@ SLIM = (
     "batch_size=2",
     "precision=float32",
 )
+NOT_SO = "The steps are not compiled (their gradients came out wrong)"
 SEVERAL = ("targets=2", "loss.scene=0.1", "loss.cycle=0.1", "ema=0.9")
 
 
@@ -48,14 +49,15 @@ def trainer_of(view_set, compile_, *assignments):
     return Trainer(Renderer(config.model), loader, how, CPU)
 
 
-def check_steps(view_set, *assignments):
+def check_steps(view_set, *assignments, must_compile=True):
     """Compiled and plain steps agree: predictions by their losses, gradients of the first step, weights after three."""
     said, trainers = [], [trainer_of(view_set, how, *assignments) for how in ("off", "on")]
     for trainer in trainers:
         random = torch.get_rng_state()
         trainer.compile(said.append)
         assert torch.equal(torch.get_rng_state(), random)
-    assert said[0].startswith("Compiling the steps") and said[1].startswith("The steps are compiled, which took")
+    assert said[0].startswith("Compiling the steps") and said[1].startswith(("The steps are compiled", NOT_SO))
+    assert not must_compile or "which took" in said[1]
     for step in range(3):
         results = []
         for trainer in trainers:
@@ -85,9 +87,33 @@ def test_traced_steps_are_the_plain_ones(traced, view_set, assignments):
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="there is no C++ compiler")
 def test_compiled_steps_are_the_plain_ones(view_set, tmp_path, monkeypatch):
+    """Torch 2.13.0's programs lose a gradient on some CPUs: then the steps must be the plain ones."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    check_steps(view_set)
+    check_steps(view_set, must_compile=False)
     torch._dynamo.reset()
+
+
+def test_parts_that_lose_a_gradient_are_not_used(view_set, monkeypatch):
+    def loses(part, **_):
+        def lossy(*args, **kwargs):
+            made = part(*args, **kwargs)
+            return made.detach() if isinstance(made, torch.Tensor) else made
+
+        return lossy
+
+    monkeypatch.setattr(torch, "compile", loses)
+    trainer, said = trainer_of(view_set, "on"), []
+    trainer.compile(said.append)
+    assert said[1].startswith(NOT_SO)
+    assert trainer._stepping is trainer.model
+
+
+def test_gradients_are_alike_but_for_rounding():
+    torch.manual_seed(0)
+    plain = [torch.randn(8, 3), 0.1 * torch.randn(5), torch.zeros(4)]
+    assert are_alike(plain, [one.bfloat16().float() for one in plain])
+    assert not are_alike(plain, [plain[0], torch.zeros(5), plain[2]])
+    assert not are_alike(plain, plain[:2])
 
 
 def test_without_a_compiler_the_steps_are_plain_and_one_line_says_so(view_set, tmp_path, monkeypatch):
