@@ -64,7 +64,7 @@ def compiled(model: Renderer, try_out: Callable[[Renderer], list[Tensor]]) -> tu
 
 
 def are_alike(plain: Sequence[Tensor], other: Sequence[Tensor]) -> bool:
-    """Whether two lists of gradients are the same but for rounding, that of bfloat16 too; a lost part is far from it."""
+    """Whether two lists of gradients are the same but for rounding, also that of bfloat16; a lost part is far off."""
     if len(plain) != len(other):
         return False
     largest = max((float(one.norm()) for one in plain), default=0.0)
