@@ -17,7 +17,7 @@ from enr.pipelines.config import TrainConfig
 PAYS_MINUTES, PAYS_STEPS = 30.0, 50_000
 """On a GPU, from so long a training on; where nothing limits the minutes, from so many steps on."""
 
-SAME_SHARE, SAME_FLOOR = 0.2, 0.01
+SAME_SHARE, SAME_FLOOR = 0.2, 0.002
 """Compiled gradients may differ by this share of their length, and of that of the longest: so far bfloat16 rounds."""
 
 COMPILED = ("_lift", "_move_levels", "_paint")

@@ -119,7 +119,7 @@ class Trainer:
         say(words)
 
     def _try_out(self, model: Renderer) -> list[Tensor]:
-        """The gradients of the next step's predictions, of this process alone; nothing of it is kept."""
+        """The gradients of the next step, of this process's share alone; nothing of it is kept."""
         torch.manual_seed(0)
         position = self._loader.state_dict()
         views = self._next_batch()
@@ -127,7 +127,9 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self._config.precision):
             predicted = predict_targets(model, views, self._config.loss)
-        sum(predicted.losses.values(), predicted.images.float().sum()).backward()
+        weights, targets = self._config.loss, views.images[views.target]
+        loss, _ = reconstruction_loss(predicted.images.float(), targets, weights, self._lpips)
+        sum((getattr(weights, name) * value for name, value in predicted.losses.items()), loss).backward()
         return [parameter.grad.clone() for parameter in self.model.parameters() if parameter.grad is not None]
 
     @property
