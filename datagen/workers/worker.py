@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -64,6 +65,11 @@ class RenderedMesh:
     reason: str = ""
     passes: dict[str, NDArray[Any]] = field(default_factory=dict)
     kind: str = ""
+
+
+_READING = threading.Lock()
+"""One thread at a time reads what a worker wrote: NumPy parses headers as Python, and of several threads that do so at
+once CPython 3.11.7's parser now and then says `SystemError: AST constructor recursion depth mismatch`."""
 
 
 class WorkerSeat:
@@ -165,8 +171,9 @@ def read_result(job: Job, answer: Answer, out: Path) -> RenderedMesh:
         kind = BAD_MESH if answer.get("bad_mesh") else ERROR
         return RenderedMesh(job, facts=answer, reason=str(answer.get("reason", "no reason was given")), kind=kind)
     try:
-        images = np.load(out)
-        passes = {name: np.load(out.with_suffix(f".{name}.npy")) for name in answer.get("passes", ())}
+        with _READING:
+            images = np.load(out)
+            passes = {name: np.load(out.with_suffix(f".{name}.npy")) for name in answer.get("passes", ())}
     except (OSError, ValueError, EOFError) as error:
         return RenderedMesh(job, facts=answer, reason=f"its pictures could not be read back ({error})", kind=ERROR)
     shape = (len(job["views"]), job["height_px"], job["width_px"])
