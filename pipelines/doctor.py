@@ -33,7 +33,7 @@ PICTURE_PX = 64
 BLENDER_PROBE = "enr.datagen.blender.devices"
 TORCH_PROBE = """
 import json
-from enr.pipelines.machine import choose_threads, torch
+from enr.pipelines.threads import choose_threads, torch
 cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 mps = ["Apple GPU (mps)"] if torch.backends.mps.is_available() else []
 most, threads = torch.get_num_threads(), choose_threads()

@@ -22,7 +22,7 @@ import torch
 from enr.errors import EnrError
 from enr.model.description import CheckpointMetadata
 from enr.pipelines.config import TrainConfig
-from enr.pipelines.machine import ThreadWatch
+from enr.pipelines.threads import ThreadWatch
 from enr.pipelines.training.initial import RECORD
 from enr.pipelines.training.journal import Console, Journal, Stopwatch
 from enr.pipelines.training.runs import Run, save_checkpoint
@@ -215,9 +215,7 @@ class TrainingLoop:
             rate = self._trainer.processes.agree(learning_rate(self._config, moment))
             started_s = time.perf_counter()
             result = self._trainer.train_step(rate)
-            if self._threads.is_due(time.perf_counter() - started_s):
-                with self._watch.aside():
-                    self._console.say(self._threads.choose_again())
+            self._console.say(self._threads.after_step(time.perf_counter() - started_s))
             share = self._progress()
             if self._trainer.step % self._config.log_every == 0 or share >= 1:
                 self._log(result)
