@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ LARGEST_BYTES = 15_000_000
 
 
 def save_packed(folder: Path, model: Renderer, metadata: CheckpointMetadata, card: str) -> int:
-    """Write `model.safetensors` (half precision), `config.json` and `README.md`, each complete or absent.
+    """Write `model.safetensors` (half precision), `config.json` and `README.md`, all of them or none.
 
     `enr.model.load_model` reads the folder, in single precision as ever.
 
@@ -56,7 +57,7 @@ def save_packed(folder: Path, model: Renderer, metadata: CheckpointMetadata, car
         HUB_CONFIG_NAME: (json.dumps(describe(model.config, metadata), indent=2) + "\n").encode(),
         CARD_NAME: card.encode(),
     }
-    for name, data in files.items():
-        with replacing(Path(folder) / name) as partial:
-            partial.write_bytes(data)
+    with ExitStack() as replaced:  # written first, renamed together: no card beside weights that it does not tell of
+        for name, data in files.items():
+            replaced.enter_context(replacing(Path(folder) / name)).write_bytes(data)
     return len(content)

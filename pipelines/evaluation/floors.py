@@ -39,9 +39,9 @@ def floor_predictions(
 
 
 def background_name(background: Sequence[float]) -> str:
-    """`white`, `black` or `background (r, g, b)`: what to call a picture of nothing."""
+    """`white`, `black` or `red 0.2, green 0.3, blue 1`: the colour of a picture of nothing."""
     names: dict[tuple[float, ...], str] = {(1.0, 1.0, 1.0): "white", (0.0, 0.0, 0.0): "black"}
-    return names.get(tuple(background), "background ({:.3g}, {:.3g}, {:.3g})".format(*background))
+    return names.get(tuple(background), "red {:.3g}, green {:.3g}, blue {:.3g}".format(*background))
 
 
 def derangement(count: int, rng: np.random.Generator) -> NDArray[np.int64]:

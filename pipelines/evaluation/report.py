@@ -221,7 +221,7 @@ def _by_scene(group: GroupReport) -> dict[str, list[float]]:
     scenes = group.scenes
     return {
         "foreground PSNR": [scene.scores[MODEL].get(FOREGROUND, math.nan) for scene in scenes],
-        "the mean-of-targets oracle": [scene.scores.get(MEAN_OF_TARGETS, {}).get(PSNR, math.nan) for scene in scenes],
+        "the mean of the targets": [scene.scores.get(MEAN_OF_TARGETS, {}).get(PSNR, math.nan) for scene in scenes],
         "silhouette IoU": [scene.silhouette_iou for scene in scenes],
         "the share beyond the picture": [scene.unseen.beyond_picture for scene in scenes],
         "the share outside the volume": [scene.unseen.beyond_volume for scene in scenes],

@@ -49,7 +49,7 @@ def definition(report: Report) -> str:
             "same targets. The copied source and equivariance are of the first one."
         )
     lines.append(
-        "The mean-of-targets oracle sees a scene's own target views and is shown to no model: it may stay out of reach."
+        "The mean of the targets, an oracle, sees a scene's own target views and is shown to no model: it may stay out of reach."
     )
     if any(UNTRAINED in group.scores for group in report.groups):
         lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")
@@ -117,7 +117,8 @@ def verdict(group: GroupReport, background: Sequence[float], is_model: bool = Tr
     best = max(BLIND_FLOORS, key=lambda floor: group.scores[floor][PSNR])
     lead, gap = (round(value, 2) + 0.0 for value in (group.lead_db, group.pose_gap_db))  # no minus before a zero
     behind = f"it is {-lead:.2f} dB worse" if lead < 0 else "they score the same"
-    beaten = f"beats {names[best]} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {names[best]}: {behind}"
+    floor = f"the {names[best]}"
+    beaten = f"beats {floor} by {lead:.2f} dB" if lead > 0 else f"does NOT beat {floor}: {behind}"
     if gap >= POSE_IGNORED_DB:
         return f"{subject} {beaten}; it uses the pose: with a wrong pose it loses {gap:.2f} dB."
     change = f"even gains {-gap:.2f} dB" if gap < 0 else f"loses only {gap:.2f} dB"
@@ -130,10 +131,10 @@ def candidate_names(background: Sequence[float], is_model: bool) -> dict[str, st
         MODEL: "model" if is_model else "predictions",
         **{name: f"model given {count_of(number, 'source')}" for number, name in FEWER_SOURCES.items()},
         WRONG_POSE: "wrong-pose control",
-        BACKGROUND: f"all {background_name(background)}",
+        BACKGROUND: f"bare background ({background_name(background)})",
         COPIED_INPUT: "copy of the input view",
         UNTRAINED: "untrained model",
-        MEAN_OF_TARGETS: "mean-of-targets oracle",
+        MEAN_OF_TARGETS: "mean of the targets (oracle)",
     }
 
 

@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from enr.camera import GROUPS
 from enr.datagen.settings import GenerateSettings
+from enr.errors import EnrError
 from enr.files import replacing, write_json
 from enr.pipelines.evaluation.floors import BLIND_FLOORS, FLOORS, MEAN_OF_TARGETS
 from enr.pipelines.evaluation.report import FEWER_SOURCES, FOREGROUND, MODEL, PSNR, SSIM
@@ -53,7 +54,7 @@ COLUMNS = (
     Column("silhouette_iou", "silhouette IoU", digits=3),
     Column("chroma_correlation", "chroma corr."),
     Column("lead_db", "over trivial baselines dB", signed=True),
-    Column("oracle_lead_db", "over the scene mean dB", signed=True),
+    Column("oracle_lead_db", "over the mean of the targets dB", signed=True),
     Column("pose_gap_db", "wrong-pose loss dB"),
     Column("minutes", "minutes", digits=1),
     Column("steps", "steps", digits=0),
@@ -61,7 +62,7 @@ COLUMNS = (
 FLOOR_LABELS = {
     "background": "bare background",
     "copied_input": "copy of the input view",
-    "mean_of_targets": "scene mean (oracle: mean of the targets)",
+    "mean_of_targets": "mean of the targets (oracle)",
 }
 
 
@@ -129,8 +130,20 @@ def spread(values: Iterable[float]) -> tuple[float, float]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A file's content; nothing where there is no such file."""
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    """A file's content; nothing where there is no such file.
+
+    Raises:
+        EnrError: it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EnrError(f"{path} is damaged ({error}); remove it, and what it tells of is done again.") from error
+    if not isinstance(content, dict):
+        raise EnrError(f"{path} is damaged (no JSON object); remove it, and what it tells of is done again.")
+    return content
 
 
 def _parts(plan: Plan, name: str) -> list[tuple[str, str]]:

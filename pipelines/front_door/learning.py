@@ -189,7 +189,7 @@ class Evaluation:
 
     @property
     def baselines_psnr_db(self) -> dict[str, dict[str, float]]:
-        """PSNR of the trivial baselines and of the mean-of-targets oracle, by name and group."""
+        """PSNR of the trivial baselines and of the mean of the targets, an oracle, by name and group."""
         return {name: self._by_group(name, "psnr_db") for name in ("background", "copied_input", "mean_of_targets")}
 
     @property

@@ -16,7 +16,7 @@ from enr.pipelines.front_door.learning import LATEST
 from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras, read_poses
 from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.published_guide import generate_novel_views
-from enr.pipelines.rendering.writing import write_views
+from enr.pipelines.rendering.writing import check_kept, write_views
 
 __all__ = ["Views", "generate_novel_views", "novel_views"]
 
@@ -33,6 +33,7 @@ class Views:
         truth: (views, height, width, 3) uint8, what a shard has from the same cameras; else None.
         depth: (views, height, width) float32 in object units, NaN where nothing is; None unless asked for.
         opacity: (views, height, width) float32 in [0, 1]; None unless asked for.
+        inputs: the files that they were made from, which `save` does not replace.
     """
 
     images: NDArray[np.uint8]
@@ -42,15 +43,18 @@ class Views:
     truth: NDArray[np.uint8] | None = None
     depth: NDArray[np.float32] | None = None
     opacity: NDArray[np.float32] | None = None
+    inputs: tuple[Path, ...] = ()
 
     def save(self, path: PathInput, *, size_px: int = 256) -> Path:
         """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
 
         Raises:
-            EnrError: the name has another ending, the folder is missing, or the size does not fit.
+            EnrError: the name has another ending or is that of an input, the folder is missing, or the size does not fit.
         """
         try:
-            return write_views(self.images, self.source, one_path(path, "The output"), size_px, self.truth)
+            output = one_path(path, "The output")
+            check_kept(self.inputs, [output])
+            return write_views(self.images, self.source, output, size_px, self.truth)
         except EnrError as error:
             said = str(error).replace("a path such as --orbit", 'views of a path such as path="orbit"')
             raise EnrError(said.replace("give another --out", "give another path=")) from error
@@ -120,7 +124,8 @@ def novel_views(
         )
     )
     maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
-    return Views(views.images, views.source, views.checkpoint, views.notes, views.truth, *maps)
+    given = (*pictures, *(Path(each) for each in (poses, path, towards) if isinstance(each, str | os.PathLike)))
+    return Views(views.images, views.source, views.checkpoint, views.notes, views.truth, *maps, inputs=given)
 
 
 def _three_numbers(translate: object) -> tuple[float, float, float]:

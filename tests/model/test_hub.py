@@ -42,6 +42,26 @@ def test_a_packed_model_comes_back_within_half_precision(model: Renderer, tmp_pa
     assert load_model(tmp_path / "config.json").config == load_model(tmp_path / "model.safetensors").config
 
 
+def test_a_model_that_cannot_be_written_leaves_the_whole_one_before(
+    model: Renderer, tmp_path: Path, monkeypatch
+) -> None:
+    save_packed(tmp_path, model, METADATA, "# A card\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    write = Path.write_bytes
+
+    def write_or_be_full(path: Path, content: bytes) -> int:
+        if b"Another" in content:
+            raise OSError(28, "No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_or_be_full)
+    with pytest.raises(OSError, match="No space"):
+        save_packed(tmp_path, model, METADATA, "# Another card\n")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_its_pictures_are_the_model_s(model: Renderer, tmp_path: Path) -> None:
     save_packed(tmp_path, model, METADATA, "")
     pictures = torch.rand(2, *model.config.image_shape)

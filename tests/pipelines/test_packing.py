@@ -111,6 +111,18 @@ def test_refusals_are_sentences_and_write_nothing(trained, tmp_path):
     assert enr("pack", str(trained), str(packed), "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize("name", ["runs/a-seed0/done.json", "command.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\x89PNG\xff", b"[" * 100_000])
+def test_records_of_an_experiment_that_are_damaged_are_named(trained, tmp_path, name, content):
+    root = shutil.copytree(trained.parent.parent.parent, tmp_path / "copy")
+    (root / name).write_bytes(content)
+    run = root / "runs" / "a-seed0" / trained.name
+    shutil.copytree(root / "evals" / "a-seed0" / "unseen", run / "eval")
+    said = enr("pack", str(run), str(tmp_path / "out"))
+    assert said.exit_code == 2 and f"{name} is damaged" in said.output.replace(str(root) + "/", "")
+    assert said.output.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
 def test_built_in_shapes_come_with_examples_and_other_objects_with_none(trained, tmp_path, monkeypatch):
     """The middle one of each kind, as the shard holds it."""
     assert enr("pack", str(trained), str(tmp_path / "boxes")).exit_code == 0

@@ -78,12 +78,12 @@ def test_chroma_correlation_is_one_for_scaled_and_minus_one_for_inverted_colours
 @pytest.mark.parametrize(
     ("psnr", "swapped", "words"),
     [
-        (14, 11, ["beats all white by 4.00 dB", "it uses the pose", "it loses 3.00 dB."]),
-        (14, 13.9, ["beats all white", "hardly uses the pose", "it loses only 0.10 dB."]),
+        (14, 11, ["beats the bare background (white) by 4.00 dB", "it uses the pose", "it loses 3.00 dB."]),
+        (14, 13.9, ["beats the bare background (white)", "hardly uses the pose", "it loses only 0.10 dB."]),
         (14, 14.46, ["hardly uses the pose", "with a wrong pose it even gains 0.46 dB."]),
-        (9, 5, ["does NOT beat all white: it is 1.00 dB worse", "loses 4.00 dB"]),
+        (9, 5, ["does NOT beat the bare background (white): it is 1.00 dB worse", "loses 4.00 dB"]),
         (10, 10.001, ["hardly uses the pose", "loses only 0.00 dB"]),
-        (10, 10, ["does NOT beat all white: they score the same", "loses only 0.00 dB"]),
+        (10, 10, ["does NOT beat the bare background (white): they score the same", "loses only 0.00 dB"]),
     ],
 )
 def test_the_verdict_says_what_the_table_says(psnr, swapped, words):
@@ -144,7 +144,7 @@ def test_what_is_not_measured_everywhere_is_named():
     nothing = {**whole.scores, MEAN_OF_TARGETS: {PSNR: math.nan, FOREGROUND: math.nan}}
     parts = replace(whole, silhouette_iou=math.nan, unmeasured={"chroma": 3}, scores=nothing)
     oracle, silhouette, chroma = unmeasured_notes(GroupReport("rot", "val", (whole, parts, whole), 1.0))
-    assert oracle.startswith("rot val: the mean-of-targets oracle is measured in 2 of 3 scenes")
+    assert oracle.startswith("rot val: the mean of the targets is measured in 2 of 3 scenes")
     assert silhouette.startswith("rot val: silhouette IoU is measured in 2 of 3 scenes")
     assert chroma == "rot val: chroma leaves out 3 target views with nothing to measure."
 
@@ -157,16 +157,16 @@ def test_pairs_that_are_in_no_mean_of_equivariance_are_named():
 
 def test_the_oracle_is_called_one(tmp_path):
     text = " ".join(format_report(hand_report(tmp_path / "a.json")).split())
-    assert "mean-of-targets oracle" in text and "shown to no model" in text
+    assert "mean of the targets" in text and "shown to no model" in text
     assert "ntrained" not in text
 
 
 def test_the_table_names_the_background_and_defines_its_numbers(tmp_path):
     text = format_report(hand_report(tmp_path / "a.json", background=(0.0, 0.5, 1.0)))
-    assert "all background (0, 0.5, 1)" in text and "white" not in text
+    assert "bare background (red 0, green 0.5, blue 1)" in text and "white" not in text
     for words in ("per picture", "mean over scenes", "true alpha is above 0", "Wrong-pose control", "Note: a word"):
         assert words in text
-    assert "all white" in format_report(hand_report(tmp_path / "a.json"))
+    assert "bare background (white)" in format_report(hand_report(tmp_path / "a.json"))
 
 
 def test_reports_of_the_first_version_are_read_with_the_present_names(tmp_path):

@@ -74,7 +74,7 @@ def test_derangements_differ_with_the_seed_and_repeat_with_it():
 
 @pytest.mark.parametrize(
     ("background", "name"),
-    [(WHITE, "white"), ((0.0, 0.0, 0.0), "black"), ((0.5, 0.25, 1.0), "background (0.5, 0.25, 1)")],
+    [(WHITE, "white"), ((0.0, 0.0, 0.0), "black"), ((0.5, 0.25, 1.0), "red 0.5, green 0.25, blue 1")],
 )
 def test_the_background_is_called_by_its_colour(background, name):
     assert background_name(background) == name

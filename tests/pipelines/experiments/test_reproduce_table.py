@@ -111,7 +111,7 @@ def test_a_row_is_the_mean_over_its_seeds(tmp_path):
     assert rows["slowly"]["foreground dB"] == "14.00 ± 1.41"
     assert rows["tuned"]["PSNR dB"] == "19.00"
     assert rows["slowly"]["over trivial baselines dB"] == "+6.00 ± 1.41"
-    assert rows["tuned"]["over the scene mean dB"] == "+1.00"
+    assert rows["tuned"]["over the mean of the targets dB"] == "+1.00"
     assert rows["tuned"]["wrong-pose loss dB"] == "2.00"
     assert (rows["tuned"]["minutes"], rows["tuned"]["steps"]) == ("1.5", "300")
 
@@ -188,7 +188,7 @@ def test_several_sources_are_a_row_each(tmp_path):
     (section,) = make_sections(plan_in(tmp_path, {"variants": {"tuned": None}}))
     rows = cells(section)
     assert list(rows)[:2] == ["slowly; given 1 source", "slowly; given 2 sources"]
-    assert rows["slowly; given 1 source"]["over the scene mean dB"] == "+2.00"
+    assert rows["slowly; given 1 source"]["over the mean of the targets dB"] == "+2.00"
     assert rows["slowly; given 1 source"]["silhouette IoU"] == "-"
     assert rows["slowly; given 2 sources"]["silhouette IoU"] == "0.500"
 

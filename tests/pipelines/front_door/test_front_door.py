@@ -145,6 +145,19 @@ def test_a_model_goes_to_no_device_that_is_not_there(run, tmp_path):
         enr.novel_views(tmp_path / "a.png", checkpoint=run, device="gpu")
 
 
+def test_saved_views_do_not_replace_what_they_were_made_from(run, tmp_path):
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.full((16, 16, 4), 255, np.uint8)).save(picture)
+    before = picture.read_bytes()
+    views = enr.novel_views(picture, checkpoint=run, azimuth_deg=10)
+    (tmp_path / "link.png").symlink_to(picture)
+    for name in ("a.png", "link.png"):
+        with pytest.raises(EnrError, match="would be replaced by what is rendered; give another path="):
+            views.save(tmp_path / name)
+    assert picture.read_bytes() == before
+    assert views.save(tmp_path / "b.png").is_file()
+
+
 def test_the_same_seed_trains_the_same_weights_from_python_and_from_the_shell(run, shards, tmp_path):
     words = [f"--set={key}={value}" for key, value in SET.items()]
     line = ["train", str(shards), "--preset", "smoke", *words, "--runs", str(tmp_path), "--quiet"]

@@ -150,8 +150,12 @@ def test_every_picture_can_be_read(page):
 
 def test_its_scores_are_those_of_the_evaluation(measured, page):
     (result,) = plain_evaluation(measured)["results"]
-    named = {"model": "model", "copy_source": "copy of the input view", "mean_target": "mean-of-targets oracle"}
-    named |= {"copied_input": named["copy_source"], "mean_of_targets": named["mean_target"], "background": "all white"}
+    named = {"model": "model", "copy_source": "copy of the input view", "mean_target": "mean of the targets (oracle)"}
+    named |= {
+        "copied_input": named["copy_source"],
+        "mean_of_targets": named["mean_target"],
+        "background": "bare background (white)",
+    }
     named |= {"swapped_pose": "wrong-pose control", "wrong_pose": "wrong-pose control"}
     for candidate, scores in result["scores"].items():
         psnr, lead, foreground, ssim = page.row(named[candidate])
