@@ -49,7 +49,8 @@ def definition(report: Report) -> str:
             "same targets. The copied source and equivariance are of the first one."
         )
     lines.append(
-        "The mean of the targets, an oracle, sees a scene's own target views and is shown to no model: it may stay out of reach."
+        "The mean of the targets, an oracle, sees a scene's own target views and is shown to no model: it may stay "
+        "out of reach."
     )
     if any(UNTRAINED in group.scores for group in report.groups):
         lines.append("Untrained model: the same architecture with random weights, drawn by the seed.")

@@ -49,7 +49,7 @@ class Views:
         """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
 
         Raises:
-            EnrError: the name has another ending or is that of an input, the folder is missing, or the size does not fit.
+            EnrError: the name has another ending or is an input, the folder is missing, the size does not fit.
         """
         try:
             output = one_path(path, "The output")
