@@ -281,7 +281,15 @@ def configuration_of(asked: TrainSettings, data: AnyStep) -> Config | None:
     camera = {"focal_px": render.lens.focal_px, **SIZE_SAMPLE_CAMERA}
     minutes = [] if asked.max_minutes is None else [("max_minutes", asked.max_minutes)]
     preset = override(read_preset(asked.preset or ""), [*key_values(asked.assignments), *minutes])
-    return resolve(preset, camera, (render.height_px, render.width_px))
+    config = resolve(preset, camera, (render.height_px, render.width_px))
+    views = data.asked.views - data.asked.poses.held_out_views
+    if views <= config.train.sources:
+        sources = count_of(config.train.sources, "source picture")
+        raise EnrError(
+            f"sets.{data.name} has {count_of(views, 'view')} of each mesh to train on, and {sources} and a target are "
+            "needed; raise its views."
+        )
+    return config
 
 
 def _eval_step(plan: Plan, trained: Trained, name: str) -> AnyStep:

@@ -73,6 +73,12 @@ def test_the_documented_file_is_an_experiment_wherever_it_lies(sample, tmp_path,
         ("minutes: 60", "minutes: 0", "minutes is 0; it must be above 0"),
         ("preset: smoke", "preset: smok", "did you mean smoke?"),
         ("summary:", "summary: [", "is no YAML"),
+        (
+            "views: 8,",
+            "views: 1,",
+            "sets.rot has 1 view of each mesh to train on, and 1 source picture and a target are",
+        ),
+        ("validations: 2", "sources: 8", "sets.rot has 8 views of each mesh to train on, and 8 source pictures and a"),
     ],
 )
 def test_a_mistake_in_a_file_is_named_with_the_file(sample, old, new, said, tmp_path, monkeypatch):
