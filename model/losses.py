@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from enr.errors import EnrError
-from enr.model.config import LossWeights, RendererConfig
-from enr.model.scene import AnyScene, features_of
+from enr.model.config import LossWeights
+from enr.model.projection import SceneParts
 from enr.model.warp import invert_rigid
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -67,22 +67,25 @@ def cycle_loss(render_moved: Distance, predicted: Tensor, source: Tensor, target
     return functional.l1_loss(returned.float(), source)
 
 
-def scene_loss(moved: AnyScene, scene: AnyScene, config: RendererConfig) -> Tensor:
-    """||T z1 - z2||^2 / ||z2||^2 of the learned channels, over the cells that the source has seen.
+def scene_loss(moved: SceneParts, target: Tensor) -> Tensor:
+    """||T z1 - z2||^2 over ||T z1 - z'||^2: how much nearer a moved scene is to its target than to another pair's.
 
-    The ratio is the same for a scene of any scale, so shrinking all scenes does not lower it.
+    Of the learned features, in the cells that the source has seen. Neither a smaller scale of all scenes nor a part
+    that all of them share lowers it: divided by ||z2||^2, it made features alike for right and wrong poses.
 
     Args:
-        moved: (b, *config.scene_shape) the sources' scenes, moved to the targets' cameras.
-        scene: (b, *config.scene_shape) the targets' scenes.
-        config: of the renderer that they are of.
+        moved: (b, channels, d, h, w) features of the sources' scenes, moved to the targets' cameras.
+        target: (b, channels, d, h, w) those of the targets' scenes; the pair half of them further gives the other one.
+
+    Returns:
+        A scalar, near 1 where features say nothing of the object and its pose; 1 for a single pair.
     """
-    learned = slice(0, config.feature_channels)
-    moved, scene = features_of(moved), features_of(scene)
-    there, here = moved[:, learned].float(), scene[:, learned].float()
-    if config.has_visibility:
-        here = here * moved[:, -1:].float()  # as what was moved is already
-    return (there - here).square().sum() / here.square().sum().clamp_min(1e-12)
+    there, here = moved.features.float(), target.float()
+    other = here.roll(max(1, len(here) // 2), 0)
+    if moved.visibility is not None:
+        seen = moved.visibility.float()  # what was moved is weighted by it already
+        here, other = here * seen, other * seen
+    return (there - here).square().sum() / (there - other).square().sum().clamp_min(1e-12)
 
 
 def _one_minus_ssim(predicted: Tensor, target: Tensor) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from enr.model.config import LossWeights
+from enr.model.forward_pass import ForwardPass
 from enr.model.losses import cycle_loss, scene_loss
+from enr.model.projection import SceneParts
 from enr.model.renderer import Renderer
 from enr.model.sighting import sighting_loss
 
@@ -57,25 +60,33 @@ def predict_targets(model: Renderer, views: PosedViews, weights: LossWeights) ->
 
     Args:
         model: the renderer.
-        views: with `sources` where the scenes are compared.
+        views: of at least one pair.
         weights: a loss of weight 0 is not computed.
     """
     losses: dict[str, Tensor] = {}
     located = None
-    if views.sources is None:
-        predicted, sighting = model.predict(views.images, views.target_from_sources[:, 0], views.distance)
-    else:
-        scenes, sighting = model.look(views.images, views.distance)
-        moved = model.fuse(scenes[views.sources], views.target_from_sources)
-        predicted = model.render(moved)
-        if weights.scene:
-            losses["scene"] = scene_loss(moved, scenes[views.target], model.config)
-    if views.centre is not None and sighting is not None:
-        centre = views.centre.to(sighting.pixel)
-        losses["distance"] = sighting_loss(sighting, centre, model.config)
-        located = (sighting.boxes.is_there & torch.isfinite(centre).all(1)).sum().float()
+    rendered = _render_targets(model, views)
+    if weights.scene:
+        losses["scene"] = scene_loss(rendered.moved, rendered.scenes.features[views.target])
+    if views.centre is not None and rendered.sighting is not None:
+        centre = views.centre.to(rendered.sighting.pixel)
+        losses["distance"] = sighting_loss(rendered.sighting, centre, model.config)
+        located = (rendered.sighting.boxes.is_there & torch.isfinite(centre).all(1)).sum().float()
     if views.cycle is not None:
         pairs, first = views.cycle
         motion = views.target_from_sources[pairs, 0]
-        losses["cycle"] = cycle_loss(model, predicted[pairs], views.images[first], motion)
-    return Predictions(predicted, losses, located)
+        losses["cycle"] = cycle_loss(model, rendered.images[pairs], views.images[first], motion)
+    return Predictions(rendered.images, losses, located)
+
+
+def _render_targets(model: Renderer, views: PosedViews) -> ForwardPass:
+    """The pairs' pictures, their scenes moved, and the scenes of all `views.images`."""
+    motions = views.target_from_sources
+    if motions.shape[1] == 1:
+        source = None if views.sources is None else views.sources[:, 0]
+        return model.predict(views.images, motions[:, 0], views.distance, source)
+    assert views.sources is not None, "of several sources, each target has its own"
+    scenes, sighting = model.look(views.images, views.distance)
+    fused = model.fuse(scenes[views.sources], motions)
+    split = partial(SceneParts.split, config=model.config)
+    return ForwardPass(model.render(fused), scenes=split(scenes), moved=split(fused), sighting=sighting)

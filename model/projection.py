@@ -55,6 +55,11 @@ class SceneParts:
             visibility=visibility if config.has_visibility else None,
         )
 
+    def __getitem__(self, rows: Tensor) -> SceneParts:
+        """Those of some of the scenes."""
+        optional = (self.detail, self.colour, self.visibility, self.centre, self.uncertainty)
+        return SceneParts(self.features[rows], *(None if part is None else part[rows] for part in optional))
+
     def scene(self, config: RendererConfig) -> AnyScene:
         """The scene, (b, *config.scene_shape); the inverse of `split`."""
         joined = self.join(config)

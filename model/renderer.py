@@ -15,6 +15,7 @@ from enr.model.checks import check_images, check_scene, checked_distance, checke
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine, enlarge
+from enr.model.forward_pass import ForwardPass
 from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
 from enr.model.placing import frustums, locate, place
@@ -272,9 +273,7 @@ class Renderer(PublishedTurns, nn.Module):
 
     def _volume(self, parts: SceneParts) -> Tensor:
         """What the volume-side network makes of a scene."""
-        volume = parts.features
-        if parts.visibility is not None:
-            volume = torch.cat([volume, parts.visibility], dim=1)
+        volume = parts.features if parts.visibility is None else torch.cat([parts.features, parts.visibility], dim=1)
         transformed: Tensor = self.transform_3d(volume)
         return transformed
 
@@ -314,14 +313,15 @@ class Renderer(PublishedTurns, nn.Module):
         Returns:
             (b, 3, height, width), see `render`.
         """
-        return self.predict(images, target_from_source)[0]
+        return self.predict(images, target_from_source).images
 
     def predict(
-        self, images: Tensor, target_from_source: Tensor, distance: Tensor | None = None
-    ) -> tuple[Tensor, Sighting | None]:
-        """As `forward`, at distances (b,) that are not checked (NaN: estimated), and what the pictures tell of them."""
-        parts, sighting = self._lift(images, distance)
-        return self._paint(self._move(parts, target_from_source)), sighting
+        self, images: Tensor, target_from_source: Tensor, distance: Tensor | None = None, source: Tensor | None = None
+    ) -> ForwardPass:
+        """As `forward`: distances (b,), NaN: estimated; `source` (n,) rows of images to move, None: all, in order."""
+        scenes, sighting = self._lift(images, distance)
+        moved = self._move(scenes if source is None else scenes[source], target_from_source)
+        return ForwardPass(self._paint(moved), scenes, moved, sighting)
 
     @torch.no_grad()
     def predict_moved(self, images: Tensor, motions: Sequence[Tensor]) -> list[Tensor]:

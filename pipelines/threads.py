@@ -69,6 +69,7 @@ class ThreadWatch:
         self._is_on = is_on and torch.get_num_threads() == _chosen.get("threads")
         self._counts = _thread_counts(_chosen["most"]) if self._is_on else []
         self._steps_s: list[float] = []  # with the present number, since it was taken or last looked at
+        self._tried_s: dict[int, float] = {}  # of a step with each number, in the present or last trial
         self._patience_s = PATIENCE_S
         self._begin_trial()
 

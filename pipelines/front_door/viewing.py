@@ -14,7 +14,7 @@ from enr.errors import EnrError
 from enr.pipelines.front_door.given import PathInput, PathsInput, checked, many_paths, one_path
 from enr.pipelines.front_door.learning import LATEST
 from enr.pipelines.rendering.camera_paths import CameraStep, choose_cameras, read_poses
-from enr.pipelines.rendering.novel_views import NovelViewSettings, render_novel_views
+from enr.pipelines.rendering.novel_views import NovelViews, NovelViewSettings, render_novel_views
 from enr.pipelines.rendering.published_guide import generate_novel_views
 from enr.pipelines.rendering.writing import check_kept, write_views
 
@@ -44,6 +44,13 @@ class Views:
     depth: NDArray[np.float32] | None = None
     opacity: NDArray[np.float32] | None = None
     inputs: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, found: NovelViews, inputs: tuple[Path, ...], with_depth: bool, with_opacity: bool) -> Views:
+        """What was rendered of those files, with the maps that are wanted."""
+        depth = found.maps.depth if found.maps and with_depth else None
+        opacity = found.maps.opacity if found.maps and with_opacity else None
+        return cls(found.images, found.source, found.checkpoint, found.notes, found.truth, depth, opacity, inputs)
 
     def save(self, path: PathInput, *, size_px: int = 256) -> Path:
         """Write a PNG of the view (of several: a sheet with picture and truth), or a GIF, WebP or MP4 that plays them.
@@ -123,9 +130,8 @@ def novel_views(
             with_maps=depth or opacity,
         )
     )
-    maps = (views.maps.depth if depth else None, views.maps.opacity if opacity else None) if views.maps else ()
-    given = (*pictures, *(Path(each) for each in (poses, path, towards) if isinstance(each, str | os.PathLike)))
-    return Views(views.images, views.source, views.checkpoint, views.notes, views.truth, *maps, inputs=given)
+    inputs = (*pictures, *(Path(each) for each in (poses, path, towards) if isinstance(each, str | os.PathLike)))
+    return Views.of(views, inputs, with_depth=depth, with_opacity=opacity)
 
 
 def _three_numbers(translate: object) -> tuple[float, float, float]:

@@ -228,8 +228,7 @@ class Trainer:
             batch = read = next(self._loader)
             rgba = sent(read.rgba, self.device)
         weights, places = self._config.loss, self._places
-        # Of two views a scene every one is a source, in its order; the scenes of targets are compared by their rows.
-        is_plain = self._loader.views_per_scene == MIN_VIEWS and not weights.scene
+        is_plain = self._loader.views_per_scene == MIN_VIEWS  # every view is a source, in its order
         return PosedViews(
             images=composite(rgba, self._background),
             sources=None if is_plain else sent(batch.sources, self.device),

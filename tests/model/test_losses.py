@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.losses import LossWeights, cycle_loss, reconstruction_loss, scene_loss
+from enr.model.projection import SceneParts
 from enr.model.renderer import Renderer
 from enr.model.warp import invert_rigid
 
@@ -85,23 +88,39 @@ def test_the_way_back_is_that_of_the_inverse_motion(config: RendererConfig, moti
 
 
 def test_scenes_that_are_moved_to_themselves_agree(config: RendererConfig, motions) -> None:
-    """Moved by nothing, exactly; there and back, better than there alone; a scene's scale does not matter."""
+    """Moved by nothing, exactly; there and back, better than there alone; neither scale nor a common part matters."""
     model = Renderer(config).eval()
-    scene = model.inverse_render(torch.rand(2, *config.image_shape))
-    still = torch.eye(4, dtype=torch.float64).expand(2, 4, 4)
+    scene = model.inverse_render(torch.rand(4, *config.image_shape))
+    features = SceneParts.split(scene, config).features
     if config.warp != "conditioned":
-        moved_by_nothing = scene_loss(model.transform(scene, still), scene, config)
-        torch.testing.assert_close(moved_by_nothing, torch.zeros(()), atol=1e-6, rtol=0)
-    motion = motions(2, reach=0.1)
-    there = model.transform(scene, motion)
-    back = model.transform(there, invert_rigid(motion))
-    assert scene_loss(back, scene, config) < scene_loss(there, scene, config)
-    learned = torch.ones(config.scene_shape[0])
-    learned[: config.feature_channels] = 7
-    larger = learned.view(-1, 1, 1, 1)
-    torch.testing.assert_close(
-        scene_loss(there * larger, scene * larger, config), scene_loss(there, scene, config), rtol=1e-4, atol=1e-6
-    )
+        still = torch.eye(4, dtype=torch.float64).expand(4, 4, 4)
+        unmoved = SceneParts.split(model.transform(scene, still), config)
+        torch.testing.assert_close(scene_loss(unmoved, features), torch.zeros(()), atol=1e-5, rtol=0)
+    motion = motions(4, reach=0.1)
+    moved = model.transform(scene, motion)
+    back, there = (SceneParts.split(each, config) for each in (model.transform(moved, invert_rigid(motion)), moved))
+    expected = scene_loss(there, features)
+    assert scene_loss(back, features) < expected
+    larger = scene_loss(replace(there, features=7 * there.features), 7 * features)
+    torch.testing.assert_close(larger, expected, rtol=1e-4, atol=1e-6)
+    seen = 1 if there.visibility is None else there.visibility
+    shifted = scene_loss(replace(there, features=there.features + 3 * seen), features + 3)
+    torch.testing.assert_close(shifted, expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("has_visibility", [False, True])
+def test_a_scene_is_compared_with_another_pair_s_by_a_plain_loop(has_visibility: bool) -> None:
+    moved, target, seen = torch.rand(4, 5, 2, 3, 3), torch.rand(4, 5, 2, 3, 3), torch.rand(4, 1, 2, 3, 3)
+    near = far = 0.0
+    for pair, other in enumerate((2, 3, 0, 1)):
+        for channel in range(5):
+            share = seen[pair, 0] if has_visibility else 1.0
+            near += float((moved[pair, channel] - target[pair, channel] * share).square().sum())
+            far += float((moved[pair, channel] - target[other, channel] * share).square().sum())
+    parts = SceneParts(moved, None, None, seen if has_visibility else None)
+    assert float(scene_loss(parts, target)) == pytest.approx(near / far, rel=1e-4)
+    alone = SceneParts(moved[:1], None, None, None)
+    assert float(scene_loss(alone, target[:1])) == pytest.approx(1.0), "nothing to tell apart"
 
 
 def test_pictures_of_different_shapes_are_refused() -> None:

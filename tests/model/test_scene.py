@@ -176,7 +176,8 @@ def test_the_centre_lies_on_the_ray_at_the_distance(travelling: RendererConfig) 
 def test_shapes_and_gradients_everywhere(travelling: RendererConfig) -> None:
     model = Renderer(travelling).train()
     images, motion = pictures(2), turns(2, 4)
-    predicted, sighting = model.predict(images, motion, torch.tensor([2.0, math.nan]))
+    rendered = model.predict(images, motion, torch.tensor([2.0, math.nan]))
+    predicted, sighting = rendered.images, rendered.sighting
     assert predicted.shape == images.shape
     taught = sighting_loss(sighting, torch.tensor([[0.1, 0.2, 1.5], [0.2, 0.1, 2.2]]), travelling)
     ((predicted - images).square().mean() + taught).backward()

@@ -15,6 +15,7 @@ from tests.pipelines.training.fitting import QUICK
 from enr.errors import EnrError
 from enr.model import Renderer
 from enr.model.losses import cycle_loss, scene_loss
+from enr.model.projection import SceneParts
 from enr.pipelines.data.views import ViewSet, composite
 from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.loader import PairLoader
@@ -58,7 +59,8 @@ def test_the_way_back_is_gone_once_for_each_scene_and_the_scenes_are_compared_fo
     once = [int(np.flatnonzero(batch.target % 3 == column)[0]) for column in range(3)]
     assert len({int(scene_of[pair]) for pair in once}) == len({int(scene) for scene in scene_of})
     cycle = cycle_loss(model, predicted[once], images[sources[once, 0]], motions[once, 0])
-    scene = scene_loss(moved, encoded[target], config.model)
+    parts = [SceneParts.split(each, config.model) for each in (moved, encoded[target])]
+    scene = scene_loss(parts[0], parts[1].features)
     result = trainer.train_step(1e-3)
     torch.testing.assert_close(result.parts["cycle"], cycle.detach(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(result.parts["scene"], scene.detach(), rtol=1e-4, atol=1e-6)
