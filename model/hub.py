@@ -24,7 +24,9 @@ LARGEST_BYTES = 15_000_000
 
 
 def save_packed(folder: Path, model: Renderer, metadata: CheckpointMetadata, card: str) -> int:
-    """Write `model.safetensors` (half precision), `config.json` and `README.md`, all of them or none.
+    """Write `model.safetensors` (half precision), `config.json` and `README.md`.
+
+    All three are on the disk before the first of them takes an earlier one's place.
 
     `enr.model.load_model` reads the folder, in single precision as ever.
 

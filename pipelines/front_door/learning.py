@@ -91,10 +91,8 @@ def train(
     Raises:
         EnrError: something does not fit; the message says what to do.
     """
-    from enr.pipelines.config import (
-        TrainSettings,
-        shards_or_default,
-    )  # torch comes later: a mistake is answered at once
+    # Torch comes later: a mistake is answered at once.
+    from enr.pipelines.config import TrainSettings, shards_or_default
     from enr.pipelines.training.runs import named_run
 
     _check_table(set)
