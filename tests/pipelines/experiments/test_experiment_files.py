@@ -106,3 +106,11 @@ def test_a_number_that_yaml_reads_as_text_is_a_number():
     assert experiment.sets["boxes"].datagen.radius == 1.5
     preset = override(read_preset("smoke"), experiment.variants["slow"].set)
     assert validated_train({**preset.train, "steps": 1}).learning_rate == 1e-4
+
+
+@pytest.mark.parametrize("scale", ["tiny", "small", "paper"])
+def test_the_rate_that_is_compared_is_that_of_all_weights(scale):
+    experiment = read_experiment("learning-rate", scale)
+    for variant in experiment.variants.values():
+        config = override(read_preset(experiment.preset), {**experiment.set, **variant.set}).train
+        assert config["muon_learning_rate"] == 0, "Muon's own rate would stay the same beside it"
