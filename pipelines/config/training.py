@@ -46,6 +46,7 @@ class TrainConfig:
             targets + sources views of each scene are needed.
         distance_dropout: share of the pictures whose distance the renderer is not told, so that it learns to do
             without; where the depth range travels alone.
+        mirror: share of the scenes that a step sees in a mirror (`training/mirroring.py`).
         ema: share of the old weights that their moving average keeps at each step (0: no average); the average is
             what is measured and kept.
         learning_rate: Adam's, between warm-up and decay.
@@ -75,6 +76,7 @@ class TrainConfig:
     targets: Count = 1
     sources: Count = 1
     distance_dropout: Annotated[float, Field(ge=0, le=1)] = 0.3
+    mirror: Annotated[float, Field(ge=0, le=1)] = 0.0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     learning_rate: Positive = 2e-4
     muon_learning_rate: NotNegative = 0.0

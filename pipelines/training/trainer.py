@@ -24,6 +24,7 @@ from enr.pipelines.training.adam import Adam
 from enr.pipelines.training.centres import CentreTruths
 from enr.pipelines.training.compiling import compiled, pays
 from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
+from enr.pipelines.training.mirroring import mirrored
 from enr.pipelines.training.muon import MuonAndAdam
 from enr.pipelines.training.processes import ALONE, Processes
 
@@ -229,7 +230,7 @@ class Trainer:
             rgba = sent(read.rgba, self.device)
         weights, places = self._config.loss, self._places
         is_plain = self._loader.views_per_scene == MIN_VIEWS  # every view is a source, in its order
-        return PosedViews(
+        views = PosedViews(
             images=composite(rgba, self._background),
             sources=None if is_plain else sent(batch.sources, self.device),
             target=sent(batch.target, self.device),
@@ -238,6 +239,11 @@ class Trainer:
             centre=None if places is None or not weights.distance else places.centres(batch, self.device),
             cycle=self._way_back(batch) if weights.cycle else None,
         )
+        if not self._config.mirror:
+            return views
+        # Drawn for a whole batch, whoever takes a share; its first rows are one of each scene.
+        drawn = torch.rand(self._loader.batch_size)[self._loader.shared_rows[: batch.scenes]]
+        return mirrored(views, sent((drawn < self._config.mirror).numpy(), self.device))
 
     def _way_back(self, batch: Pairs) -> tuple[Tensor, Tensor]:
         """One pair of each scene, and its first source; the way back of all pairs would double a step."""
