@@ -206,6 +206,8 @@ def _own_name(published: str) -> str:
 
 def _with_weights(model: Renderer, weights: Mapping[str, Tensor], where: str) -> Renderer:
     expected = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    kept = {name: tensor for name, tensor in model.named_buffers() if name in expected}
+    weights = {**kept, **weights}  # earlier versions did not measure what a buffer holds
     wrong = [name for name in expected if name not in weights or weights[name].shape != expected[name]]
     wrong += [name for name in weights if name not in expected]
     if wrong:

@@ -17,7 +17,7 @@ from enr.model.warp import Frustum, invert_rigid
 
 def place(
     sighting: Sighting, distance: Tensor | None, uncertainty: Tensor | None, config: RendererConfig
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The objects' centres and how unsure their distances are; no gradient passes.
 
     Args:
@@ -27,15 +27,21 @@ def place(
         config: of the renderer.
 
     Returns:
-        (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.PlacedScene`.
+        (b, 3) in the cameras' coordinates, and (b,), as those of `enr.model.scene.PlacedScene`; then (b,) the
+        uncertainty that the renderer is to be told.
     """
     sighting = sighting.detach()
-    depth, unsure = sighting.distance, sighting.uncertainty
+    depth, unsure, learned = sighting.distance, sighting.uncertainty, sighting.learned_uncertainty
     if distance is not None:
         given = distance.to(depth)
         told = torch.zeros_like(unsure) if uncertainty is None else uncertainty.to(unsure)
-        depth, unsure = given.where(given.isfinite(), depth), told.where(given.isfinite(), unsure)
-    return ray_through(sighting.pixel, config) * depth[:, None], unsure
+        is_given = given.isfinite()
+        depth, unsure, learned = (
+            given.where(is_given, depth),
+            told.where(is_given, unsure),
+            told.where(is_given, learned),
+        )
+    return ray_through(sighting.pixel, config) * depth[:, None], unsure, learned
 
 
 def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConfig) -> tuple[Tensor, Tensor]:

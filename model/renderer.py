@@ -119,8 +119,8 @@ class Renderer(PublishedTurns, nn.Module):
         sighting = None if self.sight is None else self.sight(images, coarse)
         centre = None
         if self.sight is not None and sighting is not None:
-            centre, uncertainty = place(sighting, distance, uncertainty, self.config)
-            coarse = self.sight.tell(coarse, centre, uncertainty)
+            centre, uncertainty, told = place(sighting, distance, uncertainty, self.config)
+            coarse = self.sight.tell(coarse, centre, told)
         return replace(self._lift_map(images, coarse), centre=centre, uncertainty=uncertainty), sighting
 
     def _lift_map(self, images: Tensor, coarse: Tensor) -> SceneParts:

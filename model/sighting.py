@@ -11,6 +11,7 @@ where the box of opaque surroundings has its middle, too. Two objects: one box a
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,10 @@ DIFFERENCE = 0.02
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEDIAN = QUANTILES.index(0.5)
+MOST_WIDENED, FEWEST_HELD_OUT = 10.0, 20
+HALF, NINE_IN_TEN = QUANTILES[3] - QUANTILES[1], QUANTILES[4] - QUANTILES[0]
+"""How often the truth is to lie between the inner quantiles, and between the outer ones."""
+
 CELLS = 4
 HIDDEN = 128
 BOX_NUMBERS = 9
@@ -88,15 +93,17 @@ class Sighting:
         boxes: what it is seen in.
         pixel: (b, 2) column and row at which the object's centre is seen.
         quantiles: (b, 5) of the depth of the centre, in object units, at `QUANTILES`.
+        learned_uncertainty: (b,) as `uncertainty`, of the objects that were trained on.
     """
 
     boxes: Boxes
     pixel: Tensor
     quantiles: Tensor
+    learned_uncertainty: Tensor
 
     def detach(self) -> Sighting:
         """Without a gradient."""
-        return Sighting(self.boxes, self.pixel.detach(), self.quantiles.detach())
+        return Sighting(self.boxes, self.pixel.detach(), self.quantiles.detach(), self.learned_uncertainty.detach())
 
     @property
     def distance(self) -> Tensor:
@@ -106,16 +113,19 @@ class Sighting:
     @property
     def uncertainty(self) -> Tensor:
         """(b,) half the width of the range that is to hold nine in ten."""
-        return (self.quantiles[:, -1] - self.quantiles[:, 0]) / 2
+        return _half_width(self.quantiles)
 
 
 class Sight(nn.Module):
     """Pictures (b, 3, h, w) and what the renderer's network made of them (b, c, ...) to a `Sighting`.
 
-    It starts at the middle of the box and the radius of the training's orbit.
+    It starts at the middle of the box and the radius of the training's orbit. Outside of a training the steps from
+    quantile to quantile are `widening` times as long: the inner ones, and those to the outer quantiles. The renderer is
+    told the range that it was trained with: a wider one would have it blur more than it has learned to be worth it.
     """
 
     background: Tensor
+    widening: Tensor
 
     def __init__(self, map_channels: int, config: RendererConfig) -> None:
         super().__init__()
@@ -131,6 +141,8 @@ class Sight(nn.Module):
             nn.Linear(HIDDEN, len(QUANTILES) + 2),
         )
         self.told = nn.Linear(4, map_channels)
+        self.register_buffer("widening", torch.ones(2))
+        self.register_load_state_dict_pre_hook(_keep_widening)
         self._start_at_box()
 
     def tell(self, coarse: Tensor, centre: Tensor, uncertainty: Tensor) -> Tensor:
@@ -161,7 +173,35 @@ class Sight(nn.Module):
         median, gaps, shift = numbers.split((1, len(QUANTILES) - 1, 2), dim=1)
         width = self._config.image_shape[2]
         pixel = boxes.middle.float() + shift * width / 10
-        return Sighting(boxes, pixel, self._config.radius + self._span * _spread(median, gaps))
+        steps = START_GAP * functional.softplus(gaps)
+        learned = quantiles = self._config.radius + self._span * _spread(median, steps)
+        if not self.training:
+            widened = steps * torch.cat([self.widening.flip(0), self.widening])
+            quantiles = self._config.radius + self._span * _spread(median, widened)
+        return Sighting(boxes, pixel, quantiles, _half_width(learned))
+
+    def widen(self, quantiles: Tensor, depth: Tensor) -> None:
+        """Measure `widening` on pictures that were not trained on: their ranges then hold as many as they say.
+
+        A network that knows its training's objects by heart is surer of them than of others. The inner range comes
+        first, then what is left to the outer one (conformal prediction, as Romano et al. 2019; ranges are stretched
+        here instead of shifted at both ends).
+
+        Args:
+            quantiles: (b, 5) of a sighting, outside of a training.
+            depth: (b,) of the objects' centres; NaN where it is unknown. Of fewer than `FEWEST_HELD_OUT` that are
+                known nothing is measured.
+        """
+        known = depth.isfinite()
+        if known.sum() < FEWEST_HELD_OUT:
+            return
+        quantiles, truth = quantiles[known], depth[known].to(quantiles)
+        error = truth - quantiles[:, MEDIAN]
+        below, above = quantiles.diff(dim=1).split(MEDIAN, dim=1)
+        inner, outer = torch.where(error[:, None] < 0, below.flip(1), above).clamp_min(1e-6).unbind(1)
+        near = (error.abs() / inner).quantile(HALF)
+        far = ((error.abs() - near * inner) / outer).quantile(NINE_IN_TEN)
+        self.widening.mul_(torch.stack([near, far]).clamp(1 / MOST_WIDENED, MOST_WIDENED))
 
     def _numbers(self, boxes: Boxes) -> Tensor:
         _, height, width = self._config.image_shape
@@ -170,9 +210,19 @@ class Sight(nn.Module):
         return torch.cat([2 * boxes.middle / sizes - 1, share, share.amax(1, True).clamp_min(0.02).log(), boxes.cut], 1)
 
 
-def _spread(median: Tensor, gaps: Tensor) -> Tensor:
-    """Rising quantiles (b, 5) from their median (b, 1) and four numbers (b, 4) that become positive gaps."""
-    steps = START_GAP * functional.softplus(gaps)
+def _keep_widening(sight: nn.Module, weights: MutableMapping[str, Tensor], prefix: str, *_: object) -> None:
+    """Weights of a version that did not measure it leave it as it is."""
+    assert isinstance(sight, Sight)
+    weights.setdefault(f"{prefix}widening", sight.widening)
+
+
+def _half_width(quantiles: Tensor) -> Tensor:
+    """(b,) of the range between the outer ones."""
+    return (quantiles[:, -1] - quantiles[:, 0]) / 2
+
+
+def _spread(median: Tensor, steps: Tensor) -> Tensor:
+    """Rising quantiles (b, 5) from their median (b, 1) and the positive steps (b, 4) between them."""
     below = -steps[:, :MEDIAN].flip(1).cumsum(1).flip(1)
     return median + torch.cat([below, torch.zeros_like(median), steps[:, MEDIAN:].cumsum(1)], dim=1)
 

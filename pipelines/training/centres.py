@@ -1,4 +1,4 @@
-"""Where objects are, told by their training views alone: what the estimate of the distance is taught.
+"""Where objects are, told by their views alone: what the estimate of the distance is taught, and held to.
 
 The views' boxes and poses triangulate one point for each scene; nothing is taken from the meshes, nor from where the
 shards' world has its origin.
@@ -44,6 +44,10 @@ class CentreTruths:
         dropped = torch.rand(self._whole)[self._rows] < self._dropout  # drawn for a whole batch, whoever takes a share
         return sent(known.masked_fill(dropped | (known <= 0), torch.nan).numpy(), device)
 
+    def depths(self, views: ArrayLike, device: torch.device) -> Tensor:
+        """(n,) depth of the triangulated centre in each of some views; NaN where nothing is shown."""
+        return sent(self._centres.in_views(views)[:, 2], device)
+
     def centres(self, batch: Pairs, device: torch.device) -> Tensor:
         """(n, 3) the triangulated centres in the cameras of the batch's views; NaN where nothing is shown."""
         return sent(self._centres.in_views(batch.views), device)
@@ -60,7 +64,8 @@ class Centres:
     def in_views(self, views: ArrayLike) -> NDArray[np.float64]:
         """(n, 3) the centres of the objects of views (n,), in their cameras' coordinates; NaN where nothing is shown.
 
-        Only views that are trained on may be asked for: the centres come from all views of their scenes.
+        The centres come from all views of their scenes: of scenes that are trained on for what is taught, of those that
+        are validated on for how sure the model may be.
         """
         wanted = np.asarray(views, dtype=np.int64)
         world = np.stack([self._of_scene(scene) for scene in self._view_set.views["scene"][wanted].tolist()])

@@ -257,6 +257,8 @@ class TrainingLoop:
     def _validate(self, share: float) -> None:
         self._write_log()
         self._check_weights()
+        if self._task.validation.is_validation:
+            self._trainer.calibrate(self._task.validation.views)
         scores = self._scores = self._task.validation.views.score(self._trainer.best_estimate)
         kind = "validation" if self._task.validation.is_validation else "train_scenes"
         is_early = share < PATIENCE or self._trainer.step < PATIENCE_STEPS

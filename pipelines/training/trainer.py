@@ -27,6 +27,7 @@ from enr.pipelines.training.loader import MIN_VIEWS, PairLoader, Pairs
 from enr.pipelines.training.mirroring import mirrored
 from enr.pipelines.training.muon import MuonAndAdam
 from enr.pipelines.training.processes import ALONE, Processes
+from enr.pipelines.training.validation import FixedViews
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,21 @@ class Trainer:
         averaged = self._averaged.module
         assert isinstance(averaged, Renderer)
         return averaged
+
+    @torch.no_grad()
+    def calibrate(self, views: FixedViews) -> None:
+        """Hold the ranges of the distance to the sources of held-out scenes (`enr.model.sighting.Sight.widen`)."""
+        model, training = self.best_estimate, self.model
+        if self._places is None or model.sight is None or training.sight is None:
+            return
+        model.eval()
+        sightings = [model.look(images)[1] for images in views.sources()]
+        model.train()
+        seen = [(one.quantiles, one.boxes.is_there) for one in sightings if one is not None]
+        quantiles, is_there = (torch.cat(column) for column in zip(*seen, strict=True))
+        depth = self._places.depths(views.source_views, self.device)
+        model.sight.widen(quantiles, depth.masked_fill(~is_there, torch.nan))
+        training.sight.widening.copy_(model.sight.widening)
 
     @property
     def pictures_per_step(self) -> int:

@@ -104,10 +104,15 @@ class Triples:
 
 
 class FixedViews:
-    """The same views of some scenes, given to a model again and again."""
+    """The same views of some scenes, given to a model again and again.
+
+    Attributes:
+        source_views: (n,) the sources' places in the set of views.
+    """
 
     def __init__(self, view_set: ViewSet, triples: Triples, device: torch.device) -> None:
         """Read the views' pictures, and keep them on `device`."""
+        self.source_views = triples.source
         self._background = view_set.background
         self._groups: NDArray[np.str_] = view_set.views["group"][triples.target]
         self._source = torch.from_numpy(view_set.images(triples.source)).to(device)
@@ -117,6 +122,11 @@ class FixedViews:
 
     def __len__(self) -> int:
         return len(self._target)
+
+    def sources(self) -> Iterator[Tensor]:
+        """The sources' pictures (n, 3, h, w), in a few pieces."""
+        for rgba in self._source.split(CHUNK):
+            yield composite(rgba, self._background)
 
     def score(self, model: Renderer) -> Scores:
         """Measure a model; it is left in training mode."""

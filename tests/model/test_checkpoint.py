@@ -36,6 +36,29 @@ def test_a_model_comes_back_as_it_went(config: RendererConfig, tmp_path: Path) -
     assert read_metadata(tmp_path / "last") == METADATA
 
 
+def widening_in(checkpoint: Path) -> list[float]:
+    sight = load_model(checkpoint).sight
+    assert sight is not None
+    widening: list[float] = sight.widening.tolist()
+    return widening
+
+
+def test_what_earlier_versions_did_not_measure_keeps_its_start(tmp_path: Path, variants: dict[str, Any]) -> None:
+    model = Renderer(RendererConfig(**{**variants["frustum-colour"], "depth_range": "travelling"}))
+    assert model.sight is not None
+    model.sight.widening.copy_(torch.tensor([1.5, 2.0]))
+    save_model(tmp_path / "new", model, METADATA)
+    weights = load_file(tmp_path / "new" / "model.safetensors")
+    assert widening_in(tmp_path / "new") == [1.5, 2.0]
+    del weights["sight.widening"]
+    save_file(weights, tmp_path / "new" / "model.safetensors")
+    assert widening_in(tmp_path / "new") == [1, 1]
+    del weights["sight.told.bias"]
+    save_file(weights, tmp_path / "new" / "model.safetensors")
+    with pytest.raises(EnrError, match="do not fit their config"):
+        load_model(tmp_path / "new")
+
+
 def test_either_file_names_the_checkpoint_and_nothing_else_is_left(saved: Path) -> None:
     for name in ("model.safetensors", "model.json"):
         assert load_model(saved / name).config == load_model(saved).config

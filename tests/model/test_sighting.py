@@ -7,9 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enr.model import RendererConfig
+from enr.model import Renderer, RendererConfig
 from enr.model.scene import pixel_of
-from enr.model.sighting import MEDIAN, QUANTILES, Sight, find_boxes, masked_sighting_loss, sighting_loss
+from enr.model.sighting import (
+    FEWEST_HELD_OUT,
+    MEDIAN,
+    QUANTILES,
+    Sight,
+    find_boxes,
+    masked_sighting_loss,
+    sighting_loss,
+)
 
 WHITE = torch.ones(3)
 
@@ -115,6 +123,74 @@ def test_what_shows_nothing_or_is_not_known_teaches_nothing(config: RendererConf
     assert loss == 0
     loss.backward()
     assert all(p.grad is None or not p.grad.any() for p in sight.parameters())
+
+
+def judged(sight: Sight, count: int = 200) -> torch.Tensor:
+    """Quantiles (count, 5) of one picture beside maps that differ."""
+    torch.manual_seed(3)
+    coarse = 3 * torch.randn(count, 16, 6, 8)
+    with torch.no_grad():
+        return sight(picture((2, 3, 9, 8)).expand(count, -1, -1, -1), coarse).quantiles
+
+
+@pytest.mark.parametrize("error", [0.01, 0.1, 0.4])
+def test_ranges_hold_as_many_held_out_objects_as_they_say(config: RendererConfig, error: float) -> None:
+    torch.manual_seed(2)
+    sight = Sight(16, config)
+    torch.nn.init.normal_(sight.judge[-1].weight, std=0.3)
+    sight.eval()
+    before = judged(sight)
+    depth = before[:, MEDIAN] + error * torch.randn(200).exp() * torch.randn(200).sign()
+    depth[:10] = torch.nan
+    sight.widen(before, depth)
+    after = judged(sight)[10:]
+    assert torch.equal(after[:, MEDIAN], before[10:, MEDIAN]) and (after.diff(dim=1) > 0).all()
+    for low, high, share in ((1, 3, 0.5), (0, 4, 0.9)):
+        held = (after[:, low] <= depth[10:]) & (depth[10:] <= after[:, high])
+        assert held.float().mean() == pytest.approx(share, abs=0.011), "to a picture"
+    widened = sight.widening.clone()
+    sight.widen(judged(sight), depth)
+    torch.testing.assert_close(sight.widening, widened, rtol=1e-3, atol=0)
+
+
+def test_a_training_learns_its_own_ranges(config: RendererConfig) -> None:
+    """Those that are held to other objects would teach the network that they are narrower, or wider."""
+    sight = Sight(16, config)
+    plain = judged(sight)
+    sight.widening.fill_(2)
+    assert torch.equal(judged(sight), plain)
+    sight.eval()
+    torch.testing.assert_close(judged(sight).diff(dim=1), 2 * plain.diff(dim=1), rtol=1e-4, atol=1e-6)
+
+
+def test_a_wider_range_is_said_and_not_painted(config: RendererConfig) -> None:
+    torch.manual_seed(0)
+    model = Renderer(config).eval()
+    assert model.sight is not None
+    torch.nn.init.normal_(model.sight.told.weight)
+    scenes = []
+    for widening in (1.0, 3.0):
+        model.sight.widening.fill_(widening)
+        with torch.no_grad():
+            scenes.append(model.inverse_render(picture((2, 3, 9, 8))))
+    assert torch.equal(scenes[0].features, scenes[1].features) and torch.equal(scenes[0].centre, scenes[1].centre)
+    torch.testing.assert_close(scenes[1].uncertainty, 3 * scenes[0].uncertainty)
+
+
+def test_of_few_known_objects_nothing_is_measured(config: RendererConfig) -> None:
+    sight = Sight(16, config).eval()
+    depth = torch.full((200,), torch.nan)
+    depth[: FEWEST_HELD_OUT - 1] = 9.0
+    sight.widen(judged(sight), depth)
+    assert sight.widening.tolist() == [1, 1]
+
+
+def test_weights_of_a_version_without_it_leave_the_ranges_alone(config: RendererConfig) -> None:
+    weights = Sight(16, config).state_dict()
+    del weights["widening"]
+    sight = Sight(16, config)
+    sight.load_state_dict(weights)
+    assert sight.widening.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("unknown", [(), (1,), (0, 2), (0, 1, 2, 3)])

@@ -7,14 +7,16 @@ import pytest
 import torch
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
+from tests.pipelines.training.fitting import fit
 
 from enr.camera import invert_rigid
-from enr.model import Renderer
+from enr.model import Renderer, load_model
 from enr.pipelines.config import TrainConfig
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.training.centres import Centres, CentreTruths
 from enr.pipelines.training.loader import PairLoader
 from enr.pipelines.training.trainer import Trainer
+from enr.pipelines.training.validation import FixedViews, choose_triples
 
 SIZE_PX = 32
 CPU = torch.device("cpu")
@@ -81,6 +83,46 @@ def test_a_training_teaches_the_distance(view_set, config):
     assert error < 0.7 * (truth - truth.median()).abs().mean()
     held = (sighting.quantiles[:, 0] <= truth) & (truth <= sighting.quantiles[:, -1])
     assert held.float().mean() > 0.7
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory):
+    toy = Toy(splits=("train",) * 3 + ("val",) * 4, views=12, size_px=SIZE_PX)
+    return write_toy(tmp_path_factory.mktemp("held-out") / "rototrans.h5", toy)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_ranges_are_held_to_the_sources_of_held_out_scenes(held_out, config, ema):
+    view_set = ViewSet.open([held_out])
+    torch.manual_seed(0)
+    train = TrainConfig(precision="float32", ema=ema)
+    trainer = Trainer(Renderer(config), PairLoader(view_set, "train", 3, seed=2), train, CPU)
+    for _ in range(20):
+        trainer.train_step(2e-3)
+    views = FixedViews(view_set, choose_triples(view_set, "val", 40, seed=0), CPU)
+    trainer.calibrate(views)
+    assert trainer.model.training and trainer.best_estimate.training
+    assert torch.equal(trainer.model.sight.widening, trainer.best_estimate.sight.widening)
+    with torch.no_grad():
+        quantiles = torch.cat([trainer.best_estimate.eval().look(images)[1].quantiles for images in views.sources()])
+    truth = torch.from_numpy(Centres(view_set, config).in_views(views.source_views)[:, 2])
+    for low, high, share in ((1, 3, 0.5), (0, 4, 0.9)):
+        assert ((quantiles[:, low] <= truth) & (truth <= quantiles[:, high])).float().mean() == pytest.approx(
+            share, abs=0.06
+        )
+    kept = trainer.model.sight.widening.clone()
+    trainer.train_step(2e-3)
+    assert torch.equal(trainer.best_estimate.sight.widening, kept), "a step leaves it"
+
+
+def test_a_checkpoint_holds_what_its_validation_measured(held_out, tmp_path):
+    result = fit(held_out, tmp_path / "runs", "steps=20", "validation_pictures=40", "depth_range=travelling").result
+    assert (load_model(result.run.best).sight.widening != 1).all()
+    none_held_out = write_toy(tmp_path / "toy.h5", Toy(splits=("train",) * 4, views=12, size_px=SIZE_PX))
+    result = fit(
+        none_held_out, tmp_path / "runs", "steps=20", "validation_pictures=40", "depth_range=travelling"
+    ).result
+    assert (load_model(result.run.best).sight.widening == 1).all(), "its own objects say nothing of others"
 
 
 def test_a_range_that_stands_still_is_told_nothing(view_set):
