@@ -74,7 +74,7 @@ def describe(config: RendererConfig, metadata: CheckpointMetadata) -> Descriptio
 
 
 def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
-    """A renderer in eval mode.
+    """A renderer in eval mode, whose weights ask for no gradient; `requires_grad_(True)` is what a training needs.
 
     Args:
         path: a folder written by `save_model` or by `enr.model.hub.save_packed`, its weights or its config, or a `.pt`
@@ -86,11 +86,11 @@ def load_model(path: Path, device: str | torch.device = "cpu") -> Renderer:
     """
     path = Path(path)
     if path.suffix in (".pt", ".pth"):
-        return _load_published(path).to(device).eval()
+        return _load_published(path).to(device).eval().requires_grad_(False)
     folder = _folder_of(path)
     described, weights = _read_description(folder), _read_weights(folder / WEIGHTS_NAME)
     model = _with_weights(Renderer(RendererConfig.from_dict(described["config"])), weights, str(folder))
-    return model.to(device).eval()
+    return model.to(device).eval().requires_grad_(False)
 
 
 def read_metadata(path: Path) -> CheckpointMetadata:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from enr.camera import check_rigid, orbit_camera, target_from_source
+from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
-from enr.model.checks import check_scene
+from enr.model.checks import as_numbers, check_scene, checked_angles, checked_motion
 from enr.model.config import RendererConfig
 from enr.model.scene import AnyScene
 from enr.model.warp import resample_volume, turn_about
@@ -40,15 +41,15 @@ class PublishedTurns:
         Raises:
             EnrError: a matrix is no rotation.
         """
-        rotation = torch.as_tensor(rotation_matrix).to(torch.float64)
+        check_scene(scene, self.config)
+        rotation = as_numbers(rotation_matrix, "rotation_matrix", "(batch, 3, 3)").to(torch.float64)
         if rotation.shape[1:] != (3, 3):
             raise EnrError(f"rotation_matrix has shape {tuple(rotation.shape)}; expected (batch, 3, 3).")
         motion = turn_about(rotation, self.config.radius)
         if (
             isinstance(scene, Tensor) and self.config.warp == "rigid"
         ):  # the same numbers, without the way through the camera's frame
-            check_rigid(motion.cpu().numpy())
-            check_scene(scene, self.config)
+            checked_motion(motion, len(scene), motion.device, skip_on_gpu=False)
             return resample_volume(scene, rotation.transpose(1, 2), torch.zeros(len(rotation), 3))
         return self.transform(scene, motion)
 
@@ -71,9 +72,18 @@ class PublishedTurns:
 
         Returns:
             (b, *config.scene_shape).
+
+        Raises:
+            EnrError: angles are no finite numbers, or not as many of each as there are scenes.
         """
-        source = orbit_camera(azimuth_source_deg, elevation_source_deg, self.config.radius)
-        target = orbit_camera(azimuth_target_deg, elevation_target_deg, self.config.radius)
+        source_azimuth, source_elevation, azimuth, elevation = checked_angles(
+            azimuth_source_deg=azimuth_source_deg,
+            elevation_source_deg=elevation_source_deg,
+            azimuth_target_deg=azimuth_target_deg,
+            elevation_target_deg=elevation_target_deg,
+        )
+        source = orbit_camera(source_azimuth, source_elevation, self.config.radius)
+        target = orbit_camera(azimuth, elevation, self.config.radius)
         return self.transform(scene, torch.as_tensor(target_from_source(source, target)))
 
 
@@ -84,7 +94,19 @@ def orbit_motions(source_deg: tuple[float, float], targets_deg: Sequence[tuple[f
         source_deg: azimuth and elevation of the picture's camera, in degrees.
         targets_deg: azimuth and elevation of each wanted view.
         radius: distance of all of them from the target point, in object units.
+
+    Raises:
+        EnrError: a camera is not said by two numbers, or none is wanted.
     """
-    azimuths, elevations = zip(*targets_deg, strict=True)
-    source = orbit_camera(*source_deg, radius)
-    return torch.as_tensor(target_from_source(source, orbit_camera(azimuths, elevations, radius)))
+    try:
+        pairs = np.array([source_deg, *targets_deg], dtype=np.float64)
+    except (TypeError, ValueError):
+        pairs = np.empty(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) < 2 or not np.isfinite(pairs).all():
+        raise EnrError(
+            f"Cameras are given as {repr(source_deg)[:40]} and {repr(targets_deg)[:40]}; expected azimuth and "
+            "elevation in degrees for the picture, and for each of at least one wanted view."
+        )
+    azimuths, elevations = pairs.T
+    cameras = orbit_camera(azimuths, elevations, radius)
+    return torch.as_tensor(target_from_source(cameras[0], cameras[1:]))

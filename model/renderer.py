@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.errors import EnrError
-from enr.model.checks import check_images, check_scene, checked_distance, checked_motion
+from enr.model import checks
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine, enlarge
@@ -98,7 +97,7 @@ class Renderer(PublishedTurns, nn.Module):
             EnrError: the pictures are no tensor of floats, or have another shape than the config's, or a distance is
                 none that this renderer was trained on.
         """
-        known = None if distance is None else checked_distance(distance, len(images), self.config)
+        known = None if distance is None else checks.checked_distance(distance, images, self.config)
         return self.look(images, known)[0]
 
     def look(self, images: Tensor, distance: Tensor | None = None) -> tuple[AnyScene, Sighting | None]:
@@ -114,7 +113,7 @@ class Renderer(PublishedTurns, nn.Module):
     def _lift(
         self, images: Tensor, distance: Tensor | None = None, uncertainty: Tensor | None = None
     ) -> tuple[SceneParts, Sighting | None]:
-        check_images(images, next(self.parameters()), self.config)
+        checks.check_images(images, next(self.parameters()), self.config)
         coarse = self.inv_transform_2d(images)
         sighting = None if self.sight is None else self.sight(images, coarse)
         centre = None
@@ -152,18 +151,17 @@ class Renderer(PublishedTurns, nn.Module):
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
         """
-        check_scene(scene, self.config)
+        checks.check_scene(scene, self.config)
         return self._move(SceneParts.split(scene, self.config), target_from_source).scene(self.config)
 
     def _move(self, parts: SceneParts, target_from_source: Tensor, centre: Tensor | None = None) -> SceneParts:
         """Moved parts (of one scene by any motions), around the target frame's centres (b, 3); None: their own."""
-        count = len(parts.features) if len(parts.features) > 1 else len(target_from_source)
-        motion = checked_motion(target_from_source, count, self._device, skip_on_gpu=self.training)
+        motion = checks.checked_motion(target_from_source, len(parts.features), self._device, skip_on_gpu=self.training)
         if self.config.warp == "frustum":
             return self._move_levels(parts, motion, centre)
         scene = parts.join(self.config)
         if self.conditioning:
-            moved = self.conditioning(scene.expand(count, -1, -1, -1, -1), motion)
+            moved = self.conditioning(scene.expand(len(motion), -1, -1, -1, -1), motion)
         else:
             moved = rigid_warp(scene, motion, self.cube)
         return SceneParts.split(moved, self.config)
@@ -185,7 +183,7 @@ class Renderer(PublishedTurns, nn.Module):
         Raises:
             EnrError: the shape does not fit.
         """
-        check_scene(scene, self.config)
+        checks.check_scene(scene, self.config)
         return SceneParts.split(scene, self.config)
 
     def view(self, scene: AnyScene | SceneParts, target_from_source: Tensor) -> Tensor:
@@ -202,7 +200,7 @@ class Renderer(PublishedTurns, nn.Module):
             EnrError: see `transform`.
         """
         parts = scene if isinstance(scene, SceneParts) else self.apart(scene)
-        return self._paint(self._move(parts, torch.as_tensor(target_from_source)))
+        return self._paint(self._move(parts, target_from_source))
 
     def fuse(self, scenes: AnyScene, target_from_sources: Tensor) -> AnyScene:
         """Several scenes of one object, each moved into the frame of one target camera, as one scene.
@@ -218,15 +216,11 @@ class Renderer(PublishedTurns, nn.Module):
         Raises:
             EnrError: a matrix is not rigid, or the shapes do not fit.
         """
-        motion = torch.as_tensor(target_from_sources)
-        if scenes.ndim != 6 or not scenes.shape[1] or motion.shape != (*scenes.shape[:2], 4, 4):
-            raise EnrError(
-                f"Scenes of shape {tuple(scenes.shape)} and target_from_sources of shape {tuple(motion.shape)} do not "
-                "belong together; expected (batch, sources, channels, depth, height, width) and (batch, sources, 4, 4)."
-            )
+        motion = checks.as_numbers(target_from_sources, "target_from_sources", "motions (batch, sources, 4, 4)")
+        checks.check_sources(scenes, motion)
         shape = scenes.shape[:2]
         sources, motions = scenes.flatten(0, 1), motion.flatten(0, 1)
-        check_scene(sources, self.config)
+        checks.check_scene(sources, self.config)
         centre = join_centres(scenes, motion) if isinstance(scenes, PlacedScene) else None
         placed = None if centre is None else centre.repeat_interleave(shape[1], dim=0)
         moved = self._move(SceneParts.split(sources, self.config), motions, placed)
@@ -260,13 +254,13 @@ class Renderer(PublishedTurns, nn.Module):
             EnrError: the pictures contradict the poses.
         """
         assert self.sight is not None
-        check_images(images, next(self.parameters()), self.config)
-        motion = torch.as_tensor(target_from_sources).to(self._device)
+        checks.check_images(images, next(self.parameters()), self.config)
+        motion = checks.checked_motion(target_from_sources, len(images), self._device, skip_on_gpu=False)
         return locate(self.sight(images, self.inv_transform_2d(images)), motion, self.config)
 
     def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
-        check_scene(scene, self.config)
+        checks.check_scene(scene, self.config)
         parts = SceneParts.split(scene, self.config)
         projected: ProjectedScene = self.projection(self._volume(parts), parts)
         return projected
@@ -286,7 +280,7 @@ class Renderer(PublishedTurns, nn.Module):
         Returns:
             (b, 3, height, width) in [0, 1]; in training the linear head may leave that range a little.
         """
-        check_scene(scene, self.config)
+        checks.check_scene(scene, self.config)
         return self._paint(SceneParts.split(scene, self.config))
 
     def _paint(self, parts: SceneParts) -> Tensor:
@@ -343,9 +337,12 @@ class Renderer(PublishedTurns, nn.Module):
 
         Returns:
             (n, 3, height, width) in [0, 1], clamped.
+
+        Raises:
+            EnrError: a shape does not fit, a motion is not rigid, or see `inverse_render`.
         """
-        motions = torch.as_tensor(target_from_source)
-        return self.generate_from_sources(image[None], motions[:, None], batch_size, distance)
+        images, motions = checks.checked_single(image, target_from_source, self.config)
+        return self.generate_from_sources(images, motions, batch_size, distance)
 
     @torch.no_grad()
     def generate_from_sources(
@@ -367,14 +364,14 @@ class Renderer(PublishedTurns, nn.Module):
             (n, 3, height, width) in [0, 1], clamped.
 
         Raises:
-            EnrError: see `inverse_render`, `locate` and `fuse`.
+            EnrError: see `inverse_render`, `locate` and `fuse`; or views differ in where the pictures were taken.
         """
-        motions = torch.as_tensor(target_from_sources)
-        scenes = self.encode_together(images, motions[0], distance)
+        checks.check_images(images, next(self.parameters()), self.config)
+        chunks = checks.checked_batches(target_from_sources, len(images), batch_size)
+        scenes = self.encode_together(images, chunks[0][0], distance)
         if len(images) == 1:
             parts = self.apart(scenes)
-            return torch.cat([self.view(parts, chunk[:, 0]) for chunk in motions.split(batch_size)]).clamp(0, 1)
-        chunks = motions.split(batch_size)
+            return torch.cat([self.view(parts, chunk[:, 0]) for chunk in chunks]).clamp(0, 1)
         views = [self.render(self.fuse(scenes.expand(len(chunk), *scenes.shape), chunk)) for chunk in chunks]
         return torch.cat(views).clamp(0, 1)
 

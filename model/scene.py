@@ -18,6 +18,9 @@ from enr.camera import NEAREST
 from enr.model.config import RendererConfig
 from enr.model.warp import Frustum
 
+MOST_SHOWN = 4
+"""So many scenes of a batch are told of where one is printed."""
+
 
 @dataclass(frozen=True)
 class PlacedScene:
@@ -48,6 +51,15 @@ class PlacedScene:
     def distance(self) -> Tensor:
         """(...,) depth of the object's centre: along the camera's axis, in object units."""
         return self.centre[..., 2]
+
+    def __repr__(self) -> str:
+        sizes = "x".join(map(str, self.shape))
+        told = [
+            [float(f"{number:.3g}") for number in part.flatten()[:MOST_SHOWN].tolist()]
+            for part in (self.distance, self.uncertainty)
+        ]
+        more = ", first of them" if self.uncertainty.numel() > MOST_SHOWN else ""
+        return f"<PlacedScene: features {sizes}, distance {told[0]}, uncertainty {told[1]}{more}>"
 
     def __len__(self) -> int:
         return len(self.features)

@@ -5,8 +5,9 @@ what the renderer's own network sees and from the box, as quantiles, so that it 
 the direction, which is the middle of the box. It is taught the centres on which many pictures of an object agree
 (`enr.model.triangulation`), no depth and no shape.
 
-A picture cut by the border: the box ends there, and the network is told so. An empty picture: its own middle, which is
-where the box of opaque surroundings has its middle, too. Two objects: one box around both.
+A picture cut by the border: the box ends there, and the network is told so. An empty picture: its own middle, and every
+distance that was trained on alike; the network is not asked. Opaque surroundings: their box has its middle there, too.
+Two objects: one box around both.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ DIFFERENCE = 0.02
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MEDIAN = QUANTILES.index(0.5)
+ANYWHERE = tuple((2 * level - 1) / (QUANTILES[-1] - QUANTILES[0]) for level in QUANTILES)
+"""The quantiles of not knowing, in units of half the range: evenly spread, from -1 to 1."""
 MOST_WIDENED, FEWEST_HELD_OUT = 10.0, 20
 HALF, NINE_IN_TEN = QUANTILES[3] - QUANTILES[1], QUANTILES[4] - QUANTILES[0]
 """How often the truth is to lie between the inner quantiles, and between the outer ones."""
@@ -172,13 +175,18 @@ class Sight(nn.Module):
         numbers = self.judge(torch.cat([seen, self._numbers(boxes).to(seen)], dim=1)).float()
         median, gaps, shift = numbers.split((1, len(QUANTILES) - 1, 2), dim=1)
         width = self._config.image_shape[2]
-        pixel = boxes.middle.float() + shift * width / 10
+        is_there = boxes.is_there[:, None]
+        pixel = boxes.middle.float() + torch.where(is_there, shift * width / 10, 0)
         steps = START_GAP * functional.softplus(gaps)
-        learned = quantiles = self._config.radius + self._span * _spread(median, steps)
+        learned = quantiles = self._depths(is_there, median, steps)
         if not self.training:
-            widened = steps * torch.cat([self.widening.flip(0), self.widening])
-            quantiles = self._config.radius + self._span * _spread(median, widened)
+            quantiles = self._depths(is_there, median, steps * torch.cat([self.widening.flip(0), self.widening]))
         return Sighting(boxes, pixel, quantiles, _half_width(learned))
+
+    def _depths(self, is_there: Tensor, median: Tensor, steps: Tensor) -> Tensor:
+        """Quantiles (b, 5) in object units; see `_spread`."""
+        spread = torch.where(is_there, _spread(median, steps), constant(ANYWHERE, median))
+        return self._config.radius + self._span * spread
 
     def widen(self, quantiles: Tensor, depth: Tensor) -> None:
         """Measure `widening` on pictures that were not trained on: their ranges then hold as many as they say.

@@ -157,7 +157,8 @@ def test_a_second_picture_counts_and_the_order_of_pictures_does_not(config, moti
     torch.testing.assert_close(model.fuse(scene.flip(0).expand(3, *scene.shape), motion.flip(1)), fused)
     alone = model.transform(scene[:1].expand(3, *config.scene_shape), motion[:, 0])
     assert not torch.allclose(fused, alone)
-    assert model.generate_from_sources(images, motion).shape == (3, *config.image_shape)
+    from_first = motion[:, :1] @ torch.stack([torch.eye(4).to(motion), motion[0, 1]])
+    assert model.generate_from_sources(images, from_first).shape == (3, *config.image_shape)
 
 
 def test_the_conditioned_comparison_takes_several_pictures_too(small, motions):

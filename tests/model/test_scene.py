@@ -261,11 +261,37 @@ def test_pictures_that_contradict_their_poses_are_refused(travelling: RendererCo
         (math.inf, "trained on objects between 1 and 3"),
         (7.0, "trained on objects between 1 and 3"),
         ([2.0, 2.0, 2.0], "3 distances are given for 2 pictures"),
+        ("2.0", "A distance is given as '2.0'; expected a number"),
+        (b"2", "A distance is given as b'2'; expected a number"),
+        ({}, "A distance is given as {}; expected a number"),
+        ([None], r"A distance is given as \[None\]; expected a number"),
+        ([2, None], r"A distance is given as \[2, None\]; expected a number"),
+        (2 + 0j, r"A distance is given as \(2\+0j\); expected a number"),
+        (True, "A distance is given as True; expected a number"),
+        ([], "0 distances are given for 2 pictures"),
     ],
 )
 def test_bad_distances_are_refused_in_a_sentence(travelling: RendererConfig, distance: object, words: str) -> None:
     with pytest.raises(EnrError, match=words):
-        Renderer(travelling).inverse_render(pictures(2), torch.as_tensor(distance))
+        Renderer(travelling).inverse_render(pictures(2), distance)
+    with pytest.raises(EnrError, match=words.replace("2 pictures", "1 picture")):
+        Renderer(travelling).generate_novel_views(pictures(1)[0], turns(1, 0), distance=distance)
+
+
+def test_poses_that_are_no_motions_are_refused_as_such(travelling: RendererConfig) -> None:
+    model = Renderer(travelling).eval()
+    poses = torch.eye(4).repeat(1, 2, 1, 1)
+    poses[0, 1, 0, 3] = math.nan
+    for refused in (model.generate_from_sources, lambda images, motions: model.encode_together(images, motions[0])):
+        with pytest.raises(EnrError, match="rigid: some of its numbers are not finite"):
+            refused(pictures(2), poses)
+
+
+def test_a_placed_scene_is_printed_in_a_line(travelling: RendererConfig) -> None:
+    scene = Renderer(travelling).inverse_render(pictures(2), [2.0, 2.25])
+    sizes = "x".join(map(str, (2, *travelling.scene_shape)))
+    assert repr(scene) == f"<PlacedScene: features {sizes}, distance [2.0, 2.25], uncertainty [0.0, 0.0]>"
+    assert len(repr(scene.expand(2, *scene.shape).flatten(0, 1)[[0] * 500])) < 160
 
 
 def test_a_range_that_stands_still_takes_no_distance_and_no_place(small, travelling: RendererConfig) -> None:

@@ -17,6 +17,7 @@ from enr.model.sighting import (
     find_boxes,
     masked_sighting_loss,
     sighting_loss,
+    span_of,
 )
 
 WHITE = torch.ones(3)
@@ -67,6 +68,23 @@ def test_a_new_network_says_the_box_and_the_orbit(config: RendererConfig) -> Non
     assert sighting.distance.tolist() == pytest.approx([config.radius])
     assert (sighting.quantiles.diff(dim=1) > 0).all()
     assert sighting.uncertainty > 0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_of_an_empty_picture_nothing_is_known_and_the_others_are_as_without_it(
+    config: RendererConfig, training: bool
+) -> None:
+    sight = Sight(16, config).train(training)
+    sight.widening.fill_(3.0)
+    seen, coarse = picture((2, 3, 9, 8)), torch.randn(2, 16, 6, 8)
+    both = sight(torch.cat([picture(), seen]), coarse)
+    assert both.pixel[0].tolist() == [8, 6]
+    levels = torch.tensor(QUANTILES)
+    evenly = config.radius + span_of(config) * (2 * levels - 1) / 0.9
+    torch.testing.assert_close(both.quantiles[0], evenly)
+    torch.testing.assert_close(both.learned_uncertainty[0], torch.tensor(span_of(config)))
+    alone = sight(seen, coarse[1:])
+    assert torch.equal(both.quantiles[1:], alone.quantiles) and torch.equal(both.pixel[1:], alone.pixel)
 
 
 @settings(max_examples=20, deadline=None)

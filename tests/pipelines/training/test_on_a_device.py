@@ -13,7 +13,7 @@ from tests.pipelines.training.fitting import fit
 from torch.overrides import TorchFunctionMode
 
 import enr
-from enr.model import Renderer, load_model, renderer
+from enr.model import Renderer, checks, load_model
 from enr.pipelines import metrics
 from enr.pipelines.data.device import ResidentViews, fits_on
 from enr.pipelines.training import trainer as training
@@ -38,13 +38,13 @@ def meta(monkeypatch):
     """A device without numbers: an operation on tensors of two devices fails, and so does reading a number."""
     monkeypatch.setattr(torch, "autocast", lambda *_, **how: nullcontext())
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
-    check = renderer.checked_motion
+    check = checks.checked_motion
 
     def as_of_a_gpu(motion, *how, skip_on_gpu):
         """In training its motions are not looked at."""
         return motion if skip_on_gpu else check(motion, *how, skip_on_gpu)
 
-    monkeypatch.setattr(renderer, "checked_motion", as_of_a_gpu)
+    monkeypatch.setattr(checks, "checked_motion", as_of_a_gpu)
     monkeypatch.setattr(metrics, "_check", lambda *_: None)  # it reads the pictures' range
     monkeypatch.setattr(training, "_optimizer_of", lambda model, _: torch.optim.Adam(model.parameters(), foreach=True))
     return torch.device("meta")
