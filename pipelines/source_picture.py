@@ -49,7 +49,7 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
 
     Raises:
         EnrError: the file cannot be read, the focal length is unknown or not positive, or shrinks the object to a few
-            pixels; or a model whose depth range travels is to find its object in a single pixel.
+            pixels; or it shows nothing to the model, or a single pixel.
     """
     rgba = read_upright(Path(path)).rgba
     if focal_px is None:
@@ -62,8 +62,7 @@ def read_source_picture(path: Path, config: RendererConfig, focal_px: float | No
         raise EnrError(f"The focal length of {path} is given as {focal_px} px; give a number of pixels above 0.")
     _check_shrinking(rgba, path, config, focal_px)
     picture = fit_to_lens(rgba, config, focal_px)
-    if config.has_travelling_range:
-        _check_object(picture, path, config)
+    check_object(picture, str(path), config)
     return picture
 
 
@@ -105,12 +104,17 @@ def _check_shrinking(rgba: NDArray[np.uint8], path: Path, config: RendererConfig
         )
 
 
-def _check_object(picture: torch.Tensor, path: Path, config: RendererConfig) -> None:
-    """Refuse what nobody can tell the place of an object from."""
-    size = find_boxes(picture[None], torch.tensor(config.background)).size[0].tolist()
-    if 0 < max(size) <= 1:
+def check_object(picture: torch.Tensor, name: str, config: RendererConfig) -> None:
+    """Check that a picture (3, height, width), as the model is given it, shows something.
+
+    Raises:
+        EnrError: nothing in it differs from the model's background, or a single pixel.
+    """
+    longest = float(find_boxes(picture[None], torch.tensor(config.background)).size.max())
+    if longest <= 1:
+        shown = "a single pixel that differs" if longest else "nothing that differs"
         raise EnrError(
-            f"{path} shows a single pixel that differs from the background, at the model's size of "
+            f"{name} shows {shown} from the background, at the model's size of "
             f"{config.image_shape[2]}x{config.image_shape[1]} px; give a picture that shows more of its object."
         )
 

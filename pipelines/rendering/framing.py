@@ -8,6 +8,7 @@ data fills at its usual distance.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,13 +21,16 @@ from enr.camera import Array, focal_px_from_fov, intrinsics
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
+from enr.pipelines.pictures import to_uint8
 from enr.pipelines.rendering.parts import noteworthy_parts
-from enr.pipelines.source_picture import UprightPicture, fit_to_lens, read_upright
+from enr.pipelines.source_picture import UprightPicture, check_object, fit_to_lens, read_upright
 
 PLAIN = 12.0
 """Standard deviation, of 255, that the border of a plain background may have about its shade."""
 DIFFERENCE = 24
 """By how much of 255 a channel departs from the background where the object is, or by more where the border spreads."""
+OWN_DIFFERENCE = 5
+"""The same in a picture of the model's own size, which may be one of its own data: the model tells no less apart."""
 SPREADS = 6
 """So many standard deviations of the border are told from an object."""
 SEEN_LENGTH = 0.76
@@ -37,11 +41,15 @@ SEEN = 127
 SAME_LENS = 1e-3
 KNOWN_SIZES = (0.6, 1.5)
 """An object as large as this, told from the usual size, needs no framing: distances from 0.7 to 1.7 times the usual."""
-SMALLEST_PX = 8
+SMALLEST_PX, SMALLEST_OBJECT_PX = 8, 4
 CHECKED_PX = 512
 """What a picture is checked at before a model is there; models' own pictures are smaller."""
 MOST_PX = 2048
 """What is more than the largest models need by far."""
+
+
+class NotPlain(EnrError):
+    """A background that an object cannot be told from."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +95,8 @@ def frame_picture(picture: Path | BinaryIO, config: RendererConfig, said: Said =
         said: what is known of it.
 
     Raises:
-        EnrError: it cannot be read, shows nothing, or has a background that is not plain; or it is one of several and
-            its lens is not known.
+        EnrError: it cannot be read, shows nothing or a few pixels, or has a background that is not plain; or it is one
+            of several and its lens is not known.
     """
     path = said.name or str(picture)
     notes: list[str] = []
@@ -101,7 +109,9 @@ def frame_picture(picture: Path | BinaryIO, config: RendererConfig, said: Said =
         own = intrinsics(config.focal_px, width, height)
         if lens is None or np.allclose(lens, own, rtol=SAME_LENS):
             notes += [] if lens is not None else [f"{path} has the model's own size and is taken to have its lens."]
-            return FramedPicture(fit_to_lens(upright.rgba, config, own), tuple(notes))
+            image = fit_to_lens(upright.rgba, config, own)
+            _check_own_size(image, path)
+            return FramedPicture(image, tuple(notes))
     rgba, note = without_background(upright.rgba, path)
     rgba[(rgba[..., 3] > SEEN) & ~noteworthy_parts(rgba[..., 3] > SEEN), 3] = 0  # stray pixels
     notes += [note] if note else []
@@ -118,9 +128,21 @@ def frame_picture(picture: Path | BinaryIO, config: RendererConfig, said: Said =
         notes += (
             [] if fits else [f"{path} shows the object much larger, smaller or further aside than the model knows."]
         )
-    if lens is not None and (fits or said.cameras is not None):
-        return FramedPicture(fit_to_lens(rgba, config, lens), tuple(notes))
-    return _framed(rgba, box, config, lens, notes)
+    as_it_is = lens is not None and (fits or said.cameras is not None)
+    framed = (
+        FramedPicture(fit_to_lens(rgba, config, lens), tuple(notes))
+        if lens is not None and as_it_is
+        else _framed(rgba, box, config, lens, notes)
+    )
+    check_object(framed.image, path, config)
+    return framed
+
+
+def _check_own_size(image: torch.Tensor, path: str) -> None:
+    """Refuse a picture of the model's own size in which nothing is seen, be its shade the model's background or not."""
+    rgba = np.dstack([to_uint8(image), np.full(image.shape[1:], 255, np.uint8)])
+    with suppress(NotPlain):
+        _box_of(without_background(rgba, path, OWN_DIFFERENCE)[0][..., 3], path)
 
 
 def _framed(
@@ -185,13 +207,20 @@ def check_picture(picture: Path) -> None:
         without_background(rgba, str(picture))
 
 
-def without_background(rgba: NDArray[np.uint8], path: str) -> tuple[NDArray[np.uint8], str]:
+def without_background(
+    rgba: NDArray[np.uint8], path: str, difference: float = DIFFERENCE
+) -> tuple[NDArray[np.uint8], str]:
     """A picture (height, width, 4) with alpha 0 where its plain background was, and what was done in words.
 
     A picture with transparency has none. The background may become darker from one side to the other.
 
+    Args:
+        rgba: straight alpha.
+        path: what a refusal calls it.
+        difference: see `DIFFERENCE`.
+
     Raises:
-        EnrError: the background is not plain.
+        NotPlain: the background is not plain.
     """
     if (rgba[..., 3] < 255).any():
         return rgba.copy(), ""
@@ -202,11 +231,11 @@ def without_background(rgba: NDArray[np.uint8], path: str) -> tuple[NDArray[np.u
     near = border <= DIFFERENCE
     spread = float(np.sqrt(np.mean(border[near] ** 2))) if near.any() else np.inf
     if near.mean() < 0.7 or spread > PLAIN:
-        raise EnrError(
+        raise NotPlain(
             f"The background of {path} is not plain, so the object cannot be told from it; cut the object out (save it "
             "as a PNG with transparency) or take the picture before a plain wall."
         )
-    difference = max(DIFFERENCE, SPREADS * spread)
+    difference = max(difference, SPREADS * spread)
     out = rgba.copy()
     out[..., 3] = np.rint(255 * np.clip(2 * away / difference - 1, 0, 1)).astype(np.uint8)
     colour = np.median(shade, axis=(0, 1))
@@ -238,7 +267,14 @@ def _box_of(alpha: NDArray[np.uint8], path: str) -> tuple[int, int, int, int]:
     rows, columns = np.flatnonzero((alpha > SEEN).any(1)), np.flatnonzero((alpha > SEEN).any(0))
     if not len(rows):
         raise EnrError(f"Nothing is seen in {path} but its background; give a picture of an object.")
-    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+    left, right, top, bottom = int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1])
+    if max(right - left, bottom - top) + 1 < SMALLEST_OBJECT_PX:
+        raise EnrError(
+            f"What is seen in {path} is {right - left + 1}x{bottom - top + 1} px large (columns {left}-{right}, rows "
+            f"{top}-{bottom}), too few to recognise an object by; give a picture in which it is {SMALLEST_OBJECT_PX} "
+            "px long at the least."
+        )
+    return left, right, top, bottom
 
 
 def _cut(rgba: NDArray[np.uint8], square: tuple[float, float, float]) -> NDArray[np.uint8]:

@@ -151,3 +151,12 @@ def test_a_lens_that_shrinks_the_object_to_a_few_pixels_is_refused_with_one_that
         read_source_picture(path, own, 500.0)
     dark = (read_source_picture(path, own, 200.0)[0] < 0.5).any(0)
     assert dark.sum() == SIZE // 2
+
+
+@pytest.mark.parametrize(("dark", "shown"), [(0, "nothing"), (1, "a single pixel")])
+def test_a_picture_that_shows_nothing_to_the_model_is_refused(tmp_path, dark, shown):
+    pixels = np.full((16, 16, 3), 255, np.uint8)
+    pixels[3 : 3 + dark, 4 : 4 + dark] = 0
+    path = saved(tmp_path / "a.png", pixels)
+    with pytest.raises(EnrError, match=f"shows {shown} that differs from the background"):
+        read_source_picture(path, config(background=(1.0, 1.0, 1.0)), 20.0)

@@ -85,6 +85,56 @@ def test_pictures_that_show_no_object_are_refused(tmp_path, pixels, word):
     assert "mine.png" in str(refusal.value)
 
 
+def dot(side, width, height):
+    """A white picture with a dark rectangle."""
+    pixels = np.full((side, side, 3), 255, np.uint8)
+    pixels[5 : 5 + height, 6 : 6 + width] = 40
+    return pixels
+
+
+@pytest.mark.parametrize("side", [16, 120])
+@pytest.mark.parametrize(
+    ("pixels_of", "word"),
+    [
+        (lambda side: np.full((side, side, 3), 255, np.uint8), "Nothing is seen"),
+        (lambda side: np.full((side, side, 3), 200, np.uint8), "Nothing is seen"),
+        (lambda side: np.zeros((side, side, 3), np.uint8), "Nothing is seen"),
+        (lambda side: np.zeros((side, side, 4), np.uint8), "Nothing is seen"),
+        (lambda side: dot(side, 1, 1), r"is 1x1 px large \(columns 6-6, rows 5-5\)"),
+        (lambda side: dot(side, 3, 2), r"is 3x2 px large \(columns 6-8, rows 5-6\)"),
+    ],
+)
+def test_what_shows_nothing_or_next_to_it_is_refused_in_the_models_size_and_in_others(tmp_path, side, pixels_of, word):
+    path = tmp_path / "mine.png"
+    Image.fromarray(pixels_of(side)).save(path)
+    with pytest.raises(EnrError, match=word) as refusal:
+        frame_picture(path, CONFIG)
+    assert "mine.png" in str(refusal.value)
+
+
+@pytest.mark.parametrize("side", [16, 120])
+def test_what_is_just_large_enough_is_taken(tmp_path, side):
+    path = tmp_path / "mine.png"
+    Image.fromarray(dot(side, 4, 4)).save(path)
+    assert frame_picture(path, CONFIG).image.min() < 0.5
+
+
+def test_a_pale_object_of_the_models_own_data_is_taken(tmp_path):
+    pixels = np.full((16, 16, 3), 255, np.uint8)
+    pixels[4:12, 4:12] = 247
+    Image.fromarray(pixels).save(tmp_path / "mine.png")
+    assert frame_picture(tmp_path / "mine.png", CONFIG).image.min() < 0.98
+
+
+def test_an_object_that_the_model_cannot_tell_from_its_background_is_refused(tmp_path):
+    pixels = np.full((120, 120, 4), 255, np.uint8)
+    pixels[..., 3] = 0
+    pixels[40:80, 40:80, 3] = 255  # white, cut out; the model's background is white
+    Image.fromarray(pixels).save(tmp_path / "mine.png")
+    with pytest.raises(EnrError, match=r"mine\.png shows nothing that differs from the background"):
+        frame_picture(tmp_path / "mine.png", CONFIG)
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", "half"])
 def test_files_that_are_no_pictures_are_refused(tmp_path, content):
     path = tmp_path / "mine.png"
