@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +13,6 @@ from enr.camera import check_rigid, invert_rigid
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.scene import AnyScene, PlacedScene
-from enr.words import count_of
 
 SLACK = 1e-3
 """Pictures that were resampled may leave [0, 1] by a rounding error."""
@@ -165,7 +166,7 @@ def checked_batches(target_from_sources: Tensor, sources: int, batch_size: int) 
     motions = as_numbers(target_from_sources, "target_from_sources", expected)
     if motions.ndim != 4 or motions.shape[1:] != (sources, 4, 4) or not len(motions):
         raise EnrError(f"target_from_sources has shape {tuple(motions.shape)}; expected {expected}.")
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+    if not isinstance(batch_size, Integral) or isinstance(batch_size, bool) or batch_size < 1:
         raise EnrError(f"batch_size is {batch_size!r}; expected a whole number of views, 1 at least.")
     matrices = check_rigid(motions.detach().cpu().double().numpy())
     first_from_sources = invert_rigid(matrices[:, :1]) @ matrices
@@ -175,7 +176,7 @@ def checked_batches(target_from_sources: Tensor, sources: int, batch_size: int) 
             f"target_from_sources[{away.argmax()}] tells otherwise than target_from_sources[0] where the pictures were "
             f"taken from each other (by {away.max():.3g}); give each picture one pose for all views."
         )
-    return motions.split(batch_size)
+    return motions.split(int(batch_size))
 
 
 def checked_distance(distance: Tensor | float, images: Tensor, config: RendererConfig) -> Tensor:
@@ -192,7 +193,7 @@ def checked_distance(distance: Tensor | float, images: Tensor, config: RendererC
     given = as_numbers(distance, "A distance", expected).to(torch.float32).reshape(-1)
     if len(given) not in (1, count):
         raise EnrError(
-            f"{len(given)} distances are given for {count_of(count, 'picture')}; give one number, or one for each."
+            f"{len(given)} distances are given for a batch of {count}; give one number, or one for each picture."
         )
     for value in given.tolist():
         if not value > 0:

@@ -43,6 +43,14 @@ def widening_in(checkpoint: Path) -> list[float]:
     return widening
 
 
+@torch.enable_grad()
+def test_pictures_of_a_loaded_model_are_arrays_until_a_training_asks_for_gradients(saved: Path) -> None:
+    model = load_model(saved)
+    scene = model.inverse_render(torch.rand(1, *model.config.image_shape))
+    assert model.render(scene).numpy().shape == (1, *model.config.image_shape)
+    assert model.requires_grad_(True).render(scene).requires_grad
+
+
 def test_what_earlier_versions_did_not_measure_keeps_its_start(tmp_path: Path, variants: dict[str, Any]) -> None:
     model = Renderer(RendererConfig(**{**variants["frustum-colour"], "depth_range": "travelling"}))
     assert model.sight is not None

@@ -260,7 +260,7 @@ def test_pictures_that_contradict_their_poses_are_refused(travelling: RendererCo
         (math.nan, "A distance is nan; expected the depth"),
         (math.inf, "trained on objects between 1 and 3"),
         (7.0, "trained on objects between 1 and 3"),
-        ([2.0, 2.0, 2.0], "3 distances are given for 2 pictures"),
+        ([2.0, 2.0, 2.0], "3 distances are given for a batch of 2"),
         ("2.0", "A distance is given as '2.0'; expected a number"),
         (b"2", "A distance is given as b'2'; expected a number"),
         ({}, "A distance is given as {}; expected a number"),
@@ -268,13 +268,13 @@ def test_pictures_that_contradict_their_poses_are_refused(travelling: RendererCo
         ([2, None], r"A distance is given as \[2, None\]; expected a number"),
         (2 + 0j, r"A distance is given as \(2\+0j\); expected a number"),
         (True, "A distance is given as True; expected a number"),
-        ([], "0 distances are given for 2 pictures"),
+        ([], "0 distances are given for a batch of 2"),
     ],
 )
 def test_bad_distances_are_refused_in_a_sentence(travelling: RendererConfig, distance: object, words: str) -> None:
     with pytest.raises(EnrError, match=words):
         Renderer(travelling).inverse_render(pictures(2), distance)
-    with pytest.raises(EnrError, match=words.replace("2 pictures", "1 picture")):
+    with pytest.raises(EnrError, match=words.replace("batch of 2", "batch of 1")):
         Renderer(travelling).generate_novel_views(pictures(1)[0], turns(1, 0), distance=distance)
 
 
