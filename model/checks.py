@@ -9,6 +9,7 @@ from enr.camera import check_rigid
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.scene import AnyScene, PlacedScene
+from enr.words import count_of
 
 SLACK = 1e-3
 """Pictures that were resampled may leave [0, 1] by a rounding error."""
@@ -92,7 +93,9 @@ def checked_distance(distance: Tensor | float, count: int, config: RendererConfi
         raise EnrError("This renderer's depth range stands still and takes no distance; leave it out.")
     given = torch.as_tensor(distance, dtype=torch.float32).reshape(-1)
     if len(given) not in (1, count):
-        raise EnrError(f"{len(given)} distances are given for {count} pictures; give one number, or one for each.")
+        raise EnrError(
+            f"{len(given)} distances are given for {count_of(count, 'picture')}; give one number, or one for each."
+        )
     for value in given.tolist():
         if not value > 0:
             raise EnrError(

@@ -86,6 +86,20 @@ def test_the_plain_line_takes_the_latest_run_and_writes_into_it(workplace):
     assert "rot: there are no test scenes; these are validation scenes" in result.output
 
 
+def test_an_earlier_page_does_not_stay_beside_newer_numbers(workplace):
+    assert invoke("--out", "out", "--groups", "rot").exit_code == 0 and Path("out/report.html").is_file()
+    assert invoke("--out", "out", "--groups", "rot", "--ssim", "--no-report").exit_code == 0
+    assert not Path("out/report.html").exists()
+
+
+def test_the_latest_run_has_a_name(workplace):
+    Path("runs").rename("elsewhere")
+    assert enr("eval", "--checkpoint", "latest").exit_code == 2
+    result = invoke("--checkpoint", "latest", "--runs", "elsewhere", "--groups", "rot", "--out", "out", "--no-report")
+    assert result.exit_code == 0, result.output
+    assert f"elsewhere/{sorted(Path('elsewhere').iterdir())[-1].name}/checkpoints/best" in result.output
+
+
 def test_a_checkpoint_whose_replacement_was_cut_off_is_found(workplace):
     checkpoints = latest(workplace) / "checkpoints"
     for name in ("best", "last"):
