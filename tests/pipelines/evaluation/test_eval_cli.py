@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.command_line import enr
+from tests.command_line import check_refused, enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
@@ -90,6 +90,11 @@ def test_an_earlier_page_does_not_stay_beside_newer_numbers(workplace):
     assert invoke("--out", "out", "--groups", "rot").exit_code == 0 and Path("out/report.html").is_file()
     assert invoke("--out", "out", "--groups", "rot", "--ssim", "--no-report").exit_code == 0
     assert not Path("out/report.html").exists()
+
+
+def test_views_that_are_all_sources_leave_a_way_out(workplace):
+    result = invoke("--groups", "rot", "--sources", "4", "--out", "out")
+    check_refused(result, "--views 5 or more", "--sources 3 at most", unwritten="out")
 
 
 def test_the_latest_run_has_a_name(workplace):
