@@ -9,7 +9,6 @@ from enr.camera import check_rigid
 from enr.errors import EnrError
 from enr.model.config import RendererConfig
 from enr.model.scene import AnyScene, PlacedScene
-from enr.words import count_of
 
 SLACK = 1e-3
 """Pictures that were resampled may leave [0, 1] by a rounding error."""
@@ -94,7 +93,7 @@ def checked_distance(distance: Tensor | float, count: int, config: RendererConfi
     given = torch.as_tensor(distance, dtype=torch.float32).reshape(-1)
     if len(given) not in (1, count):
         raise EnrError(
-            f"{len(given)} distances are given for {count_of(count, 'picture')}; give one number, or one for each."
+            f"{len(given)} distances are given for {count} picture{'s' * (count != 1)}; give one number, or one for each."
         )
     for value in given.tolist():
         if not value > 0:

@@ -67,7 +67,7 @@ def checked(section: str = "", names: Mapping[str, str] | None = None) -> Callab
         hints = typing.get_type_hints(kind, include_extras=True)
         for field in dataclasses.fields(kind):  # type: ignore[arg-type]
             if _is_number(hints[field.name]):
-                field.type = Annotated[hints[field.name], BeforeValidator(_no_truth)]  # type: ignore[assignment]
+                field.type = Annotated[hints[field.name], BeforeValidator(_no_truth)]
         made: Any = pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)(kind)
         make = made.__init__
 

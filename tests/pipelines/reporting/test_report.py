@@ -323,10 +323,8 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 def test_a_damaged_animation_is_named(measured, tmp_path):
-    run = shutil.copytree(measured, tmp_path / "run")
-    (run / "report.html").unlink(missing_ok=True)
-    (run / "progress.gif").write_bytes(b"GIF89a")
-    check_refused(enr("report", run), "progress.gif", "remove it", unwritten=run / "report.html")
+    (shutil.copytree(measured, tmp_path / "run") / "progress.gif").write_bytes(b"GIF89a")
+    check_refused(enr("report", tmp_path / "run", "--out", tmp_path / "page"), "progress.gif", "remove it")
 
 
 def test_where_it_may_not_be_written_is_said(measured, tmp_path, monkeypatch):
