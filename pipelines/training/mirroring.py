@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from enr.model.objective import PosedViews
+from enr.model.scene import constant
 
 MIRROR = (-1.0, 1.0, 1.0, 1.0)
 
@@ -24,8 +25,8 @@ def mirrored(views: PosedViews, chosen: Tensor) -> PosedViews:
         chosen: (scenes,) whether a scene is to be mirrored.
     """
     rows = chosen.repeat(len(views.images) // len(chosen))
-    sign = torch.tensor(MIRROR, dtype=views.target_from_sources.dtype, device=chosen.device)
     motions = views.target_from_sources
+    sign = constant(MIRROR, motions)
     centre = views.centre
     if centre is not None:
         centre = torch.where(rows[:, None], centre * sign[:3].to(centre), centre)
