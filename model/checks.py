@@ -93,7 +93,8 @@ def checked_distance(distance: Tensor | float, count: int, config: RendererConfi
     given = torch.as_tensor(distance, dtype=torch.float32).reshape(-1)
     if len(given) not in (1, count):
         raise EnrError(
-            f"{len(given)} distances are given for {count} picture{'s' * (count != 1)}; give one number, or one for each."
+            f"{len(given)} distances are given for {count} picture{'s' * (count != 1)}; give one number, or one for "
+            "each."
         )
     for value in given.tolist():
         if not value > 0:
