@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -50,7 +50,7 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         if max(self.l1, self.l2, self.ssim, self.lpips) <= 0:
-            raise EnrError(f"Loss weights are {astuple(self)}; one of l1, l2, ssim and lpips must be positive.")
+            raise EnrError("loss.l1, loss.l2, loss.ssim and loss.lpips are all 0; one of them must be positive.")
 
 
 @checked("model")

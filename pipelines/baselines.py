@@ -5,7 +5,8 @@ The predictions lie where `enr eval --predictions` reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
@@ -24,14 +25,24 @@ from enr.model.baselines.query_network import QueryNetwork
 from enr.model.baselines.scene_representation import SceneRepresentationNetwork
 from enr.model.losses import reconstruction_loss
 from enr.model.warp import Frustum
-from enr.pipelines.config import Assignments, TrainConfig, override, read_preset, validated_train
+from enr.pipelines.config import (
+    Assignments,
+    TrainConfig,
+    check_agreement,
+    find_key,
+    key_values,
+    override,
+    read_preset,
+    validated_train,
+)
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
+from enr.pipelines.evaluation.predicted_folder import METHOD_NAME
 from enr.pipelines.machine import autocast, choose_device, choose_precision, prepare_cpu
 from enr.pipelines.training.journal import Stopwatch
 from enr.pipelines.training.loader import Batch, PairLoader
-from enr.pipelines.training.loop import Moment, learning_rate, progress
+from enr.pipelines.training.loop import DivergedError, Moment, learning_rate, progress
 from enr.shards import Split
-from enr.words import count_of
+from enr.words import count_of, minutes_in_words
 
 MethodName = Literal["gqn", "srn"]
 TARGETS_AT_A_TIME = 32
@@ -137,7 +148,17 @@ def _poses(view_set: ViewSet, views: np.ndarray, device: torch.device) -> Tensor
 
 PRESET = "small-32"
 """Whose training the methods share: optimiser's course, batch, loss."""
-CARD = "method.json"
+MINUTES = 5.0
+"""Of training, where none are given."""
+
+FAR_OUT = 10.0
+"""A loss that is so many times as high as that of the worst picture is of no picture at all."""
+
+HEARD = (
+    *("steps", "max_minutes", "clock", "batch_size", "learning_rate", "warmup_steps", "decay", "clip_norm"),
+    *("loss.l1", "loss.l2", "loss.ssim", "seed", "device", "precision", "threads"),
+)
+"""Entries of a training that mean something to these methods; the others are of the renderer alone."""
 
 
 @checked()
@@ -149,8 +170,8 @@ class CompareSettings:
         method: `gqn` or `srn`.
         shards: .h5 files or folders.
         out: folder of the predictions; must be new.
-        max_minutes: of training.
-        assignments: entries of `TrainConfig` over those of the preset small-32.
+        max_minutes: of training; `MINUTES` where neither this nor an assignment says.
+        assignments: entries of `TrainConfig` over those of the preset small-32; those of `HEARD` alone.
         split: the scenes that are predicted.
         source: the view that the method is given.
     """
@@ -158,7 +179,7 @@ class CompareSettings:
     method: MethodName
     shards: tuple[Path, ...]
     out: Path
-    max_minutes: Positive = 5.0
+    max_minutes: Positive | None = None
     assignments: SkipValidation[Assignments] = ()
     split: Split = "test"
     source: Annotated[int, Field(ge=0)] = 0
@@ -171,32 +192,73 @@ def compare(settings: CompareSettings, say: Callable[[str], None]) -> Path:
         The folder of `<group>/<scene id>/<view, five digits>.png`, with `method.json` beside them.
 
     Raises:
-        EnrError: the folder exists, the shards do not fit, or no scene is in the split.
+        EnrError: the folder exists or cannot be written, shards or settings do not fit, no scene is in the split,
+            or the training diverged; nothing is written then.
     """
     if settings.out.exists():
         raise EnrError(f"{settings.out} exists; name a new folder with --out.")
+    config, device = _resolve(settings)
     view_set = ViewSet.open(settings.shards)
     scenes = view_set.scenes(settings.split)
     if not scenes:
         raise EnrError(f"The shards hold no scene of the split '{settings.split}'; choose another --split.")
     for scene in scenes:
         _source_of(scene, view_set, settings.source)  # before any work
-    config, device = _resolve(settings)
-    torch.manual_seed(config.seed)
-    method = METHODS[settings.method](view_set, config, device)
-    parameters = sum(weight.numel() for weight in method.network.parameters())
-    say(f"Training {settings.method} ({parameters:,} parameters) for {config.max_minutes:g} minutes on {device}.")
-    steps = _train(method, view_set, config, device)
-    say(f"{count_of(steps, 'step')}. Predicting {count_of(len(scenes), 'scene')}.")
-    with replacing_folder(settings.out) as folder:
+    with _new_folder(settings.out) as folder:
+        torch.manual_seed(config.seed)
+        method = METHODS[settings.method](view_set, config, device)
+        parameters = sum(weight.numel() for weight in method.network.parameters())
+        minutes = minutes_in_words(config.max_minutes or 0)
+        say(f"Training {settings.method} ({count_of(parameters, 'parameter')}) for {minutes} on {device}.")
+        steps = _train(method, view_set, config, device)
+        say(f"{count_of(steps, 'step')}. Predicting {count_of(len(scenes), 'scene')}.")
         _write_predictions(method, view_set, scenes, folder, settings.source)
-        facts = {"method": settings.method, "steps": steps, "parameters": parameters, "minutes": config.max_minutes}
-        write_json(folder / CARD, {**facts, "seed": config.seed, "clock": config.clock, "threads": config.threads})
+        facts: dict[str, object] = {
+            "method": settings.method,
+            "source": settings.source,
+            "split": settings.split,
+            "steps": steps,
+        }
+        facts |= {"minutes": config.max_minutes, "seed": config.seed, "parameters": parameters}
+        facts |= {"train": {key: _entry(config, key) for key in HEARD}, "shards": view_set.shard_fingerprints()}
+        write_json(folder / METHOD_NAME, facts)
     return settings.out
 
 
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Where to write what becomes `out` at the end; made at once, so that what cannot be is known before the training.
+
+    Raises:
+        EnrError: it cannot be written.
+    """
+    made = [place for place in out.absolute().parents if not place.exists()]
+    try:
+        with replacing_folder(out) as folder:
+            yield folder
+    except OSError as error:
+        raise EnrError(f"--out {out} cannot be written ({error.strerror or error}); name another folder.") from error
+    finally:
+        with suppress(OSError):  # those that hold something stay
+            for place in made:
+                place.rmdir()
+
+
+def _entry(config: TrainConfig, key: str) -> object:
+    """The value of an entry such as `loss.ssim`."""
+    value: object = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
 def _resolve(settings: CompareSettings) -> tuple[TrainConfig, torch.device]:
-    limit = ("max_minutes", settings.max_minutes)
+    check_agreement({"max_minutes": settings.max_minutes}, settings.assignments)
+    for key, _ in key_values(settings.assignments):
+        name = ".".join(find_key(key)[1:])
+        if find_key(key)[0] != "train" or name not in HEARD:
+            raise EnrError(f"--set {key} means nothing to {settings.method}; what it hears is {', '.join(HEARD)}.")
+    limit = ("max_minutes", settings.max_minutes or MINUTES)
     # The optimiser is Adam, as in the methods' own articles.
     preset = override(override(read_preset(PRESET), [("muon_learning_rate", 0), limit]), settings.assignments)
     wanted = dict(preset.train)
@@ -216,15 +278,25 @@ def _train(method: ComparedMethod, view_set: ViewSet, config: TrainConfig, devic
         optimizer.param_groups[0]["lr"] = learning_rate(config, moment)
         loss = method.loss(next(loader))
         if not torch.isfinite(loss):
-            raise EnrError(
-                f"The loss is {loss.item():g} at step {moment.step}; lower it with --set learning_rate=1e-4."
-            )
+            raise _diverged(f"at step {moment.step} (the loss is {loss.item():g})", config)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(method.network.parameters(), config.clip_norm or float("inf"))
         optimizer.step()
         moment = Moment(moment.step + 1, watch.elapsed_s)
+    if not all(bool(weights.isfinite().all()) for weights in method.network.state_dict().values()):
+        raise _diverged(f"at step {moment.step} (weights are not finite)", config)
+    with torch.no_grad():  # those weights were not tried out yet
+        last = method.loss(next(loader))
+    most = config.loss.l1 + config.loss.l2 + 2 * config.loss.ssim  # of any pictures whatever in [0, 1]
+    if not last <= FAR_OUT * most:
+        raise _diverged(f"at step {moment.step} (the loss is {last.item():g})", config)
     return moment.step
+
+
+def _diverged(where: str, config: TrainConfig) -> DivergedError:
+    rate = config.learning_rate / 4
+    return DivergedError(f"The training diverged {where}; lower its rate, such as with --set learning_rate={rate:.1g}.")
 
 
 @torch.no_grad()

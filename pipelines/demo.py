@@ -24,7 +24,7 @@ from enr.pipelines.training.journal import read_metrics
 from enr.pipelines.training.runs import Run, check_folder, find_checkpoint
 from enr.pipelines.training.train import TrainSettings, train
 from enr.pipelines.training.validation import FEWEST_SCENES
-from enr.words import count_of
+from enr.words import count_of, minutes_in_words
 
 Say = Callable[[str], None]
 SPLIT_SHARES = (0.7, 0.15, 0.15)
@@ -169,11 +169,12 @@ def run_demo(settings: DemoSettings, say: Say = print) -> DemoResult:
     """
     check_folder(settings.folder, "--out")
     started = time.monotonic()
-    say(f"1/3 {settings.chairs} chairs, {settings.views} views each, {settings.size_px} px")
+    chairs, views = count_of(settings.chairs, "chair"), count_of(settings.views, "view")
+    say(f"1/3 {chairs}, {views} each, {settings.size_px} px")
     summary = make_data(settings)
     say(f"    {summary.images} pictures in {summary.seconds:.0f} s; contact sheet: {summary.contact_sheet}")
     minutes = training_minutes(settings, (time.monotonic() - started) / 60)
-    say(f"2/3 training for {minutes:.1f} minutes")
+    say(f"2/3 training for {minutes_in_words(minutes)}")
     run = make_model(settings, summary, minutes, say)
     say("3/3 evaluation on chairs that were not trained on")
     report = evaluate(EvalSettings(checkpoint=run.folder, out=settings.folder / "demo-eval", seed=settings.seed))

@@ -30,7 +30,7 @@ from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
 from enr.pipelines.reporting.gather import age_of, difference_of, read_evaluation, setting_of
-from enr.pipelines.training.runs import Run, check_folder, find_checkpoint
+from enr.pipelines.training.runs import CONFIG_NAME, Run, check_folder, find_checkpoint
 from enr.words import count_of, minutes_in_words
 
 WRITTEN = (WEIGHTS_NAME, HUB_CONFIG_NAME, CARD_NAME, EXAMPLES)
@@ -49,6 +49,12 @@ FOLDER = re.compile(r"(?<!\S)/\S*/")
 """Where the shards and runs lay on one machine is nobody else's concern."""
 
 COLUMNS = {"model": "this model", **FLOOR_LABELS, WRONG_POSE: "this model, wrong pose"}
+
+LIBRARY = "library_name: enr"
+"""The line of a card's head by which a packed model is told from other folders."""
+
+DEPTHS = ("*", "*/*", "*/*/*")
+"""How deep runs lie in a folder of them, or in an experiment."""
 
 CARD = Template("""---
 license: apache-2.0
@@ -142,14 +148,38 @@ def pack(settings: PackSettings) -> int:
 
 
 def _check_out(settings: PackSettings) -> None:
-    """Refuse a folder that cannot be written, or that holds what is not to be replaced."""
+    """Refuse a folder that cannot be written, that is of a run, or that holds what is not to be replaced."""
     out = settings.out
     if out.is_file():
         raise EnrError(f"{out} is a file; give a folder for the model.")
     check_folder(out, "OUT")
+    place = out.resolve()
+    inside = [folder for depth in DEPTHS for folder in place.glob(depth)]
+    runs = [folder for folder in (place, *place.parents, *inside) if _is_run(folder)]
+    if runs:
+        word = "is" if runs[0] == place else "lies in" if runs[0] in place.parents else "holds"
+        raise EnrError(f"{out} {word} {'a run' if word == 'is' else f'the run {runs[0]}'}; give a folder beside it.")
     there = [name for name in WRITTEN if (out / name).exists()]
     if there and not settings.overwrite:
         raise EnrError(f"{out} holds {' and '.join(there)} already; give another folder, or --overwrite.")
+    if there and not _is_packed(out):
+        raise EnrError(
+            f"{out} holds {' and '.join(there)}, and no model that `enr pack` wrote, which alone --overwrite replaces; "
+            "give another folder."
+        )
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / CONFIG_NAME).is_file() and (folder / "checkpoints").is_dir()
+
+
+def _is_packed(folder: Path) -> bool:
+    """Whether `enr pack` wrote a folder: its card's head names the library, and its config says what the model is."""
+    card = folder / CARD_NAME
+    if not (card.is_file() and (folder / HUB_CONFIG_NAME).is_file()):
+        return False
+    _, head, *_ = [*card.read_text(encoding="utf-8", errors="replace").split("---\n", 2), ""]
+    return LIBRARY in head.splitlines()
 
 
 def _root_of(run: Run) -> Path:

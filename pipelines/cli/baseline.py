@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+INTERRUPTED = 130
 METHODS = ("gqn", "srn")
 HELP = """
 Train another method on SHARDS for a given time, and write what it predicts of scenes that it never saw.
@@ -33,9 +36,7 @@ enr eval shards/rot-*.h5 --predictions gqn-rot --ssim
 @click.option(
     "--max-minutes",
     type=float,
-    default=5.0,
-    show_default=True,
-    help="Train for so many minutes.",
+    help="Train for so many minutes [default: 5].",
 )
 @click.option(
     "--set",
@@ -56,5 +57,10 @@ def command(**options: Any) -> None:
     """`enr baseline`."""
     from enr.pipelines.baselines import CompareSettings, compare
 
-    folder = compare(CompareSettings(**options), say=click.echo)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's notice ends as cleanly as Ctrl-C
+    try:
+        folder = compare(CompareSettings(**options), say=click.echo)
+    except KeyboardInterrupt:
+        click.echo(f"Stopped; nothing was written to {options['out']}.", err=True)
+        sys.exit(INTERRUPTED)
     click.echo(f"Predictions: {folder}")

@@ -38,7 +38,14 @@ with per-scene numbers as JSON, and a picture of input views, predictions and tr
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Measure this run folder, checkpoint folder or published .pt [default: the latest run's best].",
+    help="Measure this run folder, checkpoint folder, published .pt or `latest` [default: the latest run's best].",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="Look for the latest run in this folder.",
 )
 @click.option(
     "--predictions",
@@ -105,7 +112,7 @@ def command(**options: Any) -> None:
     if not (options["checkpoint"] or options["predictions"]):
         from enr.pipelines.training.runs import latest_run
 
-        latest_run()  # before torch is loaded: where nothing was trained yet, that is answered at once
+        latest_run(options["runs"])  # before torch is loaded: where nothing was trained yet, that is answered at once
     from enr.pipelines.evaluation.evaluate import evaluate
     from enr.pipelines.evaluation.report_table import format_report
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from enr.pipelines.config.presets import (
     Preset,
+    check_agreement,
     find_key,
     flat,
     key_values,
@@ -44,6 +45,7 @@ __all__ = [
     "Preset",
     "TrainConfig",
     "TrainSettings",
+    "check_agreement",
     "find_key",
     "flat",
     "key_values",

@@ -10,7 +10,7 @@ from importlib import resources
 
 import yaml
 
-from enr.checking import Table, nearest
+from enr.checking import Table, nearest, option
 from enr.errors import EnrError
 from enr.model.config import LossWeights, RendererConfig
 from enr.pipelines.config.training import Assignments, TrainConfig
@@ -110,6 +110,25 @@ def key_values(assignments: Assignments) -> list[tuple[str, object]]:
             raise EnrError(f"--set {assignment} has no value; write --set key=value.")
         found += flat({key.strip(): text}).items()
     return found
+
+
+def check_agreement(options: Table, assignments: Assignments) -> None:
+    """Refuse an option and a `--set` of the same entry that are not the same.
+
+    Args:
+        options: entries of `train` that have an option of their own; None: it was not given.
+        assignments: what is set beside them.
+
+    Raises:
+        EnrError: two of them contradict each other.
+    """
+    for key, value in key_values(assignments):
+        name = find_key(key)[-1]
+        given, other = options.get(name), read_value(value, key)
+        if isinstance(other, bool):
+            other = "on" if other else "off"  # as YAML reads them
+        if given is not None and str(given) != str(other) and given != other:
+            raise EnrError(f"{option(name)} {given} and --set {key}={value} contradict each other; give one of them.")
 
 
 def flat(table: Table) -> dict[str, object]:

@@ -88,7 +88,7 @@ class TrainConfig:
     seed: Seed = 0
     device: Device = "auto"
     precision: Precision = "auto"
-    threads: Annotated[int, Field(ge=0)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
     compile: Compile = "auto"
     validations: Count = 20
     validation_pictures: Count = 256

@@ -183,7 +183,7 @@ def find_origin(settings: EvalSettings) -> Origin:
         run = open_run(latest_run(settings.runs))
         checkpoint = checkpoint_of(run)
     else:
-        checkpoint, run = find_checkpoint(settings.checkpoint)
+        checkpoint, run = find_checkpoint(settings.checkpoint, settings.runs)
     if settings.shards:
         return Origin(checkpoint, run, settings.shards)
     if run is None:

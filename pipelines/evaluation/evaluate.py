@@ -12,7 +12,7 @@ from enr.pipelines.evaluation.checkpoint_predictor import CheckpointPredictor
 from enr.pipelines.evaluation.foreground import find_opaque, opaque_notes
 from enr.pipelines.evaluation.inputs import EvalSettings
 from enr.pipelines.evaluation.measure import measure_part
-from enr.pipelines.evaluation.predicted_folder import PredictedFolder
+from enr.pipelines.evaluation.predicted_folder import PredictedFolder, with_own_source
 from enr.pipelines.evaluation.predictor import Predictor
 from enr.pipelines.evaluation.report import Report, unmeasured_notes
 from enr.pipelines.evaluation.report_content import Facts
@@ -36,6 +36,7 @@ def evaluate(settings: EvalSettings) -> Report:
         EnrError: checkpoint or predictions, shards and settings do not fit together, a measure is no number, or the
             report cannot be written; nothing is written then.
     """
+    settings = with_own_source(settings)
     device = pick_device(settings.device)
     prepare_cpu(threads=0)
     predictor = open_predictor(settings, device)

@@ -5,8 +5,9 @@ They lie as `FOLDER/<group>/<scene id>/<view, five digits>.png`, one for each ta
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,13 @@ from enr.pipelines.evaluation.scene_pictures import ScenePictures
 from enr.pipelines.training.runs import check_folder
 from enr.words import count_of
 
+METHOD_NAME = "method.json"
+"""Beside the predictions of `enr baseline`: what made them, and which view it was given."""
+
 FEWEST_TARGETS = 2
+PNG_HEAD, PNG_KINDS = b"\x89PNG\r\n\x1a\n", {0: "grey", 2: "RGB", 4: "grey with alpha", 6: "RGBA"}
+"""What a PNG file begins with, and those of its colour types that are no palette."""
+
 UNKNOWN_TRAINING = "what these predictions were trained on is not known here."
 UNKNOWN_SOURCES = (
     "what the method was given is not known here: --sources only says which views are no targets, and whose source is "
@@ -75,7 +82,10 @@ class PredictedFolder:
             raise EnrError("--predictions are compared with true pictures; name the shards: enr eval shards/*.h5")
         if not folder.is_dir():
             raise EnrError(f"{folder} is not a folder; give one with <group>/<scene id>/<view>.png in it.")
-        check_folder(settings.out or Path("eval"), "--out")
+        out = settings.out or Path("eval")
+        check_folder(out, "--out")
+        if folder.resolve() in (out.resolve(), *out.resolve().parents):
+            raise EnrError(f"--out {out} lies in the predictions {folder}; give another folder for the report.")
         return cls(folder, settings.shards, settings.sources)
 
     def check_data(self, view_set: ViewSet) -> list[str]:
@@ -132,11 +142,35 @@ class PredictedFolder:
         return self.folder / scene.group / scene.scene_id / f"{view:05d}.png"
 
 
+def with_own_source(settings: EvalSettings) -> EvalSettings:
+    """The settings with the source view that the predictions' `method.json` names, where there is one.
+
+    Raises:
+        EnrError: it is damaged, or the settings name another source or several.
+    """
+    file = (settings.predictions or Path()) / METHOD_NAME
+    if settings.predictions is None or not file.is_file():
+        return settings
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        content = None
+    source = content.get("source") if isinstance(content, dict) else -1
+    if source is None:
+        return settings  # of an earlier version, which did not say
+    if type(source) is not int or source < 0:
+        raise EnrError(f"{file} is damaged: it names no source view; make the predictions again, or remove the file.")
+    asked = None if settings.source is None and settings.protocol is None else settings.source_view
+    if settings.sources > 1 or asked not in (None, source):
+        option = f"--sources {settings.sources}" if settings.sources > 1 else f"source view {asked}"
+        raise EnrError(f"{file} says that the method was given view {source} alone, not {option}; leave that out.")
+    return replace(settings, source=source)
+
+
 def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
     try:
+        _check_kind(path)
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):  # more than 8 bits; they would be cut off, not scaled
-                raise ValueError("it has more than 8 bits a channel")
             pixels = np.asarray(image.convert("RGBA"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise EnrError(f"{path} cannot be read as a picture ({error}); write it again as an 8-bit PNG.") from error
@@ -146,3 +180,16 @@ def _read(path: Path, size_px: tuple[int, int]) -> np.ndarray:
             "predict pictures of their size."
         )
     return pixels
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse what Pillow would round, cut off or convert in silence: anything but a PNG of 8 bits a channel."""
+    with path.open("rb") as file:
+        head = file.read(26)
+    if len(head) < 26 or not head.startswith(PNG_HEAD):
+        raise ValueError("it is not a PNG file")
+    bits, kind = head[24:26]
+    if bits > 8:
+        raise ValueError("it has more than 8 bits a channel")
+    if bits < 8 or kind not in PNG_KINDS:
+        raise ValueError(f"it is not one of {', '.join(PNG_KINDS.values())} with 8 bits a channel")

@@ -34,6 +34,9 @@ from enr.pipelines.evaluation.report_table import definition
 from enr.pipelines.training.runs import new_folder
 
 JSON_NAME = "report.json"
+PAGE_NAME = "report.html"
+"""The page about it, which `enr report` writes beside it."""
+
 NAMES_OF_VERSION_1 = {"swapped_pose": WRONG_POSE, "copy_source": COPIED_INPUT, "mean_target": MEAN_OF_TARGETS}
 """What reports of the first version call some candidates."""
 
@@ -81,10 +84,13 @@ def write_report(report: Report, sheets: Sequence[Image.Image], out: Path | None
         pictures = [folder / f"{group.group}-{group.split}.png" for group in report.groups]
         groups = tuple(replace(group, picture=path) for group, path in zip(report.groups, pictures, strict=True))
         report = replace(report, groups=groups, json_path=folder / JSON_NAME)
+        is_second = report.json_path.exists()
         with ExitStack() as stack:  # everything is on the disk before anything has its name; the JSON file comes last
             write_json(stack.enter_context(replacing(report.json_path)), as_dict(report))
             for path, sheet in zip(pictures, sheets, strict=True):
                 sheet.save(stack.enter_context(replacing(path)), format="PNG")
+        if is_second:  # the page is about the earlier one, and none may follow
+            (folder / PAGE_NAME).unlink(missing_ok=True)
     except OSError as error:
         with suppress(OSError):
             for place in made:

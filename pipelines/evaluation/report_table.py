@@ -73,10 +73,10 @@ def format_report(report: Report) -> str:
 
 def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
     scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
-    views = f"{min(targets)}" if len(targets) == 1 else f"{min(targets)} to {max(targets)}"
+    views = f"{f'{min(targets)} to ' * (len(targets) > 1)}{count_of(max(targets), 'target view')}"
     first, last = scenes[0].source_view, scenes[0].source_view + scenes[0].sources - 1
     title = (
-        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} target views each, from "
+        f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} each, from "
         f"{f'source view {first}' if first == last else f'source views {first} to {last}'}"
     )
     names = candidate_names(background, is_model)

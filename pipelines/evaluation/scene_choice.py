@@ -182,9 +182,10 @@ def split_views(settings: EvalSettings, view_set: ViewSet, scene: Scene) -> tupl
         raise BlankScene(f"Scene {scene.scene_id} is blank in all its target views; make shards with a smaller --box.")
     targets = shown
     if not len(targets):
+        fewer = f", or give --sources {len(wanted) - 1} at most" if len(wanted) > 1 else ""
         raise EnrError(
             f"Scene {scene.scene_id} has {_in_words(len(views))}, so there is no target; "
-            f"make shards with --views {len(wanted) + 1} or more."
+            f"make shards with --views {len(wanted) + 1} or more{fewer}."
         )
     return given, targets
 

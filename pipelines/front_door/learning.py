@@ -132,6 +132,7 @@ class EvalOptions(TypedDict, total=False):
     ssim: bool
     untrained: bool
     equivariance: bool
+    runs: PathInput
     predictions: PathInput | None
     split: Split | Sequence[Split]
     groups: Group | Sequence[Group]
@@ -232,7 +233,7 @@ def evaluate(
     check_keywords(evaluate, options, EvalOptions.__annotations__)
     check_scalars(options, EvalOptions.__annotations__)
     values = {name: value for name, value in options.items() if name not in ("psnr", "ssim", "split", "groups")}
-    for name in ("predictions", "out"):
+    for name in ("runs", "predictions", "out"):
         if values.get(name) is not None:
             values[name] = one_path(values[name], name)
     settings = EvalSettings(

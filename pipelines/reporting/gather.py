@@ -18,7 +18,16 @@ from enr.pipelines.evaluation.report import FORMAT, MODEL, PSNR
 from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
 from enr.pipelines.training.journal import GIF_NAME, read_metrics
-from enr.pipelines.training.runs import CONFIG_NAME, Run, checkpoint_of, find_checkpoint, open_run, standing
+from enr.pipelines.training.runs import (
+    CONFIG_NAME,
+    LATEST,
+    Run,
+    checkpoint_of,
+    find_checkpoint,
+    latest_run,
+    open_run,
+    standing,
+)
 from enr.words import count_of
 
 JSON_NAME = "report.json"
@@ -134,6 +143,8 @@ def gather(paths: Sequence[Path]) -> tuple[Reported, ...]:
 
 
 def _gather(path: Path) -> Reported:
+    if str(path) == LATEST and not path.exists():
+        path = latest_run()
     if (path / CONFIG_NAME).is_file():
         run = open_run(path)
         return Reported(path.absolute().name, path, run, _of_run(path))

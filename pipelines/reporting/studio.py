@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from enr.camera import Array, orbit_angles, orbit_camera, target_from_source
+from enr.errors import EnrError
 from enr.model import Renderer
 from enr.pipelines import metrics
 from enr.pipelines.data.views import Indices, Scene, ViewSet, composite
@@ -131,9 +132,16 @@ def embed(picture: Picture | Image.Image, alt: str) -> Shown:
 
 
 def embed_gif(path: Path, alt: str) -> Shown:
-    """A GIF as it is."""
-    with Image.open(path) as image:
-        width_px, height_px = image.size
+    """A GIF as it is.
+
+    Raises:
+        EnrError: it cannot be read.
+    """
+    try:
+        with Image.open(path, formats=["GIF"]) as image:
+            width_px, height_px = image.size
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise EnrError(f"{path} cannot be read as a GIF; remove it, and the page goes without.") from error
     return Shown(_uri(path.read_bytes(), "gif"), alt, width_px, height_px)
 
 

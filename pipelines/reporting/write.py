@@ -19,6 +19,7 @@ from enr.pipelines.evaluation.equivariance import ANGLE_DEG, DISTANCE, FEATURES,
 from enr.pipelines.evaluation.equivariance_report import summarise
 from enr.pipelines.evaluation.report import FOREGROUND, MODEL, PSNR, SSIM
 from enr.pipelines.evaluation.report_content import GroupContent
+from enr.pipelines.evaluation.report_files import PAGE_NAME
 from enr.pipelines.evaluation.report_table import POSE_IGNORED_DB, candidate_names
 from enr.pipelines.reporting.charts import Chart, Line, make_chart
 from enr.pipelines.reporting.gallery import Gallery, paint
@@ -27,7 +28,6 @@ from enr.pipelines.reporting.studio import FULL, QUICK, embed_gif
 from enr.pipelines.training.runs import check_folder, latest_run
 from enr.words import count_of, minutes_in_words
 
-NAME = "report.html"
 NAME_OF_SEVERAL = "enr-report.html"
 SMOOTHED = 50
 """A training curve has about so many points, each the mean of neighbours."""
@@ -57,7 +57,7 @@ class ReportSettings:
             return self.out
         if len(self.runs) > 1:
             return Path(NAME_OF_SEVERAL)
-        return (self.runs[0] if self.runs[0].is_dir() else self.runs[0].parent) / NAME
+        return (self.runs[0] if self.runs[0].is_dir() else self.runs[0].parent) / PAGE_NAME
 
 
 def write_report(settings: ReportSettings) -> Path:
@@ -75,7 +75,7 @@ def write_report(settings: ReportSettings) -> Path:
     file = settings.file
     check_folder(file.absolute().parent, "The folder of the report")
     if file.is_dir():
-        raise EnrError(f"{file} is a folder; name a file for the report, such as {file / NAME}.")
+        raise EnrError(f"{file} is a folder; name a file for the report, such as {file / PAGE_NAME}.")
     effort = QUICK if settings.quick else FULL
     galleries: list[Gallery] = []
     for run in runs:

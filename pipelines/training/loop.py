@@ -323,7 +323,7 @@ class TrainingLoop:
             return  # trained before
         if minutes is not None and steps < min(FEW_STEPS, self._config.steps or FEW_STEPS) and self._progress() >= 1:
             further = steps - self._before.step
-            since = f" in all, {further:,} of them since it was resumed" if self._before.step else ""
+            since = f" in all, {further:,} of these steps since it was resumed" if self._before.step else ""
             self._console.say(
                 f"Warning: only {count_of(steps, 'step')} fitted into {minutes_in_words(minutes)}{since} "
                 "(--max-minutes); the weights are nearly untrained."

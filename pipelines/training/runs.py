@@ -197,16 +197,19 @@ def _made(folder: Path) -> tuple[datetime, bool, str]:
     return made, stamp == made.strftime(STAMP), folder.name
 
 
-def find_checkpoint(path: Path) -> tuple[Path, Run | None]:
+def find_checkpoint(path: Path, root: Path = RUNS) -> tuple[Path, Run | None]:
     """The checkpoint that a path names, and the run that it lies in, if any.
 
     Args:
-        path: a run folder (its best checkpoint), a checkpoint folder or file, a published `.pt`, or the name of a model
-            that comes with enr.
+        path: a run folder (its best checkpoint), a checkpoint folder or file, a published `.pt`, the name of a model
+            that comes with enr, or `latest`, the newest run.
+        root: the folder of all runs, in which the newest one is looked for.
 
     Raises:
         EnrError: there is nothing, a run without a checkpoint, or a folder of another kind.
     """
+    if str(path) == LATEST and not path.exists():
+        path = latest_run(root)
     if (path / CONFIG_NAME).is_file():
         run = open_run(path)
         return checkpoint_of(run), run

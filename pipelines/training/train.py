@@ -15,7 +15,16 @@ from enr import __version__
 from enr.errors import EnrError
 from enr.model.checkpoint import load_model, read_metadata
 from enr.model.description import StartedFrom
-from enr.pipelines.config import Config, Preset, TrainSettings, find_key, key_values, override, validated_train
+from enr.pipelines.config import (
+    Config,
+    Preset,
+    TrainSettings,
+    check_agreement,
+    find_key,
+    key_values,
+    override,
+    validated_train,
+)
 from enr.pipelines.data.views import ViewSet
 from enr.pipelines.machine import choose_device, describe, prepare_cpu
 from enr.pipelines.training import runs
@@ -168,6 +177,10 @@ def _prepared(settings: TrainSettings, console: Console, processes: Processes) -
 
 def _starting_point(settings: TrainSettings, held: ExitStack) -> StartingPoint:
     """Refuse what cannot be written or does not go with a run that goes on, which is held from here on."""
+    options: dict[str, object] = {name: getattr(settings, name) for name in ("batch_size", "max_minutes", "compile")}
+    if settings.resume and settings.max_minutes is not None:  # the entry counts all minutes
+        options["max_minutes"] = f"{settings.max_minutes:g} (further ones)"
+    check_agreement(options, settings.assignments)
     run, state, initial = None, {}, None
     checkpoint = runs.latest_run(settings.runs) if settings.init == Path(runs.LATEST) else settings.init
     if settings.resume:

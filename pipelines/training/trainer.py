@@ -114,7 +114,7 @@ class Trainer:
         """
         if not pays(self._config, self.device):
             return
-        say("Compiling the steps (--compile off goes without) ...")
+        say("Compiling the steps (minutes that max_minutes does not end; --compile off goes without) ...")
         with torch.random.fork_rng(devices=[]):
             self._stepping, words = compiled(self.model, self._try_out)
         self._optimizer.zero_grad(set_to_none=True)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import pydantic.dataclasses
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticKnownError
 
 from enr.errors import EnrError
 
@@ -64,6 +64,10 @@ def checked(section: str = "", names: Mapping[str, str] | None = None) -> Callab
 
     def decorate(kind: type[T]) -> type[T]:
         """The class, checked."""
+        hints = typing.get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            if _is_number(hints[field.name]):
+                field.type = Annotated[hints[field.name], BeforeValidator(_no_truth)]
         made: Any = pydantic.dataclasses.dataclass(frozen=True, config=CHECKED)(kind)
         make = made.__init__
 
@@ -80,6 +84,20 @@ def checked(section: str = "", names: Mapping[str, str] | None = None) -> Callab
         return made
 
     return decorate
+
+
+def _is_number(hint: Any) -> bool:
+    """Whether an entry is a number (or may be one, but neither true nor false)."""
+    kinds = [entry for entry in (hint, *typing.get_args(hint)) if isinstance(entry, type)]
+    inside = [_is_number(entry) for entry in typing.get_args(hint) if typing.get_origin(entry) is Annotated]
+    return bool not in kinds and (int in kinds or float in kinds or any(inside))
+
+
+def _no_truth(value: object) -> object:
+    """Refuse true and false, which Python counts as 1 and 0."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
 
 
 def validated(kind: type[T], values: Table, section: str) -> T:

@@ -150,6 +150,12 @@ def test_the_nearest_key_is_named(wrong, right):
         "warp=cube",
         "strides_2d=[1,2",
         "max_minutes=0",
+        "threads=1025",
+        "threads=99999999999999",
+        "loss.scene=true",
+        "batch_size=yes",
+        "seed=false",
+        "max_minutes=true",
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_in_one_sentence(assignment):
@@ -157,6 +163,11 @@ def test_a_value_that_does_not_fit_is_refused_in_one_sentence(assignment):
         config_of("small-64", assignment)
     assert "\n" not in str(caught.value)
     assert assignment.split("=")[0] in str(caught.value)
+
+
+def test_weights_of_nothing_are_named():
+    with pytest.raises(EnrError, match=r"loss\.l1, loss\.l2, loss\.ssim and loss\.lpips are all 0"):
+        config_of("small-64", "loss.l1=0", "loss.l2=0", "loss.ssim=0")
 
 
 def test_a_training_has_some_end():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.command_line import enr
+from tests.command_line import check_refused, enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
@@ -224,3 +224,22 @@ def test_the_command_of_the_card_trains_it_again(copied, tmp_path):
         "`enr train SHARDS --preset small-32 --max-minutes 5 --set steps=200 --set loss.ssim=0.1 --set seed=3`" in card
     )
     assert "step 1,234, after 5 minutes" in card
+
+
+@pytest.mark.parametrize("place", ["checkpoints/best", "checkpoints", ".", "packed", "..", "../.."])
+def test_a_run_is_never_written_into(trained, tmp_path, place):
+    """Neither its checkpoints, nor its folder, nor a folder that holds it."""
+    root = shutil.copytree(trained.parents[2], tmp_path / "copy")
+    run = root / trained.relative_to(trained.parents[2])
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    check_refused(enr("pack", trained, run / place, "--overwrite"), "run")
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "model.safetensors"])
+def test_only_a_packed_model_is_replaced(trained, tmp_path, name):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text("my own")
+    check_refused(enr("pack", trained, out, "--overwrite"), name, "no model that `enr pack` wrote")
+    assert [path.read_text() for path in out.iterdir()] == ["my own"]

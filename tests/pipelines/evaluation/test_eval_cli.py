@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tests.command_line import enr
+from tests.command_line import check_refused, enr
 from tests.pipelines.tiny_config import tiny_config
 from tests.pipelines.toy_shards import Toy, write_toy
 
@@ -84,6 +84,25 @@ def test_the_plain_line_takes_the_latest_run_and_writes_into_it(workplace):
         assert str(path.relative_to(workplace)) in result.output
     assert "checkpoints/best" in result.output
     assert "rot: there are no test scenes; these are validation scenes" in result.output
+
+
+def test_an_earlier_page_does_not_stay_beside_newer_numbers(workplace):
+    assert invoke("--out", "out", "--groups", "rot").exit_code == 0 and Path("out/report.html").is_file()
+    assert invoke("--out", "out", "--groups", "rot", "--ssim", "--no-report").exit_code == 0
+    assert not Path("out/report.html").exists()
+
+
+def test_views_that_are_all_sources_leave_a_way_out(workplace):
+    result = invoke("--groups", "rot", "--sources", "4", "--out", "out")
+    check_refused(result, "--views 5 or more", "--sources 3 at most", unwritten="out")
+
+
+def test_the_latest_run_has_a_name(workplace):
+    Path("runs").rename("elsewhere")
+    assert enr("eval", "--checkpoint", "latest").exit_code == 2
+    result = invoke("--checkpoint", "latest", "--runs", "elsewhere", "--groups", "rot", "--out", "out", "--no-report")
+    assert result.exit_code == 0, result.output
+    assert f"elsewhere/{sorted(Path('elsewhere').iterdir())[-1].name}/checkpoints/best" in result.output
 
 
 def test_a_checkpoint_whose_replacement_was_cut_off_is_found(workplace):

@@ -162,3 +162,60 @@ def test_a_single_target_is_refused(there):
     check_refused(
         enr("eval", "pair.h5", "--predictions", "mine", "--out", "out"), "single target view", unwritten="out"
     )
+
+
+@pytest.mark.parametrize("out", ["mine", "mine/report"])
+def test_a_report_is_not_written_into_the_predictions(there, out):
+    whole_folder(there)
+    check_refused(enr("eval", "toy.h5", "--predictions", "mine", "--out", out), "lies in the predictions")
+    assert not list((there / "mine").rglob("report*"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "words"),
+    [
+        ("RGB", "GIF", "not a PNG"),
+        ("RGB", "JPEG", "not a PNG"),
+        ("CMYK", "JPEG", "not a PNG"),
+        ("P", "PNG", "RGBA"),
+        ("1", "PNG", "RGBA"),
+    ],
+)
+def test_what_is_no_png_of_8_bits_is_named(there, mode, kind, words):
+    whole_folder(there)
+    Image.new(mode, (SIZE, SIZE)).save(there / "mine/rototrans/box-001/00002.png", format=kind)
+    said = enr("eval", "toy.h5", "--predictions", "mine", "--out", "out")
+    check_refused(said, "00002.png", words, unwritten="out")
+
+
+def test_colours_of_16_bits_are_named(there):
+    """Pillow reads them in silence, and cuts them off."""
+    whole_folder(there)
+    file = there / "mine/rototrans/box-001/00002.png"
+    content = bytearray(file.read_bytes())
+    content[24] = 16
+    file.write_bytes(content)
+    said = enr("eval", "toy.h5", "--predictions", "mine", "--out", "out")
+    check_refused(said, "00002.png", "more than 8 bits", unwritten="out")
+
+
+def test_the_source_is_that_of_the_method(there):
+    """What `enr baseline --source 1` recorded decides, and is not contradicted."""
+    whole_folder(there)
+    for scene in (there / "mine/rototrans").iterdir():
+        (scene / "00001.png").rename(scene / "00000.png")
+    (there / "mine/method.json").write_text('{"method": "gqn", "source": 1}')
+    said = enr("eval", "toy.h5", "--predictions", "mine", "--out", "out")
+    assert said.exit_code == 0 and "from source view 1" in said.output
+    assert enr("eval", "toy.h5", "--predictions", "mine", "--source", "1", "--out", "same").exit_code == 0
+    for options in (["--source", "0"], ["--sources", "2"], ["--protocol", "apple"]):
+        again = enr("eval", "toy.h5", "--predictions", "mine", *options, "--out", "other")
+        check_refused(again, "view 1 alone", unwritten="other")
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"source": "a"}', '{"source": -1}', "[" * 100_000])
+def test_a_damaged_record_of_a_method_is_named(there, content):
+    whole_folder(there)
+    (there / "mine/method.json").write_text(content)
+    said = enr("eval", "toy.h5", "--predictions", "mine", "--out", "out")
+    check_refused(said, "method.json is damaged", unwritten="out")

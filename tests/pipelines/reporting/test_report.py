@@ -322,6 +322,11 @@ def test_what_is_no_run_is_refused(tmp_path):
     check_refused(enr("report", tmp_path / "report.json"), "is not an evaluation")
 
 
+def test_a_damaged_animation_is_named(measured, tmp_path):
+    (shutil.copytree(measured, tmp_path / "run") / "progress.gif").write_bytes(b"GIF89a")
+    check_refused(enr("report", tmp_path / "run", "--out", tmp_path / "page"), "progress.gif", "remove it")
+
+
 def test_where_it_may_not_be_written_is_said(measured, tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file")

@@ -71,7 +71,7 @@ def test_few_steps_are_said_of_the_whole_training_and_of_its_last_part(shards, t
     ended = train(TrainSettings(resume=started.run.folder, max_minutes=0.001, show_progress=False), say=said.append)
     (line,) = [line for line in said if "nearly untrained" in line]
     assert f"only {ended.step} steps" in line
-    assert f"in all, {ended.step - started.step} of them since it was resumed" in line
+    assert f"in all, {ended.step - started.step} of these steps since it was resumed" in line
 
 
 def test_a_moving_average_with_several_targets_is_resumed_to_the_bit(shards, tmp_path):

@@ -79,6 +79,13 @@ def test_bad_input_ends_in_one_sentence_and_leaves_nothing(here):
     check_untrained(good, "--set", "batch_size=x", words=["batch_size"])
     check_untrained(good, "--set", "batch_size=1000000000", words=["batch_size=1000000000", "GiB of memory are free"])
     check_untrained(good, "--set", "seed=99999999999999999999", words=["seed", "2**63"])
+    for option, setting in (
+        (("--batch-size", "4"), "batch_size=8"),
+        (("--batch-size", "auto"), "train.batch_size=8"),
+        (("--compile", "on"), "compile=off"),
+        (("--max-minutes", "0.2"), "max_minutes=0.1"),
+    ):
+        check_untrained(good, *option, "--set", setting, words=[option[0], f"--set {setting}", "contradict"])
     for shape in ("64", "[3,16]", "[3,x,16]"):
         check_untrained(
             good, "--preset", "chairs-64", "--set", f"image_shape={shape}", words=["image_shape", "[3,64,64]"]
