@@ -147,7 +147,9 @@ def test_a_model_goes_to_no_device_that_is_not_there(run, tmp_path):
 
 def test_saved_views_do_not_replace_what_they_were_made_from(run, tmp_path):
     picture = tmp_path / "a.png"
-    Image.fromarray(np.full((16, 16, 4), 255, np.uint8)).save(picture)
+    pixels = np.full((16, 16, 4), 255, np.uint8)
+    pixels[4:12, 4:12, :3] = 60
+    Image.fromarray(pixels).save(picture)
     before = picture.read_bytes()
     views = enr.novel_views(picture, checkpoint=run, azimuth_deg=10)
     (tmp_path / "link.png").symlink_to(picture)
