@@ -63,8 +63,9 @@ class PairLoader:
     """Endless random pairs of different views of one scene of a split.
 
     Every view is the first of its scene once per pass over the data; its companions are any other views of its scene.
-    Batch number i depends on the seed and i alone, so the loader's whole state is a number. While the caller works with
-    a batch, a thread reads the pictures of the next one.
+    Batch number i depends on the seed and i alone, so the loader's whole state is a number. While a GPU works with a
+    batch, a thread reads the pictures of the next one; a CPU would have to make room for it. The system is told what is
+    next.
 
     With `sources` above 1 each batch has another number of sources for every target, drawn from 1 to `sources`: a
     renderer that is to be used with one picture or several must see them all in training.
@@ -128,8 +129,9 @@ class PairLoader:
         rgba = self._awaited(position)
         if rgba is None:
             rgba = self._read(position, pairs.views)
-        following = self._drawn[self.position]
-        self._reading = self.position, in_background(lambda: self._read(position + 1, following))
+        if self.is_for_gpu:
+            following = self._drawn[self.position]
+            self._reading = self.position, in_background(lambda: self._read(position + 1, following))
         return Batch(**vars(pairs), rgba=rgba)
 
     def _read(self, position: int, views: Indices) -> Images:

@@ -219,7 +219,17 @@ def test_the_next_batch_leaves_the_last_one_alone(view_set):
     assert np.array_equal(batch.rgba, before)
 
 
-def test_pictures_are_read_on_a_thread_while_the_batch_before_is_worked_with(view_set, monkeypatch):
+@pytest.fixture
+def for_gpu(monkeypatch):
+    """Makes a loader one for a GPU, without pinned memory."""
+    monkeypatch.setattr("enr.pipelines.training.loader.pinned", lambda pictures: pictures)
+    return lambda loader: setattr(loader, "is_for_gpu", True)
+
+
+@pytest.mark.parametrize("is_for_gpu", [True, False])
+def test_pictures_are_read_on_a_thread_while_a_gpu_works_with_the_batch_before(
+    view_set, monkeypatch, for_gpu, is_for_gpu
+):
     """The first ones by the caller, all others once, by a thread that is gone afterwards; wherever a loader goes on."""
     images, read = ViewSet.images, []
 
@@ -229,13 +239,15 @@ def test_pictures_are_read_on_a_thread_while_the_batch_before_is_worked_with(vie
 
     monkeypatch.setattr(ViewSet, "images", spy)
     loader = PairLoader(view_set, "train", 2, seed=3)
+    if is_for_gpu:
+        for_gpu(loader)
     for number in range(6):
         batch = next(loader)
         assert batch.views.tolist() == loader.groups(number).ravel().tolist()
         assert np.array_equal(batch.rgba, images(view_set, batch.views))
     loader.load_state_dict({"seed": 3, "position": 2})
-    assert [is_main for is_main, _ in read] == [True, *[False] * 6]
-    assert [views for _, views in read] == [loader.groups(number).ravel().tolist() for number in range(7)]
+    assert [is_main for is_main, _ in read] == ([True, *[False] * 6] if is_for_gpu else [True] * 6)
+    assert [views for _, views in read] == [loader.groups(number).ravel().tolist() for number in range(len(read))]
     batch = next(loader)
     assert np.array_equal(batch.rgba, images(view_set, loader.groups(2).ravel()))
     loader.load_state_dict({"seed": 3, "position": 0})
@@ -247,9 +259,10 @@ def _outlives(thread):
     return thread.is_alive()
 
 
-def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(tmp_path):
+def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(tmp_path, for_gpu):
     path = write_toy(tmp_path / "toy.h5", Toy())
     loader = PairLoader(ViewSet.open([path]), "train", 8, seed=3)
+    for_gpu(loader)
     next(loader)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 3)
