@@ -221,15 +221,13 @@ def test_the_next_batch_leaves_the_last_one_alone(view_set):
 
 @pytest.fixture
 def for_gpu(monkeypatch):
-    """Makes a loader one for a GPU, without pinned memory."""
+    """A loader as one for a GPU, without pinned memory."""
     monkeypatch.setattr("enr.pipelines.training.loader.pinned", lambda pictures: pictures)
-    return lambda loader: setattr(loader, "is_for_gpu", True)
+    return lambda loader, answer=True: setattr(loader, "is_for_gpu", answer) or loader
 
 
 @pytest.mark.parametrize("is_for_gpu", [True, False])
-def test_pictures_are_read_on_a_thread_while_a_gpu_works_with_the_batch_before(
-    view_set, monkeypatch, for_gpu, is_for_gpu
-):
+def test_pictures_are_read_on_a_thread_while_a_gpu_works(view_set, monkeypatch, for_gpu, is_for_gpu):
     """The first ones by the caller, all others once, by a thread that is gone afterwards; wherever a loader goes on."""
     images, read = ViewSet.images, []
 
@@ -238,9 +236,7 @@ def test_pictures_are_read_on_a_thread_while_a_gpu_works_with_the_batch_before(
         return images(self, indices, out)
 
     monkeypatch.setattr(ViewSet, "images", spy)
-    loader = PairLoader(view_set, "train", 2, seed=3)
-    if is_for_gpu:
-        for_gpu(loader)
+    loader = for_gpu(PairLoader(view_set, "train", 2, seed=3), is_for_gpu)
     for number in range(6):
         batch = next(loader)
         assert batch.views.tolist() == loader.groups(number).ravel().tolist()
@@ -261,8 +257,7 @@ def _outlives(thread):
 
 def test_what_goes_wrong_while_the_next_batch_is_read_is_said_when_it_is_taken(tmp_path, for_gpu):
     path = write_toy(tmp_path / "toy.h5", Toy())
-    loader = PairLoader(ViewSet.open([path]), "train", 8, seed=3)
-    for_gpu(loader)
+    loader = for_gpu(PairLoader(ViewSet.open([path]), "train", 8, seed=3))
     next(loader)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 3)
