@@ -143,12 +143,9 @@ def checked_single(image: Tensor, target_from_source: Tensor, config: RendererCo
     Raises:
         EnrError: a shape does not fit.
     """
-    shape = tuple(image.shape) if isinstance(image, Tensor | np.ndarray) else type(image).__name__
-    if not isinstance(image, Tensor) or shape != config.image_shape:
-        raise EnrError(
-            f"A picture is given as {shape if isinstance(image, Tensor) else type(image).__name__}; expected one "
-            f"tensor (3, height, width), here {config.image_shape}."
-        )
+    given = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+    if given != config.image_shape:
+        raise EnrError(f"A picture is given as {given}; expected one tensor (3, height, width), {config.image_shape}.")
     motion = as_numbers(target_from_source, "target_from_source", "motions (n, 4, 4)")
     if motion.ndim != 3 or not len(motion):
         raise EnrError(f"target_from_source has shape {tuple(motion.shape)}; expected (n, 4, 4), one a view.")

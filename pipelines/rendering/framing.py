@@ -128,12 +128,10 @@ def frame_picture(picture: Path | BinaryIO, config: RendererConfig, said: Said =
         notes += (
             [] if fits else [f"{path} shows the object much larger, smaller or further aside than the model knows."]
         )
-    as_it_is = lens is not None and (fits or said.cameras is not None)
-    framed = (
-        FramedPicture(fit_to_lens(rgba, config, lens), tuple(notes))
-        if lens is not None and as_it_is
-        else _framed(rgba, box, config, lens, notes)
-    )
+    if lens is not None and (fits or said.cameras is not None):
+        framed = FramedPicture(fit_to_lens(rgba, config, lens), tuple(notes))
+    else:
+        framed = _framed(rgba, box, config, lens, notes)
     check_object(framed.image, path, config)
     return framed
 
