@@ -83,6 +83,8 @@ class RendererConfig:
         depth_spacing: whether the frustum's cells are equally spaced in depth or in its inverse.
         depth_range: whether all frustums reach from near to far (`fixed`), or each one to half_depth before and behind
             the object's centre, wherever that is (`travelling`).
+        reaim: whether each picture is first seen by a camera at the same place that is aimed at the object's centre and
+            zoomed until the object is as large as at `radius` (`enr.model.aiming`); where the range travels alone.
         focal_px: focal length in pixels at `image_shape`.
         radius: distance of the target point from the camera, in object units.
         near: depth where the frustum begins, in object units; of the objects trained on where it travels.
@@ -117,6 +119,7 @@ class RendererConfig:
     depth_cells: Count | None = None
     depth_spacing: DepthSpacing = "linear"
     depth_range: DepthRange = "fixed"
+    reaim: bool = False
     half_depth: Positive = 0.6
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -295,6 +298,8 @@ def _check_scene(config: RendererConfig) -> None:
         raise EnrError(f"learned_fusion weighs what frustums see; switch it off for warp {config.warp}.")
     if config.depth_range == "travelling" and config.warp != "frustum":
         raise EnrError(f"A range that travels is a frustum's; choose depth_range fixed for warp {config.warp}.")
+    if config.reaim and config.depth_range != "travelling":
+        raise EnrError("reaim aims cameras at an object whose place is known; choose depth_range travelling.")
     if config.warp == "conditioned" and config.projection != "fold":
         raise EnrError("warp conditioned has no rays to composite along; choose projection fold.")
     if config.projection == "composite" and scene != lifted:

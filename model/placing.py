@@ -5,14 +5,17 @@ Three ways to know a distance: the user gives it, several pictures triangulate i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from enr.model.aiming import aimed_motion
 from enr.model.config import RendererConfig
 from enr.model.scene import frustum_around, move_points, ray_through
 from enr.model.sighting import Sighting
 from enr.model.triangulation import Rays, check_agreement, triangulate
-from enr.model.warp import Frustum, invert_rigid
+from enr.model.warp import Frustum, frustum_warp, invert_rigid
 
 
 def place(
@@ -71,6 +74,33 @@ def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConf
     return depth.to(direction), uncertainty.to(direction)
 
 
-def frustums(source: Tensor | None, target: Tensor | None, standing: Frustum, config: RendererConfig) -> list[Frustum]:
-    """Source's and target's frustums around their centres (b, 3); the one that stands still where there are none."""
-    return [standing if centre is None else frustum_around(centre, config) for centre in (source, target)]
+@dataclass(frozen=True)
+class Passage:
+    """From one frustum to another: what a warp needs.
+
+    Attributes:
+        motion: (b, 4, 4) between the cameras of the frustums.
+        source: the frustums that are left.
+        target: those that are entered.
+    """
+
+    motion: Tensor
+    source: Frustum
+    target: Frustum
+
+    def carry(self, volume: Tensor) -> Tensor:
+        """A volume (b, c, d, h, w), or one for all motions, as the target has it."""
+        return frustum_warp(volume, self.motion, self.source, self.target)
+
+
+def passage(
+    motion: Tensor, source: Tensor | None, target: Tensor | None, standing: Frustum, config: RendererConfig
+) -> Passage:
+    """The way of a motion (b, 4, 4) from around the source's centres (b, 3) to around the target's.
+
+    Without centres, in the frustum that stands still.
+    """
+    if source is None or target is None:
+        return Passage(motion, standing, standing)
+    between = aimed_motion(motion, source, target) if config.reaim else motion
+    return Passage(between, frustum_around(source, config), frustum_around(target, config))

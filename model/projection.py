@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from enr.model.compositing import compositing_weights, transmittance
 from enr.model.config import COLOUR_CHANNELS, VISIBILITY_CHANNELS, RendererConfig
@@ -59,6 +60,19 @@ class SceneParts:
         """Those of some of the scenes."""
         optional = (self.detail, self.colour, self.visibility, self.centre, self.uncertainty)
         return SceneParts(self.features[rows], *(None if part is None else part[rows] for part in optional))
+
+    def shown(self, within: Tensor) -> SceneParts:
+        """As it is where pictures show only a share (b, 1, height, width) of each pixel, and nobody has seen the rest.
+
+        Learned features stay, for they are guesses anyway.
+        """
+
+        def of(part: Tensor | None) -> Tensor | None:
+            if part is None:
+                return None
+            return part * functional.adaptive_avg_pool2d(within, (part.shape[3], part.shape[4]))[:, :, None].to(part)
+
+        return replace(self, detail=of(self.detail), colour=of(self.colour), visibility=of(self.visibility))
 
     def scene(self, config: RendererConfig) -> AnyScene:
         """The scene, (b, *config.scene_shape); the inverse of `split`."""

@@ -11,18 +11,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from enr.model import checks
+from enr.model.aiming import see_aimed, see_real
 from enr.model.conditioning import PoseConditioning
 from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine, enlarge
 from enr.model.forward_pass import ForwardPass
 from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet
-from enr.model.placing import frustums, locate, place
+from enr.model.placing import locate, passage, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
 from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
-from enr.model.warp import Cube, Frustum, frustum_warp, rigid_warp, spherical_mask
+from enr.model.warp import Cube, Frustum, rigid_warp, spherical_mask
 
 HEAD_SCALE = 0.1
 """The linear head starts this much smaller than torch's default, so that a new model paints the background."""
@@ -116,13 +117,16 @@ class Renderer(PublishedTurns, nn.Module):
         checks.check_images(images, next(self.parameters()), self.config)
         coarse = self.inv_transform_2d(images)
         sighting = None if self.sight is None else self.sight(images, coarse)
-        centre = None
+        centre, within = None, None
         if self.sight is not None and sighting is not None:
             centre, uncertainty, told = place(sighting, distance, uncertainty, self.config)
+            if self.config.reaim:
+                images, within = see_aimed(images, centre, self.config)
+                coarse = self.sight.tell_border(self.inv_transform_2d(images), within)
             coarse = self.sight.tell(coarse, centre, told)
-        return replace(self._lift_map(images, coarse), centre=centre, uncertainty=uncertainty), sighting
+        return replace(self._lift_map(images, coarse, within), centre=centre, uncertainty=uncertainty), sighting
 
-    def _lift_map(self, images: Tensor, coarse: Tensor) -> SceneParts:
+    def _lift_map(self, images: Tensor, coarse: Tensor, within: Tensor | None) -> SceneParts:
         lifted = self.inv_projection(coarse)
         features = self.inv_transform_3d(lifted.unflatten(1, self.config.lifted_shape[:2]))
         if self.config.spherical_mask:
@@ -135,7 +139,8 @@ class Renderer(PublishedTurns, nn.Module):
         if self.config.has_visibility:
             visibility = features.new_ones(len(features), 1, *cells)
         detail = None if self.lift_detail is None else self.lift_detail(images, coarse)
-        return SceneParts(features, detail, colour, visibility)
+        parts = SceneParts(features, detail, colour, visibility)
+        return parts if within is None else parts.shown(within)
 
     def transform(self, scene: AnyScene, target_from_source: Tensor) -> AnyScene:
         """The scene as a camera has it that moved by `target_from_source`.
@@ -170,10 +175,9 @@ class Renderer(PublishedTurns, nn.Module):
         """Both levels of the scene, each resampled in its own resolution."""
         if parts.centre is not None and centre is None:
             centre = move_points(parts.centre, motion)
-        source, target = frustums(parts.centre, centre, self.frustum, self.config)
-        coarse = frustum_warp(replace(parts, detail=None).join(self.config), motion, source, target)
-        moved = SceneParts.split(coarse, self.config)
-        detail = None if parts.detail is None else frustum_warp(parts.detail, motion, source, target)
+        way = passage(motion, parts.centre, centre, self.frustum, self.config)
+        moved = SceneParts.split(way.carry(replace(parts, detail=None).join(self.config)), self.config)
+        detail = None if parts.detail is None else way.carry(parts.detail)
         uncertainty = None if parts.uncertainty is None else parts.uncertainty.expand(len(motion))
         return replace(moved, detail=detail, centre=centre, uncertainty=uncertainty)
 
@@ -238,7 +242,7 @@ class Renderer(PublishedTurns, nn.Module):
             return None
         parts = SceneParts.split(scene, self.config)
         sight = self.projection.line_of_sight(self._volume(parts), parts)
-        return frustum_warp(sight, motion.to(self._device), *frustums(parts.centre, centre, self.frustum, self.config))
+        return passage(motion.to(self._device), parts.centre, centre, self.frustum, self.config).carry(sight)
 
     def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
         """The distance of one object in several pictures with relative poses, triangulated.
@@ -292,7 +296,9 @@ class Renderer(PublishedTurns, nn.Module):
             maps = functional.interpolate(projected.detail_maps, size=images.shape[2:])
             images = self.refine(images, maps)
         if self.config.output == "sigmoid":
-            return torch.sigmoid(images)
+            images = torch.sigmoid(images)
+        if self.config.reaim and parts.centre is not None:
+            images = see_real(images, parts.centre, self.config)
         return images if self.training else images.clamp(0, 1)
 
     def forward(self, images: Tensor, target_from_source: Tensor) -> Tensor:

@@ -115,10 +115,20 @@ def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtyp
 
 
 def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
-    """The frustums (b,) around objects centred at (b, 3); they begin `NEAREST` before the camera at the nearest."""
-    near = (centre[..., 2] - config.half_depth).clamp_min(NEAREST)
+    """The frustums (b,) around objects centred at (b, 3); they begin `NEAREST` before the camera at the nearest.
+
+    With re-aimed cameras, those of the virtual cameras (`enr.model.aiming`).
+    """
+    depth = centre.norm(dim=-1) if config.reaim else centre[..., 2]
+    near = (depth - config.half_depth).clamp_min(NEAREST)
+    focal_px = aimed_focal_px(centre, config) if config.reaim else config.focal_px
     _, height, width = config.image_shape
-    return Frustum(config.focal_px, width, height, near, near + 2 * config.half_depth, config.depth_spacing)
+    return Frustum(focal_px, width, height, near, near + 2 * config.half_depth, config.depth_spacing)
+
+
+def aimed_focal_px(centre: Tensor, config: RendererConfig) -> Tensor:
+    """(...,) focal lengths with which objects centred at (..., 3) are as large as at the radius, in pixels."""
+    return config.focal_px / config.radius * centre.norm(dim=-1)
 
 
 def ray_through(pixel: Tensor, config: RendererConfig) -> Tensor:

@@ -145,7 +145,8 @@ class Sight(nn.Module):
         )
         self.told = nn.Linear(4, map_channels)
         self.register_buffer("widening", torch.ones(2))
-        self.register_load_state_dict_pre_hook(_keep_widening)
+        self.beyond = nn.Parameter(torch.zeros(map_channels)) if config.reaim else None
+        self.register_load_state_dict_pre_hook(_keep_what_is_new)
         self._start_at_box()
 
     def tell(self, coarse: Tensor, centre: Tensor, uncertainty: Tensor) -> Tensor:
@@ -154,10 +155,18 @@ class Sight(nn.Module):
         What is sure can be painted sharply.
         """
         config = self._config
-        depth = centre[:, 2:]
+        direction, depth = centre[:, :2] / centre[:, 2:], centre[:, 2:]
+        if config.reaim:  # the camera that is aimed at the object has it on its axis
+            direction, depth = torch.zeros_like(direction), centre.norm(dim=1, keepdim=True)
         place = (depth - config.radius) / self._span
-        numbers = torch.cat([place, centre[:, :2] / depth, uncertainty[:, None] / config.half_depth], dim=1)
+        numbers = torch.cat([place, direction, uncertainty[:, None] / config.half_depth], dim=1)
         return coarse + self.told(numbers.to(coarse))[:, :, None, None]
+
+    def tell_border(self, coarse: Tensor, within: Tensor) -> Tensor:
+        """The map (b, c, ...), told which share (b, 1, height, width) of each pixel the picture shows."""
+        assert self.beyond is not None
+        share = functional.adaptive_avg_pool2d(1 - within, (coarse.shape[2], coarse.shape[3]))
+        return coarse + share.to(coarse) * self.beyond[:, None, None]
 
     def _start_at_box(self) -> None:
         last = self.judge[-1]
@@ -218,10 +227,14 @@ class Sight(nn.Module):
         return torch.cat([2 * boxes.middle / sizes - 1, share, share.amax(1, True).clamp_min(0.02).log(), boxes.cut], 1)
 
 
-def _keep_widening(sight: nn.Module, weights: MutableMapping[str, Tensor], prefix: str, *_: object) -> None:
-    """Weights of a version that did not measure it leave it as it is."""
+def _keep_what_is_new(sight: nn.Module, weights: MutableMapping[str, Tensor], prefix: str, *_: object) -> None:
+    """What weights do not have stays as it is: of a version that did not measure it, or of cameras without an aim."""
     assert isinstance(sight, Sight)
     weights.setdefault(f"{prefix}widening", sight.widening)
+    if sight.beyond is None:
+        weights.pop(f"{prefix}beyond", None)
+    else:
+        weights.setdefault(f"{prefix}beyond", sight.beyond.detach())
 
 
 def _half_width(quantiles: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Frustum:
     """The frustum volume of one lens.
 
     Attributes:
-        focal_px: focal length in pixels.
+        focal_px: focal length in pixels: one number, or (b,) where each scene has its own.
         width_px: width of the picture.
         height_px: height of the picture.
         near: depth of the first cells' front, in object units: one number, or (b,) where each scene has its own.
@@ -57,22 +57,20 @@ class Frustum:
         spacing: whether the cells are equally deep, or equally deep in 1 / z.
     """
 
-    focal_px: float
+    focal_px: float | Tensor
     width_px: int
     height_px: int
     near: float | Tensor
     far: float | Tensor
     spacing: DepthSpacing = "linear"
 
-    @property
-    def lens(self) -> Lens:
-        """Focal length, width and height in pixels: what the rays of its cells depend on."""
-        return self.focal_px, self.width_px, self.height_px
-
     def of(self, item: int) -> Frustum:
         """That of one scene of a batch."""
-        near, far = (float(end[item]) if isinstance(end, Tensor) else end for end in (self.near, self.far))
-        return replace(self, near=near, far=far)
+        focal_px, near, far = (
+            float(number[item]) if isinstance(number, Tensor) else number
+            for number in (self.focal_px, self.near, self.far)
+        )
+        return replace(self, focal_px=focal_px, near=near, far=far)
 
 
 def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
@@ -134,8 +132,8 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
         scene = at_least_float32(scene)
         target = target or frustum
         # To columns and rows, times the depth, and that depth.
-        seen = _scale(frustum.lens, scene.device) * invert_rigid(target_from_source).to(scene.device)[:, :3]
-        rays, shares = _frustum_constants(tuple(scene.shape[2:]), target.lens, scene.device)
+        seen = _scale(frustum, scene.device) * invert_rigid(target_from_source).to(scene.device)[:, :3]
+        rays, shares = _rays(tuple(scene.shape[2:]), target, scene.device)
         # A cell's point is its depth times its ray: turning the rays alone saves a product for each depth.
         turned = (seen[:, :, :3] @ rays).to(scene.dtype)[:, :, None]
         depths = frustum_depths(shares, target).to(scene.dtype).expand(len(seen), -1)[:, None, :, None]
@@ -145,7 +143,7 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
 
 
 def frustum_rays(cells: tuple[int, int], frustum: Frustum, device: torch.device | str = "cpu") -> Tensor:
-    """Where the rays through the cells (h, w) are at depth 1: (h, w, 3) float64 in camera coordinates."""
+    """Where the rays through the cells (h, w) are at depth 1: (h, w, 3) float64 in camera coordinates, of one lens."""
     v, u = (_shares(count, device) for count in cells)
     x = (u * frustum.width_px - frustum.width_px / 2) / frustum.focal_px
     y = (v * frustum.height_px - frustum.height_px / 2) / frustum.focal_px
@@ -167,10 +165,10 @@ def _column(end: float | Tensor, share: Tensor) -> float | Tensor:
 def frustum_coordinates(points: Tensor, frustum: Frustum) -> Tensor:
     """Normalised (depth, height, width) coordinates (..., 3) in [-1, 1] of camera points (..., 3).
 
-    Where near and far are (b,), the points are (b, ..., 3).
+    Where near and far, or the focal length, are (b,), the points are (b, ..., 3).
     """
     x, y, z = points[..., None, :].unbind(-1)
-    row_column = 2 * frustum.focal_px * torch.cat([y / frustum.height_px, x / frustum.width_px], dim=-1)
+    row_column = 2 * _leading(frustum.focal_px, z) * torch.cat([y / frustum.height_px, x / frustum.width_px], dim=-1)
     return torch.cat([_between_ends(z, frustum), _beside_axis(row_column, z)], dim=-1)
 
 
@@ -256,6 +254,26 @@ def _cube_cells(cells: tuple[int, ...], device: torch.device) -> Tensor:
         return torch.stack(axes).flatten(1)
 
 
+def _rays(cells: tuple[int, ...], frustum: Frustum, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Rays (3, h * w), or (b, 3, h * w) of b focal lengths, and shares (d,) of a frustum's cells, float64."""
+    if not isinstance(frustum.focal_px, Tensor):
+        return _frustum_constants(cells, (frustum.focal_px, frustum.width_px, frustum.height_px), device)
+    rays, shares = _frustum_constants(cells, (1.0, frustum.width_px, frustum.height_px), device)
+    return rays / _per_lens(frustum.focal_px.to(rays), 1.0, 1.0), shares
+
+
+def _scale(frustum: Frustum, device: torch.device) -> Tensor:
+    """(3, 1), or (b, 3, 1): from camera coordinates (x, y, z) to what is normalised once it is divided by z; float64"""
+    if not isinstance(frustum.focal_px, Tensor):
+        return _lens_scale((frustum.focal_px, frustum.width_px, frustum.height_px), device)
+    return _per_lens(frustum.focal_px.to(device, torch.float64), 2 / frustum.width_px, 2 / frustum.height_px)
+
+
+def _per_lens(focal_px: Tensor, column: float, row: float) -> Tensor:
+    """(b, 3, 1) of focal lengths (b,): their products with two numbers, and 1."""
+    return torch.stack([focal_px * column, focal_px * row, torch.ones_like(focal_px)], dim=-1)[..., None]
+
+
 @lru_cache(maxsize=16)
 def _frustum_constants(cells: tuple[int, ...], lens: Lens, device: torch.device) -> tuple[Tensor, Tensor]:
     """Rays (3, h * w) and shares (d,) of a frustum's cells, float64. Kept: they never change."""
@@ -265,8 +283,8 @@ def _frustum_constants(cells: tuple[int, ...], lens: Lens, device: torch.device)
 
 
 @lru_cache(maxsize=16)
-def _scale(lens: Lens, device: torch.device) -> Tensor:
-    """(3, 1) float64: from camera coordinates (x, y, z) to what is normalised once it is divided by z. Kept, too."""
+def _lens_scale(lens: Lens, device: torch.device) -> Tensor:
+    """`_scale` (3, 1) of one lens. Kept, too."""
     focal_px, width_px, height_px = lens
     with torch.inference_mode(False):
         scale = [[2 * focal_px / width_px], [2 * focal_px / height_px], [1.0]]

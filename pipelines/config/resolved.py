@@ -55,6 +55,8 @@ def resolve(preset: Preset, camera: Table, size_px: tuple[int, int]) -> Config:
         EnrError: the preset is for another size, or an entry does not fit.
     """
     model = dict(preset.model)
+    if model.get("depth_range") != "travelling":
+        camera = {name: value for name, value in camera.items() if name != "reaim"}
     if preset.any_size:
         model["image_shape"] = [3, *size_px]
     elif preset.size_px != size_px:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from enr.camera import invert_rigid, project
+from enr.model.aiming import aim_points
 from enr.model.config import RendererConfig
 from enr.model.scene import frustum_around
 from enr.model.warp import Frustum, frustum_coordinates
@@ -95,7 +96,10 @@ def _in_volume(cameras: NDArray[np.float64], config: RendererConfig) -> NDArray[
         _, height, width = config.image_shape
         frustum = Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
         if config.has_travelling_range:  # around the object, wherever that is
-            frustum = frustum_around(torch.from_numpy(camera_from_world[:, :3, 3]), config)
+            centre = torch.from_numpy(camera_from_world[:, :3, 3])
+            frustum = frustum_around(centre, config)
+            if config.reaim:
+                points = aim_points(torch.from_numpy(points), centre).numpy()
         inside: NDArray[np.bool_] = (frustum_coordinates(torch.from_numpy(points), frustum).abs() <= 1).all(-1).numpy()
         return inside
     in_cube = (points - [0.0, 0.0, config.radius]) / config.half_side

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from enr.errors import EnrError
 from enr.model import Renderer
+from enr.model.aiming import real_depth, real_maps
 from enr.model.scene import AnyScene, PlacedScene, frustum_around
 from enr.model.warp import frustum_depths
 
@@ -57,6 +58,12 @@ def scene_maps(model: Renderer, scene: AnyScene) -> SceneMaps:
     if projected.detail_maps is not None:  # both levels' opacity, finer
         opacity = functional.interpolate(projected.detail_maps[:, :1], size=size)[:, 0]
     depth = _depth_at(share / coarse.clamp_min(1e-3), scene, model)
+    if model.config.reaim and isinstance(scene, PlacedScene):
+        depth = real_depth(depth, scene.centre, model.config)
+        # What is empty has no depth: it does not count where a pixel lies between others.
+        parts = torch.stack([opacity, coarse, coarse * depth], dim=1)
+        opacity, coarse, weighted = real_maps(parts, scene.centre, model.config).unbind(1)
+        depth = weighted / coarse.clamp_min(1e-3)
     depth = torch.where((opacity >= SOLID) & (coarse > 1e-3), depth, torch.nan)
     return SceneMaps(depth.float().cpu().numpy(), opacity.float().clamp(0, 1).cpu().numpy())
 

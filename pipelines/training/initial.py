@@ -17,7 +17,7 @@ from enr.model.renderer import Renderer
 from enr.pipelines.config import Preset
 from enr.pipelines.data.views import ViewSet
 
-CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "background")
+CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "reaim", "background")
 """Entries of `RendererConfig` that no weight depends on; they come from the new shards."""
 
 MACHINE_ENTRIES = ("device", "precision", "threads")

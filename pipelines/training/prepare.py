@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from enr import __version__
-from enr.camera import near_far
+from enr.camera import invert_rigid, near_far
 from enr.errors import EnrError
 from enr.model.description import CheckpointMetadata, TrainedData, TrainedShard
 from enr.pipelines.config import (
@@ -43,6 +43,9 @@ MARGIN = 0.1
 FAR_OUT = 2.0
 """A camera that is so many times as far from the object as the middle one, or as near, is worth a word: the depth range
 must hold the object of all of them."""
+
+BESIDE_AXIS = 0.02
+"""An object whose centre lies so far beside the camera's axis, in object units, is not in the middle of its picture."""
 
 SAME_RADIUS = 0.01
 """Radii that differ by less than this share are one for the rigid warp, whose volume has a single distance."""
@@ -159,8 +162,15 @@ def camera_of(view_set: ViewSet) -> dict[str, object]:
         "near": near,
         "far": far,
         "half_depth": object_radius + MARGIN,
+        "reaim": _objects_move_in_the_picture(view_set),
         "background": list(view_set.background),
     }
+
+
+def _objects_move_in_the_picture(view_set: ViewSet) -> bool:
+    """Whether cameras look past their object; those that all look at it have nothing to be aimed at."""
+    camera_from_world = invert_rigid(view_set.views["world_from_camera"])
+    return bool((np.abs(camera_from_world[:, :2, 3]).max(axis=1) > BESIDE_AXIS).any())
 
 
 def _object_radius(view_set: ViewSet) -> float:

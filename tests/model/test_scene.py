@@ -15,6 +15,7 @@ from torch import Tensor
 from enr.camera import orbit_camera, target_from_source
 from enr.errors import EnrError
 from enr.model import Renderer, RendererConfig
+from enr.model.aiming import aim_points
 from enr.model.projection import SceneParts
 from enr.model.scene import PlacedScene, frustum_around, move_points, pixel_of, ray_through
 from enr.model.sighting import sighting_loss
@@ -25,11 +26,12 @@ seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=8, deadline=None, derandomize=True)
 
 
-@pytest.fixture
-def travelling(small) -> RendererConfig:
-    """A small renderer with all parts, whose range travels."""
+@pytest.fixture(params=[False, True], ids=["", "reaim"])
+def travelling(small, request: pytest.FixtureRequest) -> RendererConfig:
+    """A small renderer with all parts, whose range travels; with and without re-aimed cameras."""
     return RendererConfig(
         **{**small, "depth_cells": 8, "num_channels_inv_projection": (16, 64), "depth_range": "travelling"},
+        reaim=request.param,
         carry_colour=True,
         detail_stride=2,
     )
@@ -54,7 +56,8 @@ def with_features(scene: PlacedScene, features: Tensor) -> PlacedScene:
 def smooth_scene(config: RendererConfig, centre: Tensor) -> PlacedScene:
     """A ball of smooth features around each centre, seen by its own camera; interpolation hardly changes it."""
     points = frustum_points(config.scene_shape[1:], frustum_around(centre, config))
-    distance = (points - centre[:, None, None, None].double()).norm(dim=-1)[:, None]
+    middle = aim_points(centre[:, None], centre)[:, 0] if config.reaim else centre.double()
+    distance = (points - middle[:, None, None, None]).norm(dim=-1)[:, None]
     values = torch.cos(math.pi * distance.clamp_max(0.5)).square().float()
     features = values.expand(-1, config.scene_shape[0], -1, -1, -1).clone()
     features[:, -1] = 1
@@ -92,11 +95,12 @@ def test_the_range_after_two_motions_is_that_after_their_product(seed: int) -> N
     torch.testing.assert_close(move_points(move_points(centre, one), invert_rigid(one)), centre)
 
 
+@pytest.mark.parametrize("reaim", [False, True])
 @given(seed=seeds)
 @few
-def test_there_and_back_and_by_way_of_another_camera(seed: int) -> None:
+def test_there_and_back_and_by_way_of_another_camera(reaim: bool, seed: int) -> None:
     """Round trip and composition, on the object, where all the cells were inside all the frustums."""
-    config = fine(RendererConfig(**CONFIG))
+    config = fine(RendererConfig(**CONFIG, reaim=reaim))
     model = Renderer(config).eval()
     scene = smooth_scene(config, torch.tensor([[0.05, -0.05, 1.9]]))
     one, two = turns(1, seed), turns(1, seed + 1)
@@ -132,11 +136,12 @@ def error(found: PlacedScene, expected: PlacedScene) -> float:
     return float((one - two).norm() / two.norm())
 
 
+@pytest.mark.parametrize("reaim", [False, True])
 @given(seed=seeds)
 @few
-def test_a_moved_scene_is_the_scene_that_the_moved_camera_has(seed: int) -> None:
+def test_a_moved_scene_is_the_scene_that_the_moved_camera_has(reaim: bool, seed: int) -> None:
     """A ball in the world, put straight into the target's own travelling frustum, is the source's, moved."""
-    config = fine(RendererConfig(**CONFIG))
+    config = fine(RendererConfig(**CONFIG, reaim=reaim))
     model = Renderer(config).eval()
     centre, motion = torch.tensor([[0.1, 0.0, 1.8]]), turns(1, seed)
     moved = model.transform(smooth_scene(config, centre), motion)
@@ -152,7 +157,8 @@ def test_an_object_is_in_the_middle_of_its_own_range(travelling: RendererConfig)
     """The centre's cell is the middle one in depth, on both sides of a motion, wherever the object is."""
     centre = torch.tensor([[0.1, 0.1, 1.4], [0.0, -0.2, 2.6]])
     for place in (centre, move_points(centre, turns(2, 3)).float()):
-        at = frustum_coordinates(place[:, None].double(), frustum_around(place, travelling))
+        seen = aim_points(place[:, None], place) if travelling.reaim else place[:, None].double()
+        at = frustum_coordinates(seen, frustum_around(place, travelling))
         torch.testing.assert_close(at[..., 0], torch.zeros(2, 1, dtype=torch.float64), atol=1e-6, rtol=0)
 
 

@@ -93,13 +93,19 @@ def around(frustum: Frustum, depth: Tensor) -> Frustum:
     return dataclasses.replace(frustum, near=depth - 0.85, far=depth + 0.85)
 
 
+@pytest.mark.parametrize("zooms", [False, True])
 @pytest.mark.parametrize("kind", FRUSTUMS)
 @given(seed=seeds)
 @few
-def test_between_two_ranges_the_frustums_warp_equals_the_slow_twin(kind: str, seed: int) -> None:
-    """Forward and backward, each scene with near and far of its own, those of the target again others."""
+def test_between_two_ranges_the_frustums_warp_equals_the_slow_twin(kind: str, zooms: bool, seed: int) -> None:
+    """Forward and backward, each scene with near, far and focal length of its own, those of the target again others."""
     generator = torch.Generator().manual_seed(seed)
     source, target = (around(FRUSTUMS[kind], 1.8 + 0.5 * torch.rand(2, generator=generator)) for _ in range(2))
+    if zooms:
+        source, target = (
+            dataclasses.replace(frustum, focal_px=15 + 10 * torch.rand(2, dtype=torch.float64, generator=generator))
+            for frustum in (source, target)
+        )
     motion = small_motions(2, seed)
     scene = torch.randn(2, 2, *CELLS[kind], dtype=torch.float64, generator=generator)
     weight = torch.randn(scene.shape, dtype=torch.float64, generator=generator)

@@ -20,9 +20,11 @@ def frustum_points(cells: tuple[int, ...] | torch.Size, frustum: Frustum) -> Ten
         frustum: the lens and depth range.
 
     Returns:
-        (d, h, w, 3) float64 in camera coordinates, object units; (b, d, h, w, 3) where near and far are (b,).
+        (d, h, w, 3) float64 in camera coordinates, object units; (b, d, h, w, 3) where its numbers are (b,).
     """
     depth, height, width = cells
+    if isinstance(frustum.focal_px, Tensor):
+        return torch.stack([frustum_points(cells, frustum.of(item)) for item in range(len(frustum.focal_px))])
     z = frustum_depths((torch.arange(depth, dtype=torch.float64) + 0.5) / depth, frustum)
     return z[..., None, None, None] * frustum_rays((height, width), frustum)
 
@@ -50,22 +52,25 @@ def frustum_warp_reference(
     """Slow float64 twin of `frustum_warp`: one cell at a time, one corner at a time."""
     scene = scene.to(torch.float64)
     source_from_target = torch.linalg.inv(target_from_source.to(torch.float64))
-    K = torch.as_tensor(intrinsics(frustum.focal_px, frustum.width_px, frustum.height_px))
     depth, height, width = scene.shape[2:]
     output = torch.zeros_like(scene)
     for batch, (d, v, u) in _cells(scene):
-        pixel = [(u + 0.5) * frustum.width_px / width, (v + 0.5) * frustum.height_px / height, 1.0]
-        ray = torch.linalg.solve(K, torch.tensor(pixel, dtype=torch.float64))
         goal = (target or frustum).of(batch)
+        pixel = [(u + 0.5) * frustum.width_px / width, (v + 0.5) * frustum.height_px / height, 1.0]
+        ray = torch.linalg.solve(_intrinsics(goal), torch.tensor(pixel, dtype=torch.float64))
         point = _move(source_from_target[batch], ray * _depth_of_cell(d + 0.5, depth, goal))
         if point[2] <= EPSILON:
             continue
-        seen = K @ point / point[2]
+        seen = _intrinsics(frustum.of(batch)) @ point / point[2]
         column = seen[0] * width / frustum.width_px - 0.5
         row = seen[1] * height / frustum.height_px - 0.5
         layer = _cell_of_depth(point[2], depth, frustum.of(batch)) - 0.5
         output[batch, :, d, v, u] = _trilinear(scene[batch], [layer, row, column])
     return output
+
+
+def _intrinsics(frustum: Frustum) -> Tensor:
+    return torch.as_tensor(intrinsics(float(frustum.focal_px), frustum.width_px, frustum.height_px))
 
 
 def _cells(scene: Tensor) -> Iterator[tuple[int, tuple[int, int, int]]]:
