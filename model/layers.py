@@ -23,6 +23,18 @@ _CONV_TRANSPOSED: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]]
 }
 
 
+HEAD_SCALE = 0.1
+"""The linear head starts this much smaller than torch's default, so that a new model paints the background."""
+
+
+def start_at(head: nn.Module, colour: tuple[float, ...]) -> None:
+    """Have a picture's last layer start at one colour, with small weights: no room for the white collapse."""
+    assert isinstance(head, nn.Conv2d) and head.bias is not None
+    with torch.no_grad():
+        head.weight *= HEAD_SCALE
+        head.bias.copy_(torch.tensor(colour))
+
+
 def activation() -> nn.Module:
     """LeakyReLU with the paper's slope."""
     return nn.LeakyReLU(SLOPE, inplace=True)

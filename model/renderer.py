@@ -17,16 +17,13 @@ from enr.model.config import RendererConfig, mirrored
 from enr.model.detail import LiftDetail, Refine, enlarge
 from enr.model.forward_pass import ForwardPass
 from enr.model.fusion import LearnedFusion, fuse_scenes
-from enr.model.layers import Pointwise, ResNet
+from enr.model.layers import Pointwise, ResNet, start_at
 from enr.model.placing import locate, passage, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
 from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points
 from enr.model.sighting import Sight, Sighting
 from enr.model.warp import Cube, Frustum, rigid_warp, spherical_mask
-
-HEAD_SCALE = 0.1
-"""The linear head starts this much smaller than torch's default, so that a new model paints the background."""
 
 
 class Renderer(PublishedTurns, nn.Module):
@@ -53,7 +50,8 @@ class Renderer(PublishedTurns, nn.Module):
         if config.spherical_mask:
             self.register_buffer("mask", spherical_mask(config.scene_shape[1]), persistent=False)
         if config.output == "linear":
-            self._start_at_background()
+            # Carried colours are composited over the background already; the head only adds to them.
+            start_at(self.transform_2d.layers[-1], (0.0, 0.0, 0.0) if config.carry_colour else config.background)
 
     def _build_inverse_renderer(self) -> None:
         config = self.config
@@ -73,15 +71,6 @@ class Renderer(PublishedTurns, nn.Module):
         self.transform_2d = ResNet(2, self.projection.out_channels, *widths, out_channels=3)
         # The picture so far, both levels' opacity and the detail's own, its features.
         self.refine = Refine(3 + 2 + config.detail_channels) if config.detail_stride else None
-
-    def _start_at_background(self) -> None:
-        """Leave no room for the white collapse: a small linear head whose bias is the background."""
-        head = self.transform_2d.layers[-1]
-        assert isinstance(head, nn.Conv2d) and head.bias is not None
-        with torch.no_grad():
-            head.weight *= HEAD_SCALE
-            # Carried colours are composited over the background already; the head only adds to them.
-            head.bias.copy_(torch.zeros(3) if self.config.carry_colour else torch.tensor(self.config.background))
 
     def inverse_render(self, images: Tensor, distance: Tensor | float | None = None) -> AnyScene:
         """The scene that each picture shows, in its own camera's frame.
