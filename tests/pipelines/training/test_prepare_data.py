@@ -10,7 +10,7 @@ import pytest
 from tests.pipelines.toy_shards import Toy, make_toy
 
 from enr.pipelines.data.views import ViewSet
-from enr.pipelines.training.prepare import camera_of, describe_data
+from enr.pipelines.training.prepare import camera_of, describe_data, resolve_config
 from enr.shards import write_shard
 
 CUBE = float(np.sqrt(3) / 2)
@@ -43,3 +43,18 @@ def test_how_the_pictures_were_made_is_told_once_and_without_the_meshes(tmp_path
     other = {"converted": {"from": "uva"}}
     told = describe_data(view_set(tmp_path, {**one, "meshes": ["a"]}, {**one, "meshes": ["b"]}, other))
     assert told["made_with"] == [one, other]
+
+
+@pytest.mark.parametrize(
+    ("groups", "is_aimed"),
+    [(["rot"], False), (["trans"], False), (["rototrans"], True), (["rot", "trans"], True), (["rot", "rot"], False)],
+)
+def test_cameras_are_aimed_where_they_look_past_objects_from_several_sides(tmp_path, groups, is_aimed):
+    for number, group in enumerate(groups):
+        shard = make_toy(Toy(group=group, prefix=f"box{number}", splits=("train", "val")))
+        write_shard(tmp_path / f"{number}.h5", shard)
+    views = ViewSet.open([tmp_path])
+    travelling = ["depth_range=travelling"]
+    assert resolve_config(views, "smoke", travelling)[0].model.reaim == is_aimed
+    assert resolve_config(views, "smoke", [*travelling, f"reaim={not is_aimed}"])[0].model.reaim != is_aimed
+    assert not resolve_config(views, "smoke", [])[0].model.reaim, "its range stands still"
