@@ -21,7 +21,7 @@ from enr.model.layers import Pointwise, ResNet, start_at
 from enr.model.placing import locate, passage, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
-from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points
+from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points, standing_frustum
 from enr.model.sighting import Sight, Sighting
 from enr.model.warp import Cube, Frustum, rigid_warp, spherical_mask
 
@@ -104,16 +104,30 @@ class Renderer(PublishedTurns, nn.Module):
         self, images: Tensor, distance: Tensor | None = None, uncertainty: Tensor | None = None
     ) -> tuple[SceneParts, Sighting | None]:
         checks.check_images(images, next(self.parameters()), self.config)
-        coarse = self.inv_transform_2d(images)
-        sighting = None if self.sight is None else self.sight(images, coarse)
+        coarse, sighting = self._look(images)
         centre, within = None, None
         if self.sight is not None and sighting is not None:
             centre, uncertainty, told = place(sighting, distance, uncertainty, self.config)
             if self.config.reaim:
-                images, within = see_aimed(images, centre, self.config)
-                coarse = self.sight.tell_border(self.inv_transform_2d(images), within)
+                images, within, coarse = self._look_at(images, centre)
             coarse = self.sight.tell(coarse, centre, told)
         return replace(self._lift_map(images, coarse, within), centre=centre, uncertainty=uncertainty), sighting
+
+    def _look(self, images: Tensor) -> tuple[Tensor, Sighting | None]:
+        """The map of each picture, and what it tells of its object; with re-aimed cameras, that of the object's box."""
+        if self.sight is None:
+            return self.inv_transform_2d(images), None
+        if not self.config.reaim:
+            coarse = self.inv_transform_2d(images)
+        else:
+            coarse = self._look_at(images, self.sight.box_centre(self.sight.boxes(images)))[2]
+        return coarse, self.sight(images, coarse)
+
+    def _look_at(self, images: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures of cameras aimed at points (b, 3), what of them the real pictures show, and their maps."""
+        assert self.sight is not None
+        aimed, within = see_aimed(images, centre, self.config)
+        return aimed, within, self.sight.tell_border(self.inv_transform_2d(aimed), within)
 
     def _lift_map(self, images: Tensor, coarse: Tensor, within: Tensor | None) -> SceneParts:
         lifted = self.inv_projection(coarse)
@@ -157,7 +171,7 @@ class Renderer(PublishedTurns, nn.Module):
         if self.conditioning:
             moved = self.conditioning(scene.expand(len(motion), -1, -1, -1, -1), motion)
         else:
-            moved = rigid_warp(scene, motion, self.cube)
+            moved = rigid_warp(scene, motion, Cube(self.config.radius, self.config.half_side))
         return SceneParts.split(moved, self.config)
 
     def _move_levels(self, parts: SceneParts, motion: Tensor, centre: Tensor | None) -> SceneParts:
@@ -246,10 +260,11 @@ class Renderer(PublishedTurns, nn.Module):
         Raises:
             EnrError: the pictures contradict the poses.
         """
-        assert self.sight is not None
         checks.check_images(images, next(self.parameters()), self.config)
         motion = checks.checked_motion(target_from_sources, len(images), self._device, skip_on_gpu=False)
-        return locate(self.sight(images, self.inv_transform_2d(images)), motion, self.config)
+        sighting = self._look(images)[1]
+        assert sighting is not None, "the range travels"
+        return locate(sighting, motion, self.config)
 
     def project(self, scene: AnyScene) -> ProjectedScene:
         """The scene's feature map, with opacity (b, 1, h, w), depth and colour where the projection has them."""
@@ -291,9 +306,7 @@ class Renderer(PublishedTurns, nn.Module):
         return images if self.training else images.clamp(0, 1)
 
     def forward(self, images: Tensor, target_from_source: Tensor) -> Tensor:
-        """Predict each picture's scene from a moved camera.
-
-        The same as `inverse_render`, `transform` and `render` in turn, but quicker: the scene's parts stay apart.
+        """Predict each picture's scene from a moved camera; quicker than `inverse_render`, `transform` and `render`.
 
         Args:
             images: (b, 3, height, width) in [0, 1].
@@ -381,12 +394,6 @@ class Renderer(PublishedTurns, nn.Module):
         return next(self.parameters()).device
 
     @property
-    def cube(self) -> Cube:
-        """Where the rigid volume stands."""
-        return Cube(self.config.radius, self.config.half_side)
-
-    @property
     def frustum(self) -> Frustum:
         """The lens and depth range of the frustum volume."""
-        config, (_, height, width) = self.config, self.config.image_shape
-        return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+        return standing_frustum(self.config)

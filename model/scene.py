@@ -114,6 +114,12 @@ def _constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtyp
     return torch.tensor(values, device=device, dtype=dtype)
 
 
+def standing_frustum(config: RendererConfig) -> Frustum:
+    """The frustum from the config's near to its far."""
+    _, height, width = config.image_shape
+    return Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+
+
 def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
     """The frustums (b,) around objects centred at (b, 3); they begin `NEAREST` before the camera at the nearest.
 

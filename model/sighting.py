@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from enr.model.config import RendererConfig
 from enr.model.layers import activation
-from enr.model.scene import constant, pixel_of
+from enr.model.scene import constant, pixel_of, ray_through
 
 DIFFERENCE = 0.02
 """By so much a pixel of an object differs from the background, in the channel where it differs most."""
@@ -38,6 +38,10 @@ CELLS = 4
 HIDDEN = 128
 BOX_NUMBERS = 9
 START_GAP = 0.3
+BOX_SHARE, SPREAD = 0.7, 0.3
+"""With re-aimed cameras an estimate begins where a camera at the radius would see the box fill this share of the picture;
+its logarithm differs from that in units of `SPREAD`."""
+
 LEAST_SPAN = 0.1
 """Distances are told in units of the half of their range; a rotation's all are one distance."""
 
@@ -122,9 +126,12 @@ class Sighting:
 class Sight(nn.Module):
     """Pictures (b, 3, h, w) and what the renderer's network made of them (b, c, ...) to a `Sighting`.
 
-    It starts at the middle of the box and the radius of the training's orbit. Outside of a training the steps from
-    quantile to quantile are `widening` times as long: the inner ones, and those to the outer quantiles. The renderer is
-    told the range that it was trained with: a wider one would have it blur more than it has learned to be worth it.
+    It starts at the middle of the box and the radius of the training's orbit. With re-aimed cameras it looks through one
+    that is aimed at the box, so that sizes are alike before they are judged, and starts at `box_centre`.
+
+    Outside of a training the steps from quantile to quantile are `widening` times as long: the inner ones, and those
+    to the outer quantiles. The renderer is told the range that it was trained with: a wider one would have it blur more
+    than it has learned to be worth it.
     """
 
     background: Tensor
@@ -177,25 +184,44 @@ class Sight(nn.Module):
             self.told.weight.zero_()
             self.told.bias.zero_()
 
+    def boxes(self, images: Tensor) -> Boxes:
+        """Where pictures (b, 3, h, w) differ from the background."""
+        return find_boxes(images, self.background)
+
+    def box_centre(self, boxes: Boxes) -> Tensor:
+        """(b, 3) where the object would be whose box fills `BOX_SHARE` of the picture at the radius."""
+        config = self._config
+        side = min(config.image_shape[1:])
+        distance = config.radius * BOX_SHARE * side / boxes.size.float().amax(1).clamp_min(1.0)
+        ray = functional.normalize(ray_through(boxes.middle.float(), config), dim=1)
+        return ray * distance.clamp(config.near, config.far)[:, None]
+
     def forward(self, images: Tensor, coarse: Tensor) -> Sighting:
-        """The estimate of each picture."""
-        boxes = find_boxes(images, self.background)
+        """The estimate of each picture; `coarse` is that of a camera aimed at `box_centre` where they are re-aimed."""
+        boxes = self.boxes(images)
         seen = functional.adaptive_avg_pool2d(self.look(coarse), CELLS).flatten(1)
         numbers = self.judge(torch.cat([seen, self._numbers(boxes).to(seen)], dim=1)).float()
         median, gaps, shift = numbers.split((1, len(QUANTILES) - 1, 2), dim=1)
-        width = self._config.image_shape[2]
-        is_there = boxes.is_there[:, None]
-        pixel = boxes.middle.float() + torch.where(is_there, shift * width / 10, 0)
+        tenth = self._config.image_shape[2] / 10
+        if self._config.reaim:  # of the aimed picture
+            tenth = tenth * self._config.radius / self.box_centre(boxes).norm(dim=1, keepdim=True)
+        pixel = boxes.middle.float() + torch.where(boxes.is_there[:, None], shift * tenth, 0)
         steps = START_GAP * functional.softplus(gaps)
-        learned = quantiles = self._depths(is_there, median, steps)
+        learned = quantiles = self._depths(boxes, _spread(median, steps))
         if not self.training:
-            quantiles = self._depths(is_there, median, steps * torch.cat([self.widening.flip(0), self.widening]))
+            widened = steps * torch.cat([self.widening.flip(0), self.widening])
+            quantiles = self._depths(boxes, _spread(median, widened))
         return Sighting(boxes, pixel, quantiles, _half_width(learned))
 
-    def _depths(self, is_there: Tensor, median: Tensor, steps: Tensor) -> Tensor:
-        """Quantiles (b, 5) in object units; see `_spread`."""
-        spread = torch.where(is_there, _spread(median, steps), constant(ANYWHERE, median))
-        return self._config.radius + self._span * spread
+    def _depths(self, boxes: Boxes, spread: Tensor) -> Tensor:
+        """Quantiles (b, 5) in object units, of what `_spread` gives; of an empty picture those of not knowing."""
+        config = self._config
+        anywhere = config.radius + self._span * constant(ANYWHERE, spread)
+        if config.reaim:
+            depths = self.box_centre(boxes)[:, 2:] * torch.exp(SPREAD * spread)
+        else:
+            depths = config.radius + self._span * spread
+        return torch.where(boxes.is_there[:, None], depths, anywhere)
 
     def widen(self, quantiles: Tensor, depth: Tensor) -> None:
         """Measure `widening` on pictures that were not trained on: their ranges then hold as many as they say.
@@ -213,6 +239,8 @@ class Sight(nn.Module):
         if known.sum() < FEWEST_HELD_OUT:
             return
         quantiles, truth = quantiles[known], depth[known].to(quantiles)
+        if self._config.reaim:  # steps are those of the logarithm
+            quantiles, truth = quantiles.log(), truth.log()
         error = truth - quantiles[:, MEDIAN]
         below, above = quantiles.diff(dim=1).split(MEDIAN, dim=1)
         inner, outer = torch.where(error[:, None] < 0, below.flip(1), above).clamp_min(1e-6).unbind(1)

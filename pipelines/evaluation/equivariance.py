@@ -19,7 +19,7 @@ from torch import Tensor
 from enr.model.projection import SceneParts
 from enr.model.renderer import Renderer
 from enr.model.scene import AnyScene, features_of
-from enr.model.warp import invert_rigid, rigid_warp
+from enr.model.warp import Cube, invert_rigid, rigid_warp
 from enr.pipelines import metrics
 
 WHOLLY_SEEN = 0.999
@@ -129,7 +129,8 @@ def move(model: Renderer, moved: Moved, motion: Tensor) -> Moved:
     if model.config.warp == "conditioned":  # a network may take anything from anywhere
         return Moved(scene, moved.seen)
     if model.config.warp == "rigid":
-        return Moved(scene, rigid_warp(moved.seen, motion.to(scene.device), model.cube))
+        cube = Cube(model.config.radius, model.config.half_side)
+        return Moved(scene, rigid_warp(moved.seen, motion.to(scene.device), cube))
     seen = SceneParts.split(scene, model.config).visibility
     assert seen is not None, "a frustum's scene carries it"
     return Moved(scene, seen)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from enr.camera import invert_rigid, project
 from enr.model.aiming import aim_points
 from enr.model.config import RendererConfig
-from enr.model.scene import frustum_around
-from enr.model.warp import Frustum, frustum_coordinates
+from enr.model.scene import frustum_around, standing_frustum
+from enr.model.warp import frustum_coordinates
 from enr.pipelines.data.views import Indices, ViewSet
 
 BALL_DIAMETER = 1.0
@@ -93,8 +93,7 @@ def _in_volume(cameras: NDArray[np.float64], config: RendererConfig) -> NDArray[
     if config.warp == "conditioned":
         return None
     if config.warp == "frustum":
-        _, height, width = config.image_shape
-        frustum = Frustum(config.focal_px, width, height, config.near, config.far, config.depth_spacing)
+        frustum = standing_frustum(config)
         if config.has_travelling_range:  # around the object, wherever that is
             centre = torch.from_numpy(camera_from_world[:, :3, 3])
             frustum = frustum_around(centre, config)
