@@ -39,7 +39,7 @@ HIDDEN = 128
 BOX_NUMBERS = 9
 START_GAP = 0.3
 BOX_SHARE, SPREAD = 0.7, 0.3
-"""With re-aimed cameras an estimate begins where a camera at the radius would see the box fill this share of the picture;
+"""With re-aimed cameras an estimate begins where the box would fill this share of the picture if it were at the radius;
 its logarithm differs from that in units of `SPREAD`."""
 
 LEAST_SPAN = 0.1
@@ -126,8 +126,8 @@ class Sighting:
 class Sight(nn.Module):
     """Pictures (b, 3, h, w) and what the renderer's network made of them (b, c, ...) to a `Sighting`.
 
-    It starts at the middle of the box and the radius of the training's orbit. With re-aimed cameras it looks through one
-    that is aimed at the box, so that sizes are alike before they are judged, and starts at `box_centre`.
+    It starts at the middle of the box and the radius of the training's orbit. With re-aimed cameras it looks through
+    one that is aimed at the box, so that sizes are alike before they are judged, and starts at `box_centre`.
 
     Outside of a training the steps from quantile to quantile are `widening` times as long: the inner ones, and those
     to the outer quantiles. The renderer is told the range that it was trained with: a wider one would have it blur more

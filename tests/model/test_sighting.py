@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enr.model import Renderer, RendererConfig
+from enr.model.aiming import see_aimed
 from enr.model.scene import pixel_of
 from enr.model.sighting import (
+    BOX_SHARE,
     FEWEST_HELD_OUT,
     MEDIAN,
     QUANTILES,
@@ -57,6 +61,50 @@ def test_stated_behaviours() -> None:
 @pytest.fixture
 def config(small) -> RendererConfig:
     return RendererConfig(**{**small, "image_shape": (3, 12, 16), "depth_range": "travelling", "depth_cells": 8})
+
+
+@pytest.fixture
+def aimed(config: RendererConfig) -> RendererConfig:
+    return dataclasses.replace(config, reaim=True, near=0.5, far=8.0)
+
+
+@pytest.mark.parametrize(("side", "factor"), [(4, 1.0), (6, 2 / 3), (8, 0.5)])
+def test_a_larger_box_is_nearer_in_proportion(aimed: RendererConfig, side: int, factor: float) -> None:
+    """It starts so, and seen from there all boxes are of one size."""
+    sight = Sight(16, aimed)
+    with torch.no_grad():
+        sight.judge[-1].weight.zero_()
+    image = picture((6, 2, 6 + side, 2 + side // 2))
+    expected = aimed.radius * BOX_SHARE * 12 / 4 * factor
+    place = sight.box_centre(sight.boxes(image))
+    assert float(place.norm()) == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(pixel_of(place, aimed), torch.tensor([[6 + side / 2, 2 + side / 4]]))
+    sighting = sight(image, torch.randn(1, 16, 6, 8))
+    torch.testing.assert_close(sighting.distance, place[:, 2])
+    torch.testing.assert_close(sighting.pixel, pixel_of(place, aimed))
+    seen, _ = see_aimed(image, place, aimed)
+    dark = (seen[0, 0] < 0.7).any(0).sum()  # what is half as dark as the box
+    assert dark == pytest.approx(BOX_SHARE * 12, abs=1)
+
+
+def test_a_box_beyond_what_was_trained_on_starts_at_its_end(aimed: RendererConfig) -> None:
+    config = dataclasses.replace(aimed, near=1.5, far=2.5)
+    sight = Sight(16, config)
+    for image, end in ((picture((7, 5, 8, 6)), 2.5), (picture((0, 0, 16, 12)), 1.5)):
+        assert float(sight.box_centre(sight.boxes(image)).norm()) == pytest.approx(end, rel=1e-5)
+
+
+def test_with_aimed_cameras_ranges_are_widened_by_their_logarithms(aimed: RendererConfig) -> None:
+    """Ranges that are measured on objects hold as many of them as they say, as those of cameras without an aim do."""
+    torch.manual_seed(0)
+    sight = Sight(16, aimed).eval()
+    images, coarse = picture((2, 3, 9, 8)).expand(400, -1, -1, -1), torch.zeros(400, 16, 6, 8)
+    depth = sight(images, coarse).distance * torch.exp(0.4 * torch.randn(400))
+    sight.widen(sight(images, coarse).quantiles, depth)
+    for low, high, share in ((0, 4, 0.9), (1, 3, 0.5)):
+        quantiles = sight(images, coarse).quantiles
+        held = (depth >= quantiles[:, low]) & (depth <= quantiles[:, high])
+        assert held.float().mean() == pytest.approx(share, abs=0.02)
 
 
 def test_a_new_network_says_the_box_and_the_orbit(config: RendererConfig) -> None:
