@@ -260,8 +260,8 @@ def test_a_line_says_what_its_step_does(plans, monkeypatch):
 
 def test_a_dry_run_says_how_many_steps_and_hours_it_stands_for(meshes):
     text = describe_plan(make_plan(ReproduceSettings("ladder", "small", (meshes,))))
-    assert "Steps: 201, of which 3 renderings, 99 trainings and 99 evaluations." in text
-    assert "8.2 hours of training (99 runs)" in text and "In all 8.3 hours before the evaluations." in text
+    assert "Steps: 219, of which 3 renderings, 108 trainings and 108 evaluations." in text
+    assert "9.0 hours of training (108 runs)" in text and "In all 9.0 hours before the evaluations." in text
     text = describe_plan(make_plan(ReproduceSettings("rotations", "paper", (meshes,))))
     assert "2 trainings until the preset's last step, however long (1,400,000 steps in all, 38.9 hours at" in text
 
