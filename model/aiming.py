@@ -26,10 +26,11 @@ from enr.model.warp import EPSILON, OUTSIDE, Frustum, at_least_float32, frustum_
 def aim(centre: Tensor) -> Tensor:
     """The turns (..., 3, 3) float64 that carry the directions of points (..., 3) to the camera's axis, without a roll.
 
-    The shortest turn, about the axis that is square to both (Rodrigues). The points lie before the camera.
+    The shortest turn, about the axis that is square to both (Rodrigues). A point straight behind the camera has none;
+    what is given then is finite, and paints nothing.
     """
     x, y, z = functional.normalize(centre.to(torch.float64), dim=-1).unbind(-1)
-    bend = 1 / (1 + z)
+    bend = 1 / (1 + z).clamp_min(EPSILON)
     rows = [1 - bend * x * x, -bend * x * y, -x, -bend * x * y, 1 - bend * y * y, -y, x, y, z]
     return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
 

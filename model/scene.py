@@ -134,7 +134,7 @@ def frustum_around(centre: Tensor, config: RendererConfig) -> Frustum:
 
 def aimed_focal_px(centre: Tensor, config: RendererConfig) -> Tensor:
     """(...,) focal lengths with which objects centred at (..., 3) are as large as at the radius, in pixels."""
-    return config.focal_px / config.radius * centre.norm(dim=-1)
+    return config.focal_px / config.radius * centre.norm(dim=-1).clamp_min(NEAREST)
 
 
 def ray_through(pixel: Tensor, config: RendererConfig) -> Tensor:

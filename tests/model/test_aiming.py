@@ -199,6 +199,21 @@ def test_a_place_in_the_picture_changes_nothing_else() -> None:
     assert (maps[1] - maps[0]).norm() < 0.1 * (maps[0] - maps[0].mean((1, 2), keepdim=True)).norm()
 
 
+@pytest.mark.parametrize("beyond", [2.0, 2.5, 4.0, 4.0001])
+def test_a_camera_at_the_object_or_past_it_paints_the_background_or_numbers(beyond: float) -> None:
+    """An object behind the camera is not seen, also straight behind it, where no turn is the shortest."""
+    torch.manual_seed(0)
+    model = Renderer(dataclasses.replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
+    image = torch.tensor(CONFIG.background)[:, None, None].repeat(1, 48, 64)
+    image[:, 18:30, 26:38] = 0.2
+    motion = torch.eye(4, dtype=torch.float64)[None].clone()
+    motion[0, 2, 3] = -beyond
+    seen = model.generate_novel_views(image, motion, distance=2.0)
+    assert torch.isfinite(seen).all()
+    if beyond > 2:
+        torch.testing.assert_close(seen, torch.tensor(CONFIG.background)[None, :, None, None].expand_as(seen))
+
+
 def test_re_aiming_needs_a_place_to_aim_at() -> None:
     with pytest.raises(EnrError, match="choose depth_range travelling"):
         dataclasses.replace(CONFIG, depth_range="fixed")
