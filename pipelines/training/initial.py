@@ -157,6 +157,8 @@ def _said_of_camera(old: RendererConfig, new: RendererConfig) -> list[str]:
     ]
     if new.background != old.background:
         changes.append(f"background {new.background} (was {old.background})")
+    if new.reaim != old.reaim:
+        changes.append(f"reaim {str(new.reaim).lower()} (was {str(old.reaim).lower()})")
     if not changes:
         return []
     stretch = _stretch(old, new)

@@ -16,6 +16,7 @@ CASES = {
     "published": {"warp": "rigid", "projection": "fold", "output": "sigmoid", "depth_cells": 8},
     "fixed": {"carry_colour": True, "detail_stride": 1},
     "travelling": {"carry_colour": True, "detail_stride": 1, "depth_range": "travelling"},
+    "aimed": {"carry_colour": True, "detail_stride": 1, "depth_range": "travelling", "reaim": True},
 }
 
 

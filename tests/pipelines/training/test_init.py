@@ -96,6 +96,20 @@ def test_the_architecture_and_the_settings_are_the_checkpoints_and_the_camera_is
     assert f"near {new.near:.4g} (was {old.near:.4g})" in line and f"{times:.3g} times as deep" in line
 
 
+def test_a_model_of_rotations_goes_on_with_re_aimed_cameras_and_back(rot, rototrans, tmp_path):
+    """No weight of it depends on the aim; what the network is told of a picture's border begins at nothing."""
+    where = ("depth_range=travelling", "detail_stride=1")
+    plain, _ = fit(rot, tmp_path, "steps=3", *where, preset="smoke")
+    aimed, lines = fit(rototrans, tmp_path, "steps=1", "learning_rate=1e-12", init=plain.run.folder)
+    assert not load_model(plain.run.last).config.reaim and load_model(aimed.run.last).config.reaim
+    assert any("reaim true (was false)" in line for line in lines)
+    before, after = weights(plain.run.last), weights(aimed.run.last)
+    assert set(after) - set(before) == {"sight.beyond"} and not after["sight.beyond"].abs().max() > 1e-6
+    assert all(torch.allclose(after[key], value, atol=1e-6) for key, value in before.items() if "widening" not in key)
+    back, lines = fit(rot, tmp_path, "steps=1", init=aimed.run.folder)
+    assert set(weights(back.run.last)) == set(before) and any("reaim false (was true)" in line for line in lines)
+
+
 def test_the_checkpoints_depth_can_be_kept(rotations, rototrans):
     checkpoint, _ = find_checkpoint(rotations.folder)
     initial = Initial(checkpoint, load_model(checkpoint), read_metadata(checkpoint))

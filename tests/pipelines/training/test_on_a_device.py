@@ -29,6 +29,7 @@ CPU, META = torch.device("cpu"), torch.device("meta")
 CASES = {
     "published": ("smoke", ()),
     "default": ("small-32", ()),
+    "aimed": ("small-32", ("reaim=true",)),
     "several": ("small-32", ("targets=2", "sources=2", "learned_fusion=true", "loss.cycle=0.1", "loss.scene=0.1")),
 }
 

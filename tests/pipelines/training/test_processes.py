@@ -32,6 +32,7 @@ EVERYTHING = (
     "ema=0.9",
     "loss.cycle=0.1",
     "depth_range=travelling",
+    "reaim=true",
     "muon_learning_rate=1e-3",
 )
 PATIENCE_S = 120
