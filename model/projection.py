@@ -62,17 +62,14 @@ class SceneParts:
         return SceneParts(self.features[rows], *(None if part is None else part[rows] for part in optional))
 
     def shown(self, within: Tensor) -> SceneParts:
-        """As it is where pictures show only a share (b, 1, height, width) of each pixel, and nobody has seen the rest.
+        """As it is where pictures show only a share (b, 1, height, width) of each pixel: the detail level has no more.
 
-        Learned features stay, for they are guesses anyway.
+        The coarse level guesses the rest, as it guesses what is hidden.
         """
-
-        def of(part: Tensor | None) -> Tensor | None:
-            if part is None:
-                return None
-            return part * functional.adaptive_avg_pool2d(within, (part.shape[3], part.shape[4]))[:, :, None].to(part)
-
-        return replace(self, detail=of(self.detail), colour=of(self.colour), visibility=of(self.visibility))
+        if self.detail is None:
+            return self
+        share = functional.adaptive_avg_pool2d(within, (self.detail.shape[3], self.detail.shape[4]))
+        return replace(self, detail=self.detail * share[:, :, None].to(self.detail))
 
     def scene(self, config: RendererConfig) -> AnyScene:
         """The scene, (b, *config.scene_shape); the inverse of `split`."""

@@ -168,14 +168,13 @@ def test_depths_are_measured_along_the_real_axis() -> None:
     assert shown.min() >= 0 and shown.max() <= 1 + 1e-9
 
 
-def test_what_lies_beyond_the_border_has_been_seen_by_none() -> None:
-    """An object at the picture's edge: half of the aimed picture is known, and the scene says so."""
+def test_what_lies_beyond_the_border_is_guessed_by_the_coarse_level_alone() -> None:
+    """An object at the picture's edge: half of the aimed picture is known, and the detail level is empty elsewhere."""
     model = Renderer(dataclasses.replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
     images = torch.tensor(CONFIG.background)[:, None, None].repeat(1, 1, 48, 64).reshape(1, 3, 48, 64).clone()
     images[:, :, 18:30, :12] = 0.2
     parts = model.apart(model.inverse_render(images, distance=1.6))
-    seen = parts.visibility[0, 0, 0]
-    assert seen[5, -1] == 1 and seen[:, 0].max() < 0.5
+    assert parts.visibility.min() == 1
     assert parts.detail[0, :, :, :, 0].abs().max() < 1e-6 < parts.detail[0, :, :, :, -1].abs().max()
 
 
