@@ -202,26 +202,24 @@ class Sight(nn.Module):
         seen = functional.adaptive_avg_pool2d(self.look(coarse), CELLS).flatten(1)
         numbers = self.judge(torch.cat([seen, self._numbers(boxes).to(seen)], dim=1)).float()
         median, gaps, shift = numbers.split((1, len(QUANTILES) - 1, 2), dim=1)
-        tenth = self._config.image_shape[2] / 10
-        if self._config.reaim:  # of the aimed picture
-            tenth = tenth * self._config.radius / self.box_centre(boxes).norm(dim=1, keepdim=True)
-        pixel = boxes.middle.float() + torch.where(boxes.is_there[:, None], shift * tenth, 0)
+        is_there, tenth = boxes.is_there[:, None], self._config.image_shape[2] / 10
+        start = self.box_centre(boxes) if self._config.reaim else None
+        if start is not None:  # of the aimed picture
+            tenth = tenth * self._config.radius / start.norm(dim=1, keepdim=True)
+        pixel = boxes.middle.float() + torch.where(is_there, shift * tenth, 0)
         steps = START_GAP * functional.softplus(gaps)
-        learned = quantiles = self._depths(boxes, _spread(median, steps))
+        learned = quantiles = self._depths(is_there, _spread(median, steps), start)
         if not self.training:
             widened = steps * torch.cat([self.widening.flip(0), self.widening])
-            quantiles = self._depths(boxes, _spread(median, widened))
+            quantiles = self._depths(is_there, _spread(median, widened), start)
         return Sighting(boxes, pixel, quantiles, _half_width(learned))
 
-    def _depths(self, boxes: Boxes, spread: Tensor) -> Tensor:
+    def _depths(self, is_there: Tensor, spread: Tensor, start: Tensor | None) -> Tensor:
         """Quantiles (b, 5) in object units, of what `_spread` gives; of an empty picture those of not knowing."""
-        config = self._config
-        anywhere = config.radius + self._span * constant(ANYWHERE, spread)
-        if config.reaim:
-            depths = self.box_centre(boxes)[:, 2:] * torch.exp(SPREAD * spread)
-        else:
-            depths = config.radius + self._span * spread
-        return torch.where(boxes.is_there[:, None], depths, anywhere)
+        radius = self._config.radius
+        anywhere = radius + self._span * constant(ANYWHERE, spread)
+        depths = radius + self._span * spread if start is None else start[:, 2:] * torch.exp(SPREAD * spread)
+        return torch.where(is_there, depths, anywhere)
 
     def widen(self, quantiles: Tensor, depth: Tensor) -> None:
         """Measure `widening` on pictures that were not trained on: their ranges then hold as many as they say.
