@@ -85,6 +85,8 @@ class RendererConfig:
             the object's centre, wherever that is (`travelling`).
         reaim: whether each picture is first seen by a camera at the same place that is aimed at the object's centre and
             zoomed until the object is as large as at `radius` (`enr.model.aiming`); where the range travels alone.
+        sight_channels: widths of the network that estimates the distance from re-aimed pictures, each of which halves
+            the map; empty: the picture-side network looks twice. Without re-aimed cameras that one's map is at hand.
         focal_px: focal length in pixels at `image_shape`.
         radius: distance of the target point from the camera, in object units.
         near: depth where the frustum begins, in object units; of the objects trained on where it travels.
@@ -120,6 +122,7 @@ class RendererConfig:
     depth_spacing: DepthSpacing = "linear"
     depth_range: DepthRange = "fixed"
     reaim: bool = False
+    sight_channels: tuple[int, ...] = ()
     half_depth: Positive = 0.6
     background: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
@@ -130,6 +133,9 @@ class RendererConfig:
             _check_network(dims, getattr(self, f"channels_{dims}"), getattr(self, f"strides_{dims}"))
         for name in ("num_channels_inv_projection", "num_channels_projection"):
             _check_widths(name, getattr(self, name))
+        if self.sight_channels:
+            _check_widths("sight_channels", self.sight_channels)
+            _check_halvings("sight_channels", len(self.sight_channels), self.image_shape)
         _check_lift(self)
         _check_scene(self)
 
@@ -178,6 +184,11 @@ class RendererConfig:
     def has_travelling_range(self) -> bool:
         """Whether a scene is a tensor with its object's place (`enr.model.scene.PlacedScene`), not a tensor alone."""
         return self.depth_range == "travelling"
+
+    @property
+    def glance_channels(self) -> tuple[int, ...]:
+        """Widths of the network that looks at pictures for the estimate of the distance alone; empty: there is none."""
+        return self.sight_channels if self.reaim else ()
 
     @property
     def scene_shape(self) -> tuple[int, int, int, int]:
@@ -257,6 +268,15 @@ def _check_widths(name: str, widths: Sequence[int]) -> None:
                 f"{name}[{index}] is {width}; a layer of that width is normalised in groups ({groups}), "
                 f"so choose a positive multiple of {groups}."
             )
+
+
+def _check_halvings(name: str, count: int, image_shape: tuple[int, int, int]) -> None:
+    _, height, width = image_shape
+    if min(height, width) >> count < 1:
+        raise EnrError(
+            f"{name} has {count} entries, each of which halves the picture of {width}x{height} px; "
+            f"give {min(height, width).bit_length() - 1} at most."
+        )
 
 
 def _walk_sizes(name: str, strides: Sequence[int], sizes: Sequence[int]) -> tuple[int, ...]:

@@ -115,12 +115,12 @@ class Renderer(PublishedTurns, nn.Module):
 
     def _look(self, images: Tensor) -> tuple[Tensor, Sighting | None]:
         """The map of each picture, and what it tells of its object; with re-aimed cameras, that of the object's box."""
-        if self.sight is None:
-            return self.inv_transform_2d(images), None
-        if not self.config.reaim:
+        if self.sight is None or not self.config.reaim:
             coarse = self.inv_transform_2d(images)
-        else:
-            coarse = self._look_at(images, self.sight.box_centre(self.sight.boxes(images)))[2]
+            return coarse, None if self.sight is None else self.sight(images, coarse)
+        box, glance = self.sight.box_centre(self.sight.boxes(images)), self.sight.glance
+        seen = None if glance is None else glance(torch.cat(see_aimed(images, box, self.config), dim=1))
+        coarse = self._look_at(images, box)[2] if seen is None else seen
         return coarse, self.sight(images, coarse)
 
     def _look_at(self, images: Tensor, centre: Tensor) -> tuple[Tensor, Tensor, Tensor]:

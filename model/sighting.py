@@ -1,9 +1,9 @@
 """What one picture tells of where its object is: the box of what differs from the background, and an estimate.
 
 One picture of an object of unknown shape does not tell how far away it is. A small network guesses the distance from
-what the renderer's own network sees and from the box, as quantiles, so that it says how sure it is; it also corrects
-the direction, which is the middle of the box. It is taught the centres on which many pictures of an object agree
-(`enr.model.triangulation`), no depth and no shape.
+the box and from what the renderer's own network sees, or with re-aimed cameras from what it sees itself, as quantiles,
+so that it says how sure it is; it also corrects the direction, which is the middle of the box. It is taught the centres
+on which many pictures of an object agree (`enr.model.triangulation`), no depth and no shape.
 
 A picture cut by the border: the box ends there, and the network is told so. An empty picture: its own middle, and every
 distance that was trained on alike; the network is not asked. Opaque surroundings: their box has its middle there, too.
@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from enr.model.config import RendererConfig
-from enr.model.layers import activation
+from enr.model.config import COLOUR_CHANNELS, RendererConfig
+from enr.model.layers import ResNet, activation
 from enr.model.scene import constant, pixel_of, ray_through
 
 DIFFERENCE = 0.02
@@ -124,10 +124,12 @@ class Sighting:
 
 
 class Sight(nn.Module):
-    """Pictures (b, 3, h, w) and what the renderer's network made of them (b, c, ...) to a `Sighting`.
+    """Pictures (b, 3, h, w) and what a network made of them (b, c, ...) to a `Sighting`.
 
     It starts at the middle of the box and the radius of the training's orbit. With re-aimed cameras it looks through
-    one that is aimed at the box, so that sizes are alike before they are judged, and starts at `box_centre`.
+    one that is aimed at the box, so that sizes are alike before they are judged, and starts at `box_centre`. That
+    picture is for this alone, so a network of its own looks at it (`glance`, of `RendererConfig.sight_channels`): three
+    convolutions estimate as well as the renderer's many, and do not know the training's objects by heart.
 
     Outside of a training the steps from quantile to quantile are `widening` times as long: the inner ones, and those
     to the outer quantiles. The renderer is told the range that it was trained with: a wider one would have it blur more
@@ -142,9 +144,12 @@ class Sight(nn.Module):
         self._config = config
         self._span = span_of(config)
         self.register_buffer("background", torch.tensor(config.background), persistent=False)
-        self.look = nn.Sequential(nn.Conv2d(map_channels, map_channels // 2, 3, padding=1), activation())
+        widths = config.glance_channels
+        self.glance = ResNet(2, COLOUR_CHANNELS + 1, widths, (2,) * len(widths)) if widths else None
+        seen_channels = widths[-1] if widths else map_channels
+        self.look = nn.Sequential(nn.Conv2d(seen_channels, seen_channels // 2, 3, padding=1), activation())
         self.judge = nn.Sequential(
-            nn.Linear(map_channels // 2 * CELLS**2 + BOX_NUMBERS, HIDDEN),
+            nn.Linear(seen_channels // 2 * CELLS**2 + BOX_NUMBERS, HIDDEN),
             activation(),
             nn.Linear(HIDDEN, HIDDEN),
             activation(),
@@ -197,7 +202,12 @@ class Sight(nn.Module):
         return ray * distance.clamp(config.near, config.far)[:, None]
 
     def forward(self, images: Tensor, coarse: Tensor) -> Sighting:
-        """The estimate of each picture; `coarse` is that of a camera aimed at `box_centre` where they are re-aimed."""
+        """The estimate of each picture; `coarse` is that of a camera aimed at `box_centre` where they are re-aimed.
+
+        Args:
+            images: (b, 3, h, w) of the real cameras.
+            coarse: (b, c, ...), of `glance` where there is one, else of the renderer.
+        """
         boxes = self.boxes(images)
         seen = functional.adaptive_avg_pool2d(self.look(coarse), CELLS).flatten(1)
         numbers = self.judge(torch.cat([seen, self._numbers(boxes).to(seen)], dim=1)).float()
@@ -254,8 +264,19 @@ class Sight(nn.Module):
 
 
 def _keep_what_is_new(sight: nn.Module, weights: MutableMapping[str, Tensor], prefix: str, *_: object) -> None:
-    """What weights do not have stays as it is: of a version that did not measure it, or of cameras without an aim."""
+    """What weights do not have stays as it is: of a version that did not measure it, or of cameras without an aim.
+
+    An estimate that looks at something else than that of the weights (a network of its own, or the renderer's) starts
+    anew.
+    """
     assert isinstance(sight, Sight)
+    own = {f"{prefix}{name}": value for name, value in sight.state_dict().items()}
+    looks = tuple(f"{prefix}{part}." for part in ("glance", "look", "judge"))
+    given, kept = ({name: values[name].shape for name in values if name.startswith(looks)} for values in (weights, own))
+    if given != kept:
+        for name in given:
+            weights.pop(name)
+        weights.update({name: own[name] for name in kept})
     weights.setdefault(f"{prefix}widening", sight.widening)
     if sight.beyond is None:
         weights.pop(f"{prefix}beyond", None)

@@ -20,6 +20,9 @@ from enr.pipelines.data.views import ViewSet
 CAMERA_ENTRIES = ("focal_px", "radius", "near", "far", "half_depth", "reaim", "background")
 """Entries of `RendererConfig` that no weight depends on; they come from the new shards."""
 
+SIGHT_ENTRY = "sight_channels"
+"""The one entry that weights need not fit: where it makes a difference, the estimate of the distance starts anew."""
+
 MACHINE_ENTRIES = ("device", "precision", "threads")
 """Entries of `TrainConfig` that belong to the machine of the earlier training."""
 
@@ -90,7 +93,7 @@ def check_architecture(initial: Initial, wanted: Preset) -> None:
     has = initial.architecture()
     defaults = {entry.name: entry.default for entry in dataclasses.fields(RendererConfig)}
     for name, value in has.items():
-        if wanted.any_size and name == "image_shape":
+        if name == SIGHT_ENTRY or (wanted.any_size and name == "image_shape"):
             continue
         wants = wanted.model.get(name, defaults[name])
         if _plain(wants) != _plain(value):
@@ -121,7 +124,10 @@ def check_size(initial: Initial, view_set: ViewSet) -> None:
 
 def said_of_start(initial: Initial, config: RendererConfig, view_set: ViewSet) -> list[str]:
     """Lines about a start from a checkpoint: what the new camera changes, and scenes that are held out too late."""
-    return [*_said_of_camera(initial.config, config), *_said_of_scenes(initial, view_set)]
+    words = _said_of_camera(initial.config, config)
+    if config.glance_channels != initial.config.glance_channels:
+        words.append("The estimate of the distance starts anew: it looks at pictures through another network.")
+    return [*words, *_said_of_scenes(initial, view_set)]
 
 
 def inherit(metadata: CheckpointMetadata, record: StartedFrom, scene_ids: Iterable[str]) -> CheckpointMetadata:

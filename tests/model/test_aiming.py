@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,7 +117,7 @@ def world(directions: Tensor) -> Tensor:
 
 def seen_by(focal_px: float, real_from_camera: Tensor) -> Tensor:
     """What a camera of that lens, turned so, sees of `world`: (3, height, width)."""
-    frustum = dataclasses.replace(frustum_around(torch.tensor([0.0, 0.0, 2.0]), CONFIG), focal_px=focal_px)
+    frustum = replace(frustum_around(torch.tensor([0.0, 0.0, 2.0]), CONFIG), focal_px=focal_px)
     rays = frustum_rays(CONFIG.image_shape[1:], frustum)
     return world(rays @ real_from_camera.T).movedim(-1, 0)
 
@@ -170,7 +170,7 @@ def test_depths_are_measured_along_the_real_axis() -> None:
 
 def test_what_lies_beyond_the_border_is_guessed_by_the_coarse_level_alone() -> None:
     """An object at the picture's edge: half of the aimed picture is known, and the detail level is empty elsewhere."""
-    model = Renderer(dataclasses.replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
+    model = Renderer(replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
     images = torch.tensor(CONFIG.background)[:, None, None].repeat(1, 1, 48, 64).reshape(1, 3, 48, 64).clone()
     images[:, :, 18:30, :12] = 0.2
     parts = model.apart(model.inverse_render(images, distance=1.6))
@@ -183,7 +183,7 @@ def test_a_place_in_the_picture_changes_nothing_else() -> None:
 
     What the name of the method promises, for turns of the camera about itself; without the aim no network promises it.
     """
-    config = dataclasses.replace(CONFIG, carry_colour=True, detail_stride=1)
+    config = replace(CONFIG, carry_colour=True, detail_stride=1)
     torch.manual_seed(0)
     model = Renderer(config).eval()
     place = torch.tensor([[0.0, 0.0, 2.0], [0.25, 0.15, 1.9]], dtype=torch.float64)
@@ -202,7 +202,7 @@ def test_a_place_in_the_picture_changes_nothing_else() -> None:
 def test_a_camera_at_the_object_or_past_it_paints_the_background_or_numbers(beyond: float) -> None:
     """An object behind the camera is not seen, also straight behind it, where no turn is the shortest."""
     torch.manual_seed(0)
-    model = Renderer(dataclasses.replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
+    model = Renderer(replace(CONFIG, carry_colour=True, detail_stride=1)).eval()
     image = torch.tensor(CONFIG.background)[:, None, None].repeat(1, 48, 64)
     image[:, 18:30, 26:38] = 0.2
     motion = torch.eye(4, dtype=torch.float64)[None].clone()
@@ -215,4 +215,48 @@ def test_a_camera_at_the_object_or_past_it_paints_the_background_or_numbers(beyo
 
 def test_re_aiming_needs_a_place_to_aim_at() -> None:
     with pytest.raises(EnrError, match="choose depth_range travelling"):
-        dataclasses.replace(CONFIG, depth_range="fixed")
+        replace(CONFIG, depth_range="fixed")
+
+
+def test_a_network_of_its_own_estimates_the_distance() -> None:
+    """It is taught by the distance alone, and the picture-side network by the pictures alone."""
+    torch.manual_seed(0)
+    model = Renderer(replace(CONFIG, sight_channels=(8, 8))).train()
+    images, where = torch.rand(3, *CONFIG.image_shape), torch.eye(4).expand(3, 4, 4)
+    painted = model.predict(images, where)
+    assert painted.sighting is not None and model.sight is not None and model.sight.glance is not None
+    (painted.sighting.quantiles.sum() + painted.sighting.pixel.sum()).backward(retain_graph=True)
+    picture_side, glance = (list(network.parameters()) for network in (model.inv_transform_2d, model.sight.glance))
+    assert all(parameter.grad is None for parameter in picture_side)
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in glance)
+    model.zero_grad(set_to_none=True)
+    painted.images.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in picture_side)
+    assert all(parameter.grad is None for parameter in glance)
+
+
+def test_cameras_without_an_aim_need_no_network_of_their_own() -> None:
+    """The renderer's map of the picture is at hand; with re-aimed cameras it would be a second one."""
+    plain, aimed, shared = (
+        Renderer(replace(CONFIG, reaim=reaim, sight_channels=widths))
+        for reaim, widths in ((False, (8, 8)), (True, (8, 8)), (True, ()))
+    )
+    assert [model.sight is not None and model.sight.glance is not None for model in (plain, aimed, shared)] == [
+        False,
+        True,
+        False,
+    ]
+    for start in (plain, shared):
+        before = {name: value.clone() for name, value in aimed.state_dict().items()}
+        weights = start.state_dict()
+        aimed.load_state_dict(weights)
+        after = aimed.state_dict()
+        looks = ("sight.glance", "sight.look", "sight.judge")
+        assert all(torch.equal(after[name], before[name]) for name in after if name.startswith(looks))
+        assert all(torch.equal(after[name], weights[name]) for name in weights if not name.startswith(looks))
+
+
+@pytest.mark.parametrize("widths", [(8,) * 6, (8, 0)])
+def test_a_network_that_halves_the_picture_too_often_is_refused(widths: tuple[int, ...]) -> None:
+    with pytest.raises(EnrError, match="sight_channels"):
+        replace(CONFIG, sight_channels=widths)

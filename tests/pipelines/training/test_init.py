@@ -110,6 +110,19 @@ def test_a_model_of_rotations_goes_on_with_re_aimed_cameras_and_back(rot, rototr
     assert set(weights(back.run.last)) == set(before) and any("reaim false (was true)" in line for line in lines)
 
 
+def test_the_estimate_starts_anew_where_it_looks_through_another_network(rot, rototrans, tmp_path):
+    """With re-aimed cameras it has one of its own, also of a checkpoint that knew none."""
+    where = ("depth_range=travelling",)
+    plain, _ = fit(rot, tmp_path, "steps=1", *where, preset="smoke")
+    asked = ("steps=1", "sight_channels=[8, 16]")
+    aimed, lines = fit(rototrans, tmp_path, *asked, init=plain.run.folder)
+    assert load_model(aimed.run.last).config.glance_channels == (8, 16)
+    assert any("estimate of the distance starts anew" in line for line in lines)
+    again, lines = fit(rototrans, tmp_path, "steps=1", init=aimed.run.folder)
+    assert set(weights(again.run.last)) == set(weights(aimed.run.last)) > set(weights(plain.run.last))
+    assert not [line for line in lines if "starts anew" in line]
+
+
 def test_the_checkpoints_depth_can_be_kept(rotations, rototrans):
     checkpoint, _ = find_checkpoint(rotations.folder)
     initial = Initial(checkpoint, load_model(checkpoint), read_metadata(checkpoint))
