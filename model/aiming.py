@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from enr.model.config import RendererConfig
 from enr.model.scene import aimed_focal_px, constant
-from enr.model.warp import EPSILON, OUTSIDE, Frustum, at_least_float32, frustum_rays
+from enr.model.warp import EPSILON, OUTSIDE, Frustum, at_least_float32, frustum_rays, full_precision
 
 
 def aim(centre: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ def _turn(
 ) -> Tensor:
     """Maps (b, c, h, w) of lenses (b,) as turned cameras with other lenses have them; 0 beyond the border."""
     height, width = maps.shape[2:]
-    with torch.autocast(maps.device.type, enabled=False):
+    with full_precision(maps):
         lens = torch.stack([1 / focal_out_px, 1 / focal_out_px, torch.ones_like(focal_out_px)], dim=-1)
         rays = (in_from_out * lens[:, None]).to(maps) @ _pixels(height, width, maps.device).to(maps.dtype)
         sides = constant((2.0 / width, 2.0 / height), maps)[:, None] * focal_in_px.to(maps)[:, None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Integral
 
 import numpy as np
@@ -16,6 +17,8 @@ from enr.model.scene import AnyScene, PlacedScene
 
 SLACK = 1e-3
 """Pictures that were resampled may leave [0, 1] by a rounding error."""
+ROUNDING = 1e-6
+"""A bound in float32 is a little below or above itself."""
 SAME_MOTION = 1e-3
 """Motions whose numbers differ by no more of the largest are the same, up to the rounding of poses."""
 
@@ -176,6 +179,12 @@ def checked_batches(target_from_sources: Tensor, sources: int, batch_size: int) 
     return motions.split(int(batch_size))
 
 
+def between(near: float, far: float) -> str:
+    """A range of positive numbers in words, of three digits, all of which lie in it."""
+    low, high = (10.0 ** (math.floor(math.log10(end)) - 2) for end in (near, far))
+    return f"between {math.ceil(near / low) * low:.3g} and {math.floor(far / high) * high:.3g}"
+
+
 def checked_distance(distance: Tensor | float, images: Tensor, config: RendererConfig) -> Tensor:
     """Distances (b,) of pictures (b, ...) as the user gives them: one number, or one for each picture.
 
@@ -198,9 +207,9 @@ def checked_distance(distance: Tensor | float, images: Tensor, config: RendererC
                 f"A distance is {value:g}; expected the depth of the object's centre along the camera's axis, a "
                 "positive number of object units."
             )
-        if not config.near <= value <= config.far:
+        if not config.near * (1 - ROUNDING) <= value <= config.far * (1 + ROUNDING):
             raise EnrError(
-                f"A distance is {value:g}, but this renderer was trained on objects between {config.near:.3g} and "
-                f"{config.far:.3g} units from the camera; scale the scene, or train on such views."
+                f"A distance is {value:g}, but this renderer was trained on objects {between(config.near, config.far)} "
+                "units from the camera; scale the scene, or train on such views."
             )
     return given.expand(count)

@@ -23,6 +23,7 @@ COLOUR_CHANNELS = 3
 VISIBILITY_CHANNELS = 1
 Channels = Annotated[int, Field(ge=COLOUR_CHANNELS, le=COLOUR_CHANNELS)]
 Whole = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 @checked("loss")
@@ -124,7 +125,7 @@ class RendererConfig:
     reaim: bool = False
     sight_channels: tuple[int, ...] = ()
     half_depth: Positive = 0.6
-    background: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    background: tuple[Share, Share, Share] = (1.0, 1.0, 1.0)
 
     def __post_init__(self) -> None:
         if not self.near < self.far:
@@ -135,6 +136,7 @@ class RendererConfig:
             _check_widths(name, getattr(self, name))
         if self.sight_channels:
             _check_widths("sight_channels", self.sight_channels)
+            _check_last_width("sight_channels", self.sight_channels)
             _check_halvings("sight_channels", len(self.sight_channels), self.image_shape)
         _check_lift(self)
         _check_scene(self)
@@ -268,6 +270,13 @@ def _check_widths(name: str, widths: Sequence[int]) -> None:
                 f"{name}[{index}] is {width}; a layer of that width is normalised in groups ({groups}), "
                 f"so choose a positive multiple of {groups}."
             )
+
+
+def _check_last_width(name: str, widths: Sequence[int]) -> None:
+    if widths[-1] < 2:
+        raise EnrError(
+            f"{name}[{len(widths) - 1}] is {widths[-1]}, of which the next layer takes the half; give 2 at least."
+        )
 
 
 def _check_halvings(name: str, count: int, image_shape: tuple[int, int, int]) -> None:

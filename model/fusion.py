@@ -60,9 +60,13 @@ def base_weight(visibility: Tensor, sight: Tensor | None) -> Tensor:
 
 
 def _shares(weight: Tensor, visibility: Tensor) -> Tensor:
-    """What the sources' content, which is multiplied by their visibility already, is still to be multiplied by."""
+    """What the sources' content, which is multiplied by their visibility already, is still to be multiplied by.
+
+    At the border of a frustum a cell that no source sees may hold finer ones that are seen: there they count alike.
+    """
     most, total = visibility.amax(dim=1), weight.sum(dim=1)
-    return _divide(weight, visibility) * _divide(most, total)[:, None]
+    shares = _divide(weight, visibility) * _divide(most, total)[:, None]
+    return torch.where(most[:, None] > 0, shares, 1 / visibility.shape[1])
 
 
 class LearnedFusion(nn.Module):

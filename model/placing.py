@@ -5,28 +5,47 @@ Three ways to know a distance: the user gives it, several pictures triangulate i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
+from enr.errors import EnrError
 from enr.model.aiming import aimed_motion
+from enr.model.checks import between
 from enr.model.config import RendererConfig
-from enr.model.scene import frustum_around, move_points, ray_through
+from enr.model.scene import AnyScene, PlacedScene, frustum_around, move_points, ray_through
 from enr.model.sighting import Sighting
 from enr.model.triangulation import Rays, check_agreement, triangulate
 from enr.model.warp import Frustum, frustum_warp, invert_rigid
 
+OTHER_UNITS = 1.5
+"""Triangulated distances that lie by such a factor beyond those trained on are of poses in other units."""
+
+
+@dataclass(frozen=True)
+class Depths:
+    """How far away the objects of pictures are taken to be, along the cameras' axes; each (b,), in object units.
+
+    Attributes:
+        distance: depth of the centre.
+        uncertainty: half the width of the range that is to hold it nine times in ten; 0 where it is known.
+        learned_uncertainty: what the renderer is told of that, see `enr.model.sighting.Sighting`.
+    """
+
+    distance: Tensor
+    uncertainty: Tensor
+    learned_uncertainty: Tensor
+
 
 def place(
-    sighting: Sighting, distance: Tensor | None, uncertainty: Tensor | None, config: RendererConfig
+    sighting: Sighting, distance: Tensor | Depths | None, config: RendererConfig
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The objects' centres and how unsure their distances are; no gradient passes.
 
     Args:
         sighting: of b pictures.
-        distance: (b,) depth of the centres, in object units; NaN or None where it is to be estimated.
-        uncertainty: (b,) of these distances; None: they are known.
+        distance: (b,) known depth of the centres, in object units; NaN or None where it is to be estimated. Or what
+            `locate` found.
         config: of the renderer.
 
     Returns:
@@ -34,20 +53,25 @@ def place(
         uncertainty that the renderer is to be told.
     """
     sighting = sighting.detach()
-    depth, unsure, learned = sighting.distance, sighting.uncertainty, sighting.learned_uncertainty
-    if distance is not None:
-        given = distance.to(depth)
-        told = torch.zeros_like(unsure) if uncertainty is None else uncertainty.to(unsure)
-        is_given = given.isfinite()
-        depth, unsure, learned = (
-            given.where(is_given, depth),
-            told.where(is_given, unsure),
-            told.where(is_given, learned),
-        )
-    return ray_through(sighting.pixel, config) * depth[:, None], unsure, learned
+    depths = distance if isinstance(distance, Depths) else _known_or_estimated(sighting, distance)
+    centre = ray_through(sighting.pixel, config) * depths.distance[:, None]
+    return centre, depths.uncertainty, depths.learned_uncertainty
 
 
-def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConfig) -> tuple[Tensor, Tensor]:
+def _known_or_estimated(sighting: Sighting, distance: Tensor | None) -> Depths:
+    estimated = Depths(sighting.distance, sighting.uncertainty, sighting.learned_uncertainty)
+    if distance is None:
+        return estimated
+    known = distance.detach().to(estimated.distance)
+    is_known = known.isfinite()
+    return Depths(
+        known.where(is_known, estimated.distance),
+        estimated.uncertainty.masked_fill(is_known, 0),
+        estimated.learned_uncertainty.masked_fill(is_known, 0),
+    )
+
+
+def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConfig) -> Depths:
     """The distance of one object in several pictures, triangulated.
 
     Args:
@@ -56,22 +80,67 @@ def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConf
         config: of the renderer.
 
     Returns:
-        (s,) depth of the object's centre in each camera, and (s,) its uncertainty.
+        (s,) of each picture's camera.
 
     Raises:
-        EnrError: the pictures contradict the poses.
+        EnrError: the pictures contradict the poses, or these are in other units than the renderer's.
     """
     sighting = sighting.detach()
     shown = sighting.boxes.is_there
     if not shown.any():
-        return sighting.distance, sighting.uncertainty
+        return _known_or_estimated(sighting, None)
     direction = ray_through(sighting.pixel, config)
     rays = Rays(direction[shown], sighting.distance[shown], sighting.uncertainty[shown])
     point, unsure = triangulate(rays, target_from_sources[shown])
-    check_agreement(point, rays, target_from_sources[shown], reach=config.half_depth)
-    depth = move_points(point, invert_rigid(target_from_sources))[..., 2]
-    uncertainty = unsure.new_full(depth.shape, float(unsure.mean())).masked_scatter(shown, unsure)
-    return depth.to(direction), uncertainty.to(direction)
+    depth = move_points(point, invert_rigid(target_from_sources))[..., 2].to(direction)
+    units = _units(depth[shown], config)
+    check_agreement(point, rays, target_from_sources[shown], reach=units * config.half_depth)
+    if units > 1 or depth[shown].min() < config.near / OTHER_UNITS:
+        raise EnrError(_other_units(depth[shown], config))
+    # The renderer is told what it would be of one picture: the same picture twice is one picture.
+    learned = replace(rays, uncertainty=sighting.learned_uncertainty[shown])
+    _, told = triangulate(learned, target_from_sources[shown])
+    return Depths(depth, *(_of_all(values.to(direction), shown) for values in (unsure, told)))
+
+
+def _of_all(values: Tensor, shown: Tensor) -> Tensor:
+    """(s,) numbers of the pictures that show something; of the others their mean."""
+    return values.mean().expand(len(shown)).masked_scatter(shown, values)
+
+
+def _units(depth: Tensor, config: RendererConfig) -> float:
+    """How many of the renderer's units the poses' seem to be, by depths (s,) of an object; 1 unless it is far off."""
+    return float(depth.median()) / config.radius if depth.max() > config.far * OTHER_UNITS else 1.0
+
+
+def _other_units(depth: Tensor, config: RendererConfig) -> str:
+    nearest, median, farthest = (float(number) for number in (depth.min(), depth.median(), depth.max()))
+    return (
+        f"By the pictures' poses the object is {nearest:.3g} to {farthest:.3g} units away, but this renderer was "
+        f"trained on objects {between(config.near, config.far)}; if the poses are in other units, multiply their "
+        f"translations by {config.radius / median:.2g}."
+    )
+
+
+def check_one_place(scenes: AnyScene, target_from_sources: Tensor, reach: float) -> None:
+    """Refuse scenes (s, ...) of one object whose distances are known and put it in several places.
+
+    Args:
+        scenes: each of one picture.
+        target_from_sources: (s, 4, 4) motions to one common frame.
+        reach: how far they may lie from their middle, in object units.
+
+    Raises:
+        EnrError: one lies further away.
+    """
+    assert isinstance(scenes, PlacedScene)
+    centre = move_points(scenes.centre, target_from_sources)
+    beside = float((centre - centre.mean(0)).norm(dim=1).max())
+    if not beside <= reach:
+        raise EnrError(
+            f"The pictures contradict the poses, or the distances: one picture's object lies {beside:.2f} units from "
+            "where all together have it; give pictures of one object, each with its own pose and distance."
+        )
 
 
 @dataclass(frozen=True)
@@ -102,5 +171,5 @@ def passage(
     """
     if source is None or target is None:
         return Passage(motion, standing, standing)
-    between = aimed_motion(motion, source, target) if config.reaim else motion
-    return Passage(between, frustum_around(source, config), frustum_around(target, config))
+    aimed = aimed_motion(motion, source, target) if config.reaim else motion
+    return Passage(aimed, frustum_around(source, config), frustum_around(target, config))

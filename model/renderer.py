@@ -18,7 +18,7 @@ from enr.model.detail import LiftDetail, Refine, enlarge
 from enr.model.forward_pass import ForwardPass
 from enr.model.fusion import LearnedFusion, fuse_scenes
 from enr.model.layers import Pointwise, ResNet, start_at
-from enr.model.placing import locate, passage, place
+from enr.model.placing import Depths, check_one_place, locate, passage, place
 from enr.model.projection import Composite, Fold, ProjectedScene, SceneParts
 from enr.model.published import PublishedTurns
 from enr.model.scene import AnyScene, PlacedScene, join_centres, move_points, standing_frustum
@@ -84,8 +84,7 @@ class Renderer(PublishedTurns, nn.Module):
             (b, *config.scene_shape).
 
         Raises:
-            EnrError: the pictures are no tensor of floats, or have another shape than the config's, or a distance is
-                none that this renderer was trained on.
+            EnrError: the pictures are no floats of the config's shape, or the renderer was trained on no such distance.
         """
         known = None if distance is None else checks.checked_distance(distance, images, self.config)
         return self.look(images, known)[0]
@@ -100,14 +99,12 @@ class Renderer(PublishedTurns, nn.Module):
         parts, sighting = self._lift(images, distance)
         return parts.scene(self.config), sighting
 
-    def _lift(
-        self, images: Tensor, distance: Tensor | None = None, uncertainty: Tensor | None = None
-    ) -> tuple[SceneParts, Sighting | None]:
+    def _lift(self, images: Tensor, distance: Tensor | Depths | None = None) -> tuple[SceneParts, Sighting | None]:
         checks.check_images(images, next(self.parameters()), self.config)
         coarse, sighting = self._look(images)
-        centre, within = None, None
+        centre, uncertainty, within = None, None, None
         if self.sight is not None and sighting is not None:
-            centre, uncertainty, told = place(sighting, distance, uncertainty, self.config)
+            centre, uncertainty, told = place(sighting, distance, self.config)
             if self.config.reaim:
                 images, within, coarse = self._look_at(images, centre)
             coarse = self.sight.tell(coarse, centre, told)
@@ -247,18 +244,15 @@ class Renderer(PublishedTurns, nn.Module):
         sight = self.projection.line_of_sight(self._volume(parts), parts)
         return passage(motion.to(self._device), parts.centre, centre, self.frustum, self.config).carry(sight)
 
-    def locate(self, images: Tensor, target_from_sources: Tensor) -> tuple[Tensor, Tensor]:
-        """The distance of one object in several pictures with relative poses, triangulated.
+    def locate(self, images: Tensor, target_from_sources: Tensor) -> Depths:
+        """The distance of one object in each of several pictures (s,) with relative poses, triangulated.
 
         Args:
             images: (s, 3, height, width) in [0, 1]; those that show nothing do not count.
             target_from_sources: (s, 4, 4) motions from each picture's camera to one common frame.
 
-        Returns:
-            (s,) the depth of the object's centre in each picture's camera and (s,) its uncertainty, see `PlacedScene`.
-
         Raises:
-            EnrError: the pictures contradict the poses.
+            EnrError: the pictures contradict the poses, or these are in other units.
         """
         checks.check_images(images, next(self.parameters()), self.config)
         motion = checks.checked_motion(target_from_sources, len(images), self._device, skip_on_gpu=False)
@@ -363,8 +357,8 @@ class Renderer(PublishedTurns, nn.Module):
         """Many views of the object in several pictures, each of which is encoded once.
 
         Args:
-            images: (sources, 3, height, width) in [0, 1].
-            target_from_sources: (n, sources, 4, 4) the motions from each picture's camera to each wanted one.
+            images: (sources, 3, height, width) in [0, 1]; where the range travels, empty ones do not count.
+            target_from_sources: (n, sources, 4, 4) motions from each picture's camera to each wanted one.
             batch_size: how many are rendered at a time.
             distance: see `inverse_render`; None: of one picture estimated, of several triangulated.
 
@@ -376,6 +370,9 @@ class Renderer(PublishedTurns, nn.Module):
         """
         checks.check_images(images, next(self.parameters()), self.config)
         chunks = checks.checked_batches(target_from_sources, len(images), batch_size)
+        if self.sight is not None and not (shown := self.sight.which_show(images)).all():
+            known = None if distance is None else checks.checked_distance(distance, images, self.config)[shown]
+            return self.generate_from_sources(images[shown], torch.cat(chunks)[:, shown], batch_size, known)
         scenes = self.encode_together(images, chunks[0][0], distance)
         if len(images) == 1:
             parts = self.apart(scenes)
@@ -385,9 +382,13 @@ class Renderer(PublishedTurns, nn.Module):
 
     def encode_together(self, images: Tensor, motions: Tensor, distance: Tensor | float | None = None) -> AnyScene:
         """Scenes (sources, ...) of pictures with motions (sources, 4, 4) to one frame; see `generate_from_sources`."""
-        if self.sight is None or distance is not None or len(images) == 1:
+        if self.sight is None or len(images) == 1:
             return self.inverse_render(images, distance)
-        return self._lift(images, *self.locate(images, motions))[0].scene(self.config)
+        if distance is None:
+            return self._lift(images, self.locate(images, motions))[0].scene(self.config)
+        scenes = self.inverse_render(images, distance)
+        check_one_place(scenes, motions, self.config.half_depth)
+        return scenes
 
     @property
     def _device(self) -> torch.device:

@@ -193,6 +193,11 @@ class Sight(nn.Module):
         """Where pictures (b, 3, h, w) differ from the background."""
         return find_boxes(images, self.background)
 
+    def which_show(self, images: Tensor) -> Tensor:
+        """(b,) the pictures (b, 3, h, w) of one object that show something; all of them where none does."""
+        shown = self.boxes(images).is_there
+        return shown | ~shown.any()
+
     def box_centre(self, boxes: Boxes) -> Tensor:
         """(b, 3) where the object would be whose box fills `BOX_SHARE` of the picture at the radius."""
         config = self._config
@@ -266,17 +271,18 @@ class Sight(nn.Module):
 def _keep_what_is_new(sight: nn.Module, weights: MutableMapping[str, Tensor], prefix: str, *_: object) -> None:
     """What weights do not have stays as it is: of a version that did not measure it, or of cameras without an aim.
 
-    An estimate that looks at something else than that of the weights (a network of its own, or the renderer's) starts
-    anew.
+    An estimate that looks at something else than that of the weights (another network, or pictures of cameras with
+    an aim or without) starts anew.
     """
     assert isinstance(sight, Sight)
     own = {f"{prefix}{name}": value for name, value in sight.state_dict().items()}
     looks = tuple(f"{prefix}{part}." for part in ("glance", "look", "judge"))
     given, kept = ({name: values[name].shape for name in values if name.startswith(looks)} for values in (weights, own))
-    if given != kept:
+    is_aimed = f"{prefix}beyond" in weights
+    if given != kept or is_aimed != (sight.beyond is not None):
         for name in given:
             weights.pop(name)
-        weights.update({name: own[name] for name in kept})
+        weights.update({name: own[name] for name in (*kept, f"{prefix}widening")})
     weights.setdefault(f"{prefix}widening", sight.widening)
     if sight.beyond is None:
         weights.pop(f"{prefix}beyond", None)

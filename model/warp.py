@@ -15,6 +15,7 @@ A channel of ones carried along becomes the visibility of each target cell: 1 in
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -87,7 +88,7 @@ def rigid_warp(scene: Tensor, target_from_source: Tensor, cube: Cube) -> Tensor:
     Returns:
         (b, c, d, h, w), float32 at least.
     """
-    with _full_precision(scene):
+    with full_precision(scene):
         source_from_target = invert_rigid(target_from_source)
         axes = torch.as_tensor(VOLUME_FROM_CAMERA).to(source_from_target)
         centre = torch.tensor([0.0, 0.0, cube.radius]).to(source_from_target)
@@ -108,7 +109,7 @@ def resample_volume(scene: Tensor, rotation: Tensor, offset: Tensor) -> Tensor:
     Returns:
         (b, c, d, h, w).
     """
-    with _full_precision(scene):
+    with full_precision(scene):
         scene = at_least_float32(scene)
         cells = _cube_cells(tuple(scene.shape[2:]), scene.device).to(scene.dtype).expand(len(rotation), -1, -1)
         # The rows in reverse: positions are sampled in the order (width, height, depth).
@@ -128,7 +129,7 @@ def frustum_warp(scene: Tensor, target_from_source: Tensor, frustum: Frustum, ta
     Returns:
         (b, c, d, h, w), float32 at least; 0 where the point lies outside the source's frustum.
     """
-    with _full_precision(scene):
+    with full_precision(scene):
         scene = at_least_float32(scene)
         target = target or frustum
         # To columns and rows, times the depth, and that depth.
@@ -231,9 +232,12 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _full_precision(scene: Tensor) -> torch.autocast:
-    """Autocast would multiply positions in half precision, and cells would land beside their places."""
-    return torch.autocast(device_type=scene.device.type, enabled=False)
+def full_precision(like: Tensor) -> AbstractContextManager[object]:
+    """Autocast would multiply positions in half precision, and cells would land beside their places.
+
+    On the device `meta`, where sizes are counted, there is no autocast.
+    """
+    return nullcontext() if like.is_meta else torch.autocast(device_type=like.device.type, enabled=False)
 
 
 def _centres(count: int, device: torch.device | str) -> Tensor:

@@ -119,7 +119,8 @@ def measure_triangulated(
     if not model.config.has_travelling_range or len(images) < 2:
         return None
     first = invert_rigid(target_from_sources)[:1] @ target_from_sources
-    distance, uncertainty = (values.double().cpu() for values in model.locate(images, first))
+    located = model.locate(images, first)
+    distance, uncertainty = located.distance.double().cpu(), located.uncertainty.double().cpu()
     expected = truth.double().cpu()
     error = (distance - expected).numpy()
     return DistanceErrors(error, expected.numpy(), {NINE_IN_TEN: np.abs(error) <= uncertainty.numpy()})

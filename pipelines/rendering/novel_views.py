@@ -18,6 +18,7 @@ from enr.checking import checked
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
+from enr.model.checks import between
 from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
@@ -217,8 +218,18 @@ def _other_views(shards: ShardScenes, scene: int, views: tuple[int, ...]) -> tup
 
 
 def lift(model: Renderer, given: InputView, distance: float | None) -> AnyScene:
-    """The scene (1, *config.scene_shape) of a picture, whose object's real distance may be known."""
-    seen = None if distance is None else distance / given.zoom
+    """The scene (1, *config.scene_shape) of a picture, whose object's real distance may be known.
+
+    Raises:
+        EnrError: the model was trained on no such distance.
+    """
+    config, seen = model.config, None if distance is None else distance / given.zoom
+    if seen is not None and config.has_travelling_range and not config.near <= seen <= config.far and seen > 0:
+        expected = between(given.zoom * config.near, given.zoom * config.far)
+        raise EnrError(
+            f"The distance is {distance:g} units, but with this picture's lens the model knows objects {expected} "
+            "units away; give one of these, or the lens that took the picture."
+        )
     return model.inverse_render(given.image[None].to(next(model.parameters()).device), seen)
 
 

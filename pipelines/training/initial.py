@@ -125,8 +125,10 @@ def check_size(initial: Initial, view_set: ViewSet) -> None:
 def said_of_start(initial: Initial, config: RendererConfig, view_set: ViewSet) -> list[str]:
     """Lines about a start from a checkpoint: what the new camera changes, and scenes that are held out too late."""
     words = _said_of_camera(initial.config, config)
-    if config.glance_channels != initial.config.glance_channels:
-        words.append("The estimate of the distance starts anew: it looks at pictures through another network.")
+    if config.has_travelling_range and _estimates(config) != _estimates(initial.config):
+        words.append(
+            "The estimate of the distance starts anew: it looks at pictures through another network or camera."
+        )
     return [*words, *_said_of_scenes(initial, view_set)]
 
 
@@ -155,10 +157,16 @@ def _groups(metadata: CheckpointMetadata) -> tuple[str, ...]:
     return (stated,) if isinstance(stated, str) else tuple(stated)
 
 
+def _estimates(config: RendererConfig) -> tuple[bool, tuple[int, ...]]:
+    """What the weights of the estimate of the distance belong to."""
+    return config.reaim, config.glance_channels
+
+
 def _said_of_camera(old: RendererConfig, new: RendererConfig) -> list[str]:
+    names = ("focal_px", "radius", "near", "far", *(("half_depth",) if new.has_travelling_range else ()))
     changes = [
         f"{name} {getattr(new, name):.4g} (was {getattr(old, name):.4g})"
-        for name in ("focal_px", "radius", "near", "far")
+        for name in names
         if abs(getattr(new, name) / getattr(old, name) - 1) > 1e-3
     ]
     if new.background != old.background:

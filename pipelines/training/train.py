@@ -337,7 +337,8 @@ def _say_what_begins(view_set: ViewSet, config: Config, views: Validation, conso
     if config.train.max_minutes is not None:
         limits.append(f"{minutes_in_words(config.train.max_minutes)} (max_minutes)")
     seen = f"{count_of(len(train_scenes), 'scene')} ({count_of(count, 'view')}, {groups})"
-    console.say(f"Training on {seen}, validating on {len(val_scenes)}; {device}.")
+    aimed = ", cameras re-aimed at their objects" if config.model.reaim else ""
+    console.say(f"Training on {seen}{aimed}, validating on {len(val_scenes)}; {device}.")
     console.say(f"It ends after {' or '.join(limits)}; Ctrl-C saves and ends it earlier.")
     for line in said:
         console.say(line)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import pydantic.dataclasses
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, PydanticKnownError
+from pydantic_core import ErrorDetails, PydanticCustomError, PydanticKnownError
 
 from enr.errors import EnrError
 
@@ -49,6 +49,7 @@ KINDS = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
     "tuple_type": "a list",
+    "numbers_type": "a list of numbers",
     "string_type": "a text",
 }
 
@@ -94,9 +95,11 @@ def _is_number(hint: Any) -> bool:
 
 
 def _no_truth(value: object) -> object:
-    """Refuse true and false, which Python counts as 1 and 0."""
+    """Refuse true and false, which Python counts as 1 and 0, also in a list."""
     if isinstance(value, bool):
         raise PydanticKnownError("float_type")
+    if isinstance(value, list | tuple) and any(isinstance(part, bool) for part in value):
+        raise PydanticCustomError("numbers_type", "numbers")
     return value
 
 

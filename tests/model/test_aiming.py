@@ -15,6 +15,7 @@ from enr.camera import orbit_camera, project, target_from_source
 from enr.errors import EnrError
 from enr.model import Renderer, RendererConfig
 from enr.model.aiming import aim, aim_points, aimed_motion, real_depth, real_maps, see_aimed, see_real
+from enr.model.counting import count_macs
 from enr.model.scene import aimed_focal_px, frustum_around, move_points, pixel_of
 from enr.model.warp import frustum_rays, invert_rigid
 
@@ -256,7 +257,28 @@ def test_cameras_without_an_aim_need_no_network_of_their_own() -> None:
         assert all(torch.equal(after[name], weights[name]) for name in weights if not name.startswith(looks))
 
 
-@pytest.mark.parametrize("widths", [(8,) * 6, (8, 0)])
+def test_an_estimate_that_starts_anew_knows_nothing_of_how_sure_the_old_one_was() -> None:
+    old, new = (Renderer(replace(CONFIG, sight_channels=widths)) for widths in ((), (8, 8)))
+    weights = {**old.state_dict(), "sight.widening": torch.tensor([5.0, 7.0])}
+    new.load_state_dict(weights)
+    assert new.sight is not None and new.sight.widening.tolist() == [1, 1]
+    old.load_state_dict(weights)
+    assert old.sight is not None and old.sight.widening.tolist() == [5, 7]
+    plain = Renderer(replace(CONFIG, reaim=False))
+    judge = plain.state_dict()["sight.judge.0.weight"].clone()
+    plain.load_state_dict(weights)  # its numbers are those of the logarithm
+    assert torch.equal(plain.state_dict()["sight.judge.0.weight"], judge)
+
+
+def test_multiply_adds_are_counted_also_with_re_aimed_cameras() -> None:
+    plain, shared, own = (
+        count_macs(replace(CONFIG, reaim=reaim, sight_channels=widths))
+        for reaim, widths in ((False, ()), (True, ()), (True, (8, 8)))
+    )
+    assert plain < own < shared
+
+
+@pytest.mark.parametrize("widths", [(8,) * 6, (8, 0), (8, 1), (True, 8)])
 def test_a_network_that_halves_the_picture_too_often_is_refused(widths: tuple[int, ...]) -> None:
     with pytest.raises(EnrError, match="sight_channels"):
         replace(CONFIG, sight_channels=widths)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def smooth_scene(config: RendererConfig, centre: Tensor) -> PlacedScene:
 
 def fine(config: RendererConfig) -> RendererConfig:
     """A larger volume with fewer channels, for laws that hold up to interpolation."""
-    return dataclasses.replace(
+    return replace(
         config,
         image_shape=(3, 32, 32),
         focal_px=44.0,
@@ -213,16 +214,47 @@ def test_what_is_told_counts(travelling: RendererConfig) -> None:
     assert (near - far).abs().mean() > 1e-3
 
 
-def test_one_picture_twice_is_one_and_the_order_of_pictures_does_not_matter(travelling: RendererConfig) -> None:
+@pytest.mark.parametrize("distance", [None, 2.1])
+def test_one_picture_twice_is_one_and_the_order_of_pictures_does_not_matter(
+    travelling: RendererConfig, distance: float | None
+) -> None:
+    """Also with ranges that are wider than learned, and where a frustum's border cuts cells of the coarse level."""
     model = Renderer(travelling).eval()
-    images, motion = pictures(1), turns(3, 7)[:, None]
-    once = model.generate_from_sources(images, motion)
-    twice = model.generate_from_sources(images.expand(2, -1, -1, -1), motion.expand(-1, 2, -1, -1))
+    with torch.no_grad():
+        model.sight.widening.fill_(5.0)
+        model.sight.told.weight.fill_(0.2)  # what is told is seen
+        model.projection.alpha.bias.fill_(0.0)
+    images, motion = pictures(1), turns(12, 7)[:, None]
+    once = model.generate_from_sources(images, motion, distance=distance)
+    twice = model.generate_from_sources(images.expand(2, -1, -1, -1), motion.expand(-1, 2, -1, -1), distance=distance)
     torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-5)
-    both, apart = ball_pictures(travelling)
-    poses = torch.stack([torch.eye(4, dtype=torch.float64), invert_rigid(apart)])[None]
+    both, poses = ball_pictures(travelling)[0], poses_of_the_ball(travelling)
     forward = model.generate_from_sources(both, poses)
     torch.testing.assert_close(model.generate_from_sources(both.flip(0), poses.flip(1)), forward, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("distance", [None, 2.0, (2.0, 1.6, 1.9)])
+def test_an_empty_picture_counts_for_nothing_wherever_its_camera_looks(
+    travelling: RendererConfig, distance: float | tuple[float, ...] | None
+) -> None:
+    model = Renderer(travelling).eval()
+    poses = poses_of_the_ball(travelling)
+    aside = poses[:, :1] @ torch.as_tensor(orbit_camera(90.0, 0.0, 2.0))[None, None]
+    images = ball_pictures(travelling)[0]
+    given = distance if distance is None or isinstance(distance, float) else torch.tensor(distance)
+    with_it = model.generate_from_sources(
+        torch.stack([images[0], torch.ones_like(images[0]), images[1]]),
+        torch.cat([poses[:, :1], aside, poses[:, 1:]], dim=1),
+        distance=given,
+    )
+    kept = given[[0, 2]] if isinstance(given, Tensor) else given
+    torch.testing.assert_close(with_it, model.generate_from_sources(images, poses, distance=kept))
+
+
+def poses_of_the_ball(config: RendererConfig) -> Tensor:
+    """(1, 2, 4, 4) from the cameras of `ball_pictures` to the first."""
+    apart = ball_pictures(config)[1]
+    return torch.stack([torch.eye(4, dtype=torch.float64), invert_rigid(apart)])[None]
 
 
 def ball_pictures(config: RendererConfig) -> tuple[Tensor, Tensor]:
@@ -241,7 +273,8 @@ def test_two_pictures_triangulate_the_distance(travelling: RendererConfig) -> No
     images, motion = ball_pictures(travelling)
     with torch.no_grad():
         model.sight.judge[-1].weight.zero_()
-    distance, uncertainty = model.locate(images, torch.stack([torch.eye(4, dtype=torch.float64), invert_rigid(motion)]))
+    located = model.locate(images, torch.stack([torch.eye(4, dtype=torch.float64), invert_rigid(motion)]))
+    distance, uncertainty = located.distance, located.uncertainty
     expected = [1.9, float(move_points(torch.tensor([0.1, 0.1, 1.9]), motion)[2])]
     assert distance.tolist() == pytest.approx(expected, abs=0.1)
     alone = model.inverse_render(images).uncertainty
@@ -256,6 +289,50 @@ def test_pictures_that_contradict_their_poses_are_refused(travelling: RendererCo
     poses[:, 1, 0, 3] = 3  # side by side, both cameras look straight ahead: not at one object
     with pytest.raises(EnrError, match="contradict the poses"):
         model.generate_from_sources(images, poses)
+
+
+@pytest.mark.parametrize("distances", [(0.7, 3.4), (3.4, 3.4)])
+def test_distances_that_put_one_object_in_two_places_are_refused(
+    travelling: RendererConfig, distances: tuple[float, float]
+) -> None:
+    config = replace(travelling, near=0.5, far=3.5)
+    model = Renderer(config).eval()
+    images, poses = ball_pictures(config)[0], poses_of_the_ball(config)
+    with pytest.raises(EnrError, match="contradict the poses, or the distances: one picture's object lies"):
+        model.generate_from_sources(images, poses, distance=torch.tensor(distances))
+    moved = poses.clone()
+    moved[:, 1, 0, 3] += 3
+    with pytest.raises(EnrError, match="contradict the poses"):
+        model.generate_from_sources(images, moved, distance=2.0)
+
+
+@pytest.mark.parametrize(("times", "words"), [(100, r"0\.01"), (1000, r"0\.001"), (0.2, r"\d\.?\d*")])
+def test_poses_in_other_units_are_refused(travelling: RendererConfig, times: float, words: str) -> None:
+    model = Renderer(travelling).eval()
+    with torch.no_grad():
+        model.sight.judge[-1].weight.zero_()
+    images, poses = ball_pictures(travelling)[0], poses_of_the_ball(travelling)
+    poses[..., :3, 3] *= times
+    with pytest.raises(EnrError, match=rf"in other units, multiply their translations by {words}\d*\.$"):
+        model.generate_from_sources(images, poses)
+
+
+@pytest.mark.parametrize(("near", "far"), [(0.8031619145842162, 3.196838085415784), (1.0, 3.0), (0.0456, 123.4)])
+def test_the_bounds_of_what_was_trained_on_are_within_them_and_so_are_those_that_a_refusal_names(
+    travelling: RendererConfig, near: float, far: float
+) -> None:
+    model = Renderer(replace(travelling, near=near, far=far))
+    for bound in (near, far, torch.tensor(near), torch.tensor(far)):
+        model.inverse_render(pictures(1), bound)
+    with pytest.raises(EnrError) as refused:
+        model.inverse_render(pictures(1), 2 * far)
+    for named in re.findall(r"between (\S+) and (\S+) units", str(refused.value))[0]:
+        model.inverse_render(pictures(1), float(named))
+
+
+def test_no_gradient_passes_a_distance(travelling: RendererConfig) -> None:
+    model = Renderer(travelling).requires_grad_(False)
+    assert not model.inverse_render(pictures(1), torch.tensor([2.0], requires_grad=True)).features.requires_grad
 
 
 @pytest.mark.parametrize(

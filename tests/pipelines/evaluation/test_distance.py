@@ -76,7 +76,7 @@ def test_every_view_counts_and_sources_are_triangulated(shard):
     estimated, triangulated = measure_distances(model, (images[:3], images[3:]), motions, truth)
     with torch.no_grad():
         one_by_one = torch.cat([model.inverse_render(image[None]).distance for image in images])
-        together, _ = model.locate(images[:3], torch.from_numpy(view_set.target_from_source(views[:3], views[0])))
+        together = model.locate(images[:3], torch.from_numpy(view_set.target_from_source(views[:3], views[0]))).distance
     np.testing.assert_allclose(estimated.error, (one_by_one - truth).numpy(), atol=1e-5)
     np.testing.assert_allclose(triangulated.error, (together - truth[:3]).numpy(), atol=1e-5)
     assert measure_distances(model, (images[:1], images[1:]), motions[:1], truth)[1] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -10,7 +12,8 @@ from tests.pipelines.tiny_config import tiny_config
 
 import enr
 from enr.camera import intrinsics, project
-from enr.model import Renderer, save_model
+from enr.errors import EnrError
+from enr.model import Renderer, load_model, save_model
 from enr.pipelines.rendering.framing import SEEN_LENGTH, Said, frame_picture
 from enr.pipelines.source_picture import focal_px_by_exif, read_upright
 
@@ -130,3 +133,10 @@ def test_a_distance_that_is_given_is_the_photographs_own(tmp_path, checkpoint):
     estimated = [enr.novel_views(one, **given).notes[-1] for one in (tmp_path / "unsaid.png", path)]
     near, far = (float(note.split("taken to be ")[1].split()[0]) for note in estimated)
     assert far == pytest.approx(zoom * near, rel=0.01)
+    with pytest.raises(EnrError, match=r"The distance is 50 units.* between \S+ and \S+ units away") as refused:
+        enr.novel_views(path, distance=50.0, **given)
+    near, far = (float(number) for number in re.findall(r"between (\S+) and (\S+) units", str(refused.value))[0])
+    config = load_model(model).config
+    assert (near, far) == pytest.approx((zoom * config.near, zoom * config.far), rel=0.01)
+    for bound in (near, far):
+        enr.novel_views(path, distance=bound, **given)

@@ -97,15 +97,20 @@ def test_the_architecture_and_the_settings_are_the_checkpoints_and_the_camera_is
 
 
 def test_a_model_of_rotations_goes_on_with_re_aimed_cameras_and_back(rot, rototrans, tmp_path):
-    """No weight of it depends on the aim; what the network is told of a picture's border begins at nothing."""
+    """Of its weights the estimate of the distance alone depends on the aim, and starts anew.
+
+    What the network is told of a picture's border begins at nothing.
+    """
     where = ("depth_range=travelling", "detail_stride=1")
     plain, _ = fit(rot, tmp_path, "steps=3", *where, preset="smoke")
     aimed, lines = fit(rototrans, tmp_path, "steps=1", "learning_rate=1e-12", init=plain.run.folder)
     assert not load_model(plain.run.last).config.reaim and load_model(aimed.run.last).config.reaim
-    assert any("reaim true (was false)" in line for line in lines)
+    assert any("reaim true (was false)" in line for line in lines) and any("starts anew" in line for line in lines)
     before, after = weights(plain.run.last), weights(aimed.run.last)
     assert set(after) - set(before) == {"sight.beyond"} and not after["sight.beyond"].abs().max() > 1e-6
-    assert all(torch.allclose(after[key], value, atol=1e-6) for key, value in before.items() if "widening" not in key)
+    same = {key for key, value in before.items() if torch.allclose(after[key], value, atol=1e-6)}
+    anew = {key.rsplit(".", 1)[0] for key in set(before) - same - {"sight.widening"}}
+    assert anew <= {"sight.look.0", "sight.judge.0", "sight.judge.2", "sight.judge.4"} and anew
     back, lines = fit(rot, tmp_path, "steps=1", init=aimed.run.folder)
     assert set(weights(back.run.last)) == set(before) and any("reaim false (was true)" in line for line in lines)
 
