@@ -65,19 +65,20 @@ def definition(report: Report) -> str:
 
 def format_report(report: Report) -> str:
     """The tables and their definition, as text."""
-    is_model = not report.facts.get("predictions")
-    sections = [_format_group(group, report.background, is_model) for group in report.groups]
+    sections = [_format_group(group, report) for group in report.groups]
     notes = "\n".join(f"Note: {note}" for note in report.notes)
     return "\n\n".join(part for part in (*sections, wrapped(notes), wrapped(definition(report))) if part)
 
 
-def _format_group(group: GroupReport, background: Sequence[float], is_model: bool) -> str:
+def _format_group(group: GroupReport, report: Report) -> str:
+    background, is_model = report.background, not report.facts.get("predictions")
     scenes, targets = group.scenes, {scene.targets for scene in group.scenes}
     views = f"{f'{min(targets)} to ' * (len(targets) > 1)}{count_of(max(targets), 'target view')}"
     first, last = scenes[0].source_view, scenes[0].source_view + scenes[0].sources - 1
     title = (
         f"{group.group}, {group.split}: {count_of(len(scenes), 'scene')}, {views} each, from "
         f"{f'source view {first}' if first == last else f'source views {first} to {last}'}"
+        f"{', told the distance of the object' if report.facts.get('known_distance') else ''}"
     )
     names = candidate_names(background, is_model)
     table = tabulate(

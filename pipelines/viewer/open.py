@@ -31,6 +31,8 @@ def open_viewer(checkpoints: Sequence[Path], offer: Offer, address: tuple[str, i
     Raises:
         EnrError: something of it cannot be used.
     """
+    for checkpoint in checkpoints:  # the first is opened, the others when they are chosen
+        find_checkpoint(checkpoint)
     prepare_cpu(1)  # Beside a browser a second thread made frames up to 70 times slower.
     return ViewerServer(address, Shelf(checkpoints or _runs(), offer))
 

@@ -93,6 +93,8 @@ def test_the_three_settings_are_three_reports(shard, checkpoints, tmp_path):
         assert outcome.exit_code == 0, outcome.output
         reports[name] = json.loads((tmp_path / name / "report.json").read_text())
         assert ("was told the distance" in outcome.output) == (name == "known")
+        title = " ".join(outcome.output.partition("PSNR dB")[0].split())
+        assert title.endswith("told the distance of the object") == (name == "known")
         assert "Distance estimated from one picture: error" in outcome.output
         assert ("Distance triangulated from 2 pictures: error" in outcome.output) == (name == "two")
     assert reports["known"]["known_distance"] is True and reports["estimated"]["known_distance"] is False

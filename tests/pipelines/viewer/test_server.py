@@ -260,6 +260,11 @@ def test_several_models_are_offered_and_opened_when_chosen(checkpoint, picture, 
             assert (status, word in message) == (400, True), message
 
 
+def test_a_model_that_is_not_there_is_refused_though_another_is_shown_first(checkpoint, tmp_path):
+    with pytest.raises(EnrError, match="none does not exist"):
+        open_viewer([checkpoint, tmp_path / "none"], Offer(), ("127.0.0.1", 0))
+
+
 def test_shards_of_another_size_are_refused(checkpoint, tmp_path):
     with pytest.raises(EnrError, match="24x24 px, the model's 16x16 px"):
         Shelf([checkpoint], Offer(shards=(write_toy(tmp_path / "large.h5", Toy(size_px=24)),)))
