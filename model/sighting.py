@@ -194,8 +194,10 @@ class Sight(nn.Module):
         return find_boxes(images, self.background)
 
     def which_show(self, images: Tensor) -> Tensor:
-        """(b,) the pictures (b, 3, h, w) of one object that show something; all of them where none does."""
-        shown = self.boxes(images).is_there
+        """(b,) on the CPU, the pictures (b, 3, h, w) of one object that show something; all of them where none does."""
+        if images.is_meta or len(images) == 1:
+            return torch.ones(len(images), dtype=torch.bool)
+        shown = self.boxes(images).is_there.cpu()
         return shown | ~shown.any()
 
     def box_centre(self, boxes: Boxes) -> Tensor:
