@@ -162,7 +162,8 @@ def _gather(path: Path) -> Reported:
         made_by = open_run(holder)
     if made_by is None:
         return Reported(file.absolute().parent.name, file.parent, None, (evaluation,))
-    others = tuple(other for other in _of_run(made_by.folder) if setting_of(other) != setting_of(evaluation))
+    same = setting_of(evaluation), _groups_of(evaluation)
+    others = tuple(other for other in _of_run(made_by.folder) if (setting_of(other), _groups_of(other)) != same)
     return Reported(made_by.folder.absolute().name, made_by.folder, made_by, (evaluation, *others))
 
 
@@ -237,18 +238,29 @@ def _trained_on(metadata: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
 
 
 def _of_run(folder: Path) -> tuple[ReportContent, ...]:
-    """A run's evaluations: of each setting the newest; the plainest first."""
-    newest: dict[str, ReportContent] = {}
+    """A run's evaluations: of each setting and groups the newest; the plainest first, of groups that it learned."""
+    newest: dict[tuple[bool, bool, str, tuple[str, ...]], ReportContent] = {}
     for file in folder.glob(f"*/{JSON_NAME}"):
         try:
             evaluation = read_evaluation(file)
         except EnrError:  # something else of that name; the page is about what can be read
             continue
-        setting = setting_of(evaluation)
-        if setting not in newest or age_of(evaluation) > age_of(newest[setting]):
-            newest[setting] = evaluation
-    ordered = sorted(newest.items(), key=lambda item: (item[0] != "", item[0]))
-    return tuple(evaluation for _, evaluation in ordered)
+        setting, groups = setting_of(evaluation), _groups_of(evaluation)
+        place = (setting != "", not set(groups) <= _learned(evaluation), setting, groups)
+        if place not in newest or age_of(evaluation) > age_of(newest[place]):
+            newest[place] = evaluation
+    return tuple(evaluation for _, evaluation in sorted(newest.items(), key=lambda item: item[0]))
+
+
+def _groups_of(evaluation: ReportContent) -> tuple[str, ...]:
+    return tuple(sorted({result["group"] for result in evaluation["results"]}))
+
+
+def _learned(evaluation: ReportContent) -> set[str]:
+    """The groups that the checkpoint learned; a single one may stand alone."""
+    told = evaluation.get("checkpoint_metadata") or {}
+    stated = told.get("groups") or told.get("group") or ()
+    return {stated} if isinstance(stated, str) else set(stated)
 
 
 def age_of(evaluation: ReportContent) -> float:

@@ -196,6 +196,19 @@ def test_the_newest_evaluation_is_so_in_any_zone(measured, tmp_path):
     assert gather([moved])[0].evaluation["notes"] == ["later"]
 
 
+def test_what_the_run_learned_comes_before_what_it_was_only_measured_on(measured, tmp_path):
+    """And a newer evaluation of another group takes no one's place."""
+    moved = shutil.copytree(measured, tmp_path / "other-group")
+    (moved / "foreign").mkdir()
+    plain = plain_evaluation(measured)
+    foreign = [{**result, "group": "trans"} for result in plain["results"]]
+    content = {**plain, "time": "2030-01-01T08:00:00+00:00", "results": foreign}
+    (moved / "foreign" / "report.json").write_text(json.dumps(content))
+    (reported,) = gather([moved])
+    groups = [[result["group"] for result in one["results"]] for one in reported.evaluations]
+    assert groups[0] == [result["group"] for result in plain["results"]] != ["trans"] and ["trans"] in groups[1:]
+
+
 @pytest.mark.parametrize("content", [b"\x89PNG\xff", b'{"format": "enr-eval", "results": [1]}',
                                      b'{"format": "enr-eval", "results": [{}]}', b"[" * 100_000])  # fmt: skip
 def test_a_broken_evaluation_is_refused_and_in_a_run_left_out(measured, tmp_path, content):
