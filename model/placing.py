@@ -18,7 +18,7 @@ from enr.model.sighting import Sighting
 from enr.model.triangulation import Rays, check_agreement, triangulate
 from enr.model.warp import Frustum, frustum_warp, invert_rigid
 
-OTHER_UNITS = 1.5
+OTHER_UNITS = 2.0
 """Triangulated distances that lie by such a factor beyond those trained on are of poses in other units."""
 
 
