@@ -8,13 +8,13 @@ import json
 import os
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 from tests.command_line import check_refused, enr
+from tests.pipelines.reporting.page import Page
 from tests.pipelines.toy_shards import Toy, write_toy
 
 import enr as package
@@ -25,49 +25,7 @@ from enr.pipelines.reporting.studio import ranks_of
 from enr.pipelines.training.runs import open_run
 
 SET = [word for entry in ("steps=3", "validations=2", "frames=2", "threads=1") for word in ("--set", entry)]
-VOID = {"meta", "link", "img", "br", "hr", "input", "path", "circle", "polyline"}
 TRUSTED = {"data:,"}
-
-
-class Page(HTMLParser):
-    """What a browser is given: tags that close, tables as texts, whatever an attribute could load."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th") and self.rows:
-            self.rows[-1].append("")
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-        if {"td", "th"} & set(self.open):
-            self.rows[-1][-1] += data.strip()
-
-    def all(self, name: str) -> list[dict[str, str | None]]:
-        """The attributes of every tag of a name."""
-        return [attributes for tag, attributes in self.tags if tag == name]
-
-    def row(self, head: str) -> list[str]:
-        """The cells after the first row head of these words."""
-        return next(row[1:] for row in self.rows if row and row[0] == head)
 
 
 @pytest.fixture(scope="module")
