@@ -12,6 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from tabulate import tabulate
 
@@ -22,9 +24,11 @@ from enr.model.config import RendererConfig
 from enr.model.counting import count_macs, count_parameters
 from enr.model.description import CheckpointMetadata, TrainedShard
 from enr.model.hub import CARD_NAME, EXAMPLES, save_packed
+from enr.model.sighting import find_boxes
 from enr.pipelines.config.presets import preset_names, read_preset
 from enr.pipelines.config.resolved import validated_train
-from enr.pipelines.data.views import ViewSet
+from enr.pipelines.data.images import Images
+from enr.pipelines.data.views import Scene, ViewSet, composite
 from enr.pipelines.evaluation.report import WRONG_POSE
 from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.experiments.begun import RECORD_NAME
@@ -33,6 +37,7 @@ from enr.pipelines.reporting.gather import age_of, difference_of, read_evaluatio
 from enr.pipelines.training.runs import CONFIG_NAME, Run, check_folder, find_checkpoint
 from enr.words import count_of, minutes_in_words
 
+EXAMPLE_ELEVATION_DEG = 25.0
 WRITTEN = (WEIGHTS_NAME, HUB_CONFIG_NAME, CARD_NAME, EXAMPLES)
 """What a packed model's folder holds."""
 
@@ -340,7 +345,7 @@ def _failure_lines(part: Mapping[str, Any], report: Mapping[str, Any]) -> Iterat
 
 
 def _write_examples(folder: Path, run: Run, part: Mapping[str, Any]) -> None:
-    """The input view of each kind's middle unseen scene, to be looked at with `enr view`.
+    """A view of each kind's middle unseen scene, to be looked at with `enr view`.
 
     Of built-in shapes alone: pictures of other objects may not be free to be passed on.
     """
@@ -354,7 +359,15 @@ def _write_examples(folder: Path, run: Run, part: Mapping[str, Any]) -> None:
     for scene in view_set.scenes(part["split"], part["group"]):
         if scene.scene_id in middle:
             with replacing(folder / f"{middle[scene.scene_id]}.png") as partial:
-                Image.fromarray(view_set.images(scene.source_indices[:1])[0]).save(partial, format="png")
+                Image.fromarray(_whole_from_above(view_set, scene)).save(partial, format="png")
+
+
+def _whole_from_above(view_set: ViewSet, scene: Scene) -> Images:
+    """A view (height, width, 4) of a scene as people take pictures: whole, if there is one, and from a little above."""
+    images, background = view_set.images(scene.view_indices), torch.tensor(view_set.background)
+    is_whole = find_boxes(composite(torch.from_numpy(images), background), background).is_whole.numpy()
+    looks_down = np.rad2deg(np.arcsin(-view_set.views["world_from_camera"][scene.view_indices][:, 2, 2]))
+    return images[np.lexsort((np.abs(looks_down - EXAMPLE_ELEVATION_DEG), ~is_whole))[0]]
 
 
 def _kind(scene_id: str) -> str:
