@@ -34,6 +34,7 @@ from enr.pipelines.evaluation.report_content import ReportContent
 from enr.pipelines.experiments.begun import RECORD_NAME
 from enr.pipelines.experiments.table import DONE_NAME, FLOOR_LABELS, read_json
 from enr.pipelines.reporting.gather import age_of, difference_of, read_evaluation, setting_of
+from enr.pipelines.training.initial import RECORD as EARLIER
 from enr.pipelines.training.runs import CONFIG_NAME, Run, check_folder, find_checkpoint
 from enr.words import count_of, minutes_in_words
 
@@ -286,10 +287,13 @@ def _training_lines(metadata: CheckpointMetadata, done: Mapping[str, Any]) -> It
         yield f"- all of it: `{FOLDER.sub('', done['experiment'])}`"
     command = done.get("command") or _command(metadata)
     yield f"- command: `{FOLDER.sub('', command)}`"
+    if earlier := metadata.get(EARLIER):
+        step = f", step {earlier['step']:,}" if earlier.get("step") is not None else ""
+        yield f"- CHECKPOINT: an earlier training on {', '.join(earlier['groups']) or 'what it does not say'}{step}"
     machine = {**metadata.get("machine", {}), **done.get("machine", {})}
     if machine:
         device = done.get("device") or f"{machine.get('device')}, torch {machine.get('torch')}"
-        yield f"- hardware: {device}; {machine.get('cores')} cores, {machine.get('processor')}"
+        yield f"- hardware: {device}; {count_of(machine.get('cores', 0), 'core')}, {machine.get('processor')}"
     if done:
         yield f"- made by {done.get('source')}, {str(done.get('time'))[:10]}"
     minutes = metadata.get("elapsed_s", 0) / 60
@@ -306,7 +310,8 @@ def _command(metadata: CheckpointMetadata) -> str:
     chosen = {key: value for key, value in told.items() if key in known and value != known[key]} if known else {}
     if not known and train.get("steps") is not None:
         chosen["steps"] = train["steps"]
-    words = ["enr train SHARDS", *([f"--preset {preset}"] if preset else [])]
+    words = ["enr train SHARDS", *(["--init CHECKPOINT"] if metadata.get(EARLIER) else [])]
+    words += [f"--preset {preset}"] if preset else []
     words += [f"--max-minutes {minutes:g}"] if minutes else []
     words += [
         f"--set {key}={'null' if value is None else value}" for key, value in chosen.items() if key not in OF_A_MACHINE

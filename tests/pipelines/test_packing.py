@@ -232,6 +232,18 @@ def test_the_command_of_the_card_trains_it_again(copied, tmp_path):
     assert "step 1,234, after 5 minutes" in card
 
 
+def test_a_model_that_went_on_from_another_says_so(copied, tmp_path):
+    """From scratch the command would train another one."""
+    started = {"checkpoint": "/somewhere/else", "step": 4321, "groups": ["rot"]}
+    metadata = {"preset": "small-32", "train": {"seed": 3}, "step": 1234, "initialised_from": started}
+    save_model(copied / "checkpoints" / "best", Renderer(tiny_config(16)), metadata)
+    assert enr("eval", "--checkpoint", str(copied), "--out", str(copied / "eval-2")).exit_code == 0
+    assert enr("pack", str(copied), str(tmp_path / "packed")).exit_code == 0
+    card = (tmp_path / "packed" / "README.md").read_text()
+    assert "`enr train SHARDS --init CHECKPOINT --preset small-32 --set seed=3`" in card
+    assert "- CHECKPOINT: an earlier training on rot, step 4,321\n" in card and "/somewhere" not in card
+
+
 @pytest.mark.parametrize("place", ["checkpoints/best", "checkpoints", ".", "packed", "..", "../.."])
 def test_a_run_is_never_written_into(trained, tmp_path, place):
     """Neither its checkpoints, nor its folder, nor a folder that holds it."""
