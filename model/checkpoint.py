@@ -151,7 +151,7 @@ def _read_description(folder: Path) -> Description:
     path = own if own.is_file() else folder / HUB_CONFIG_NAME
     try:
         described = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EnrError(f"{path} is not readable JSON ({error}); take another checkpoint.") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise EnrError(f"{path} does not describe a renderer of enr; give a checkpoint made by `enr train`.")

@@ -43,7 +43,7 @@ def find_licence(source: MeshSource) -> str | None:
             if said := _object(asset.get("extras")).get("license") or asset.get("copyright"):
                 return " ".join(str(said).split())[:LONGEST] or _beside(source.path, source.member)
         return _beside(source.path, source.member)
-    except (OSError, EnrError, ValueError):
+    except (OSError, EnrError, ValueError, RecursionError):
         return None
 
 

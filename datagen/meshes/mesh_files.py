@@ -86,7 +86,7 @@ def _named_by_gltf(content: bytes) -> Iterator[str]:
         document = json.loads(gltf_json(content))
         entries = [*document.get("buffers", ()), *document.get("images", ())]
         names = [entry["uri"] for entry in entries if "uri" in entry]
-    except (ValueError, AttributeError, TypeError, struct.error):  # a broken file names nothing
+    except (ValueError, AttributeError, TypeError, RecursionError, struct.error):  # a broken file names nothing
         return
     for name in names:
         if isinstance(name, str) and not name.startswith("data:"):

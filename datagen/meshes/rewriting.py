@@ -163,7 +163,7 @@ def _rewritten_gltf(path: Path) -> Rewritten | None:
             if not _name_in_any_case(near[0], path.parent) and near[0] is document:
                 return None
             rest = handle.read()
-    except (ValueError, AttributeError, TypeError, struct.error):
+    except (ValueError, AttributeError, TypeError, RecursionError, struct.error):
         return None  # the importer says what is wrong
     document, offset = near
     _name_from_anywhere(document, path.parent)

@@ -39,7 +39,7 @@ def why_not_comparable(path: Path, materials: str) -> str | None:
     match suffix_of(path):
         case ".glb" | ".gltf":
             document: Gltf = {}
-            with suppress(ValueError, struct.error):
+            with suppress(ValueError, RecursionError, struct.error):
                 read = json.loads(gltf_json(path.read_bytes()))
                 document = cast(Gltf, read) if isinstance(read, dict) else {}
             reason = next(_reasons_of_gltf(document, shows_materials), None)

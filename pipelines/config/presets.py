@@ -169,7 +169,7 @@ def read_value(value: object, key: str = "") -> object:
     try:
         read = yaml.safe_load(value)
         return float(read) if isinstance(read, str) and NUMBER.fullmatch(read) else read  # YAML 1.1 has no 1e-4
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise EnrError(
             f"--set {key}={value} has a value that is not YAML; quote it or write a list as [1,2]."
         ) from error

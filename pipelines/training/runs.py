@@ -128,7 +128,7 @@ def open_run(path: Path) -> Run:
         raise EnrError(f"{path} is not a run; give a folder made by `enr train` (it holds {CONFIG_NAME}).")
     try:
         config = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise EnrError(f"{file} is not readable YAML; give a folder made by `enr train`.") from error
     if not isinstance(config, dict) or not all(isinstance(config.get(key), kind) for key, kind in _SECTIONS.items()):
         raise EnrError(f"{file} is not the configuration of a run; give a folder made by `enr train`.")

@@ -75,6 +75,10 @@ def test_what_is_no_run_is_not_resumed_and_the_run_to_give_is_named(tmp_path):
         assert str(refused.value).endswith(f"{latest}.")
     with pytest.raises(EnrError, match="is not a run; give a folder made by"):
         runs.named_run(tmp_path / "none")
+    for broken in ("{", "[" * 3000):
+        (latest / "config.yaml").write_text(broken)
+        with pytest.raises(EnrError, match="not readable YAML"):
+            runs.named_run(latest)
 
 
 def test_a_run_without_a_checkpoint_is_not_to_be_resumed(tmp_path):
