@@ -185,6 +185,11 @@ def between(near: float, far: float) -> str:
     return f"between {math.ceil(near / low) * low:.3g} and {math.floor(far / high) * high:.3g}"
 
 
+def was_trained_on(distance: float, config: RendererConfig) -> bool:
+    """Whether objects of the training can have been so far away."""
+    return config.near * (1 - ROUNDING) <= distance <= config.far * (1 + ROUNDING)
+
+
 def checked_distance(distance: Tensor | float, images: Tensor, config: RendererConfig) -> Tensor:
     """Distances (b,) of pictures (b, ...) as the user gives them: one number, or one for each picture.
 
@@ -207,7 +212,7 @@ def checked_distance(distance: Tensor | float, images: Tensor, config: RendererC
                 f"A distance is {value:g}; expected the depth of the object's centre along the camera's axis, a "
                 "positive number of object units."
             )
-        if not config.near * (1 - ROUNDING) <= value <= config.far * (1 + ROUNDING):
+        if not was_trained_on(value, config):
             raise EnrError(
                 f"A distance is {value:g}, but this renderer was trained on objects {between(config.near, config.far)} "
                 "units from the camera; scale the scene, or train on such views."

@@ -136,7 +136,6 @@ class RendererConfig:
             _check_widths(name, getattr(self, name))
         if self.sight_channels:
             _check_widths("sight_channels", self.sight_channels)
-            _check_last_width("sight_channels", self.sight_channels)
             _check_halvings("sight_channels", len(self.sight_channels), self.image_shape)
         _check_lift(self)
         _check_scene(self)
@@ -270,13 +269,6 @@ def _check_widths(name: str, widths: Sequence[int]) -> None:
                 f"{name}[{index}] is {width}; a layer of that width is normalised in groups ({groups}), "
                 f"so choose a positive multiple of {groups}."
             )
-
-
-def _check_last_width(name: str, widths: Sequence[int]) -> None:
-    if widths[-1] < 2:
-        raise EnrError(
-            f"{name}[{len(widths) - 1}] is {widths[-1]}, of which the next layer takes the half; give 2 at least."
-        )
 
 
 def _check_halvings(name: str, count: int, image_shape: tuple[int, int, int]) -> None:

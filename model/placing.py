@@ -93,10 +93,8 @@ def locate(sighting: Sighting, target_from_sources: Tensor, config: RendererConf
     rays = Rays(direction[shown], sighting.distance[shown], sighting.uncertainty[shown])
     point, unsure = triangulate(rays, target_from_sources[shown])
     depth = move_points(point, invert_rigid(target_from_sources))[..., 2].to(direction)
-    units = _units(depth[shown], config)
-    check_agreement(point, rays, target_from_sources[shown], reach=units * config.half_depth)
-    if units > 1 or depth[shown].min() < config.near / OTHER_UNITS:
-        raise EnrError(_other_units(depth[shown], config))
+    _check_units(depth[shown], config)
+    check_agreement(point, rays, target_from_sources[shown], reach=config.half_depth)
     # The renderer is told what it would be of one picture: the same picture twice is one picture.
     learned = replace(rays, uncertainty=sighting.learned_uncertainty[shown])
     _, told = triangulate(learned, target_from_sources[shown])
@@ -108,18 +106,15 @@ def _of_all(values: Tensor, shown: Tensor) -> Tensor:
     return values.mean().expand(len(shown)).masked_scatter(shown, values)
 
 
-def _units(depth: Tensor, config: RendererConfig) -> float:
-    """How many of the renderer's units the poses' seem to be, by depths (s,) of an object; 1 unless it is far off."""
-    return float(depth.median()) / config.radius if depth.max() > config.far * OTHER_UNITS else 1.0
-
-
-def _other_units(depth: Tensor, config: RendererConfig) -> str:
+def _check_units(depth: Tensor, config: RendererConfig) -> None:
+    """Refuse depths (s,) of an object that are far from all that was trained on, but not those behind a camera."""
     nearest, median, farthest = (float(number) for number in (depth.min(), depth.median(), depth.max()))
-    return (
-        f"By the pictures' poses the object is {nearest:.3g} to {farthest:.3g} units away, but this renderer was "
-        f"trained on objects {between(config.near, config.far)}; if the poses are in other units, multiply their "
-        f"translations by {config.radius / median:.2g}."
-    )
+    if nearest > 0 and (nearest < config.near / OTHER_UNITS or farthest > config.far * OTHER_UNITS):
+        raise EnrError(
+            f"By the pictures' poses the object is {nearest:.3g} to {farthest:.3g} units away, but this renderer was "
+            f"trained on objects {between(config.near, config.far)}; if the poses are in other units, multiply their "
+            f"translations by {config.radius / median:.2g}."
+        )
 
 
 def check_one_place(scenes: AnyScene, target_from_sources: Tensor, reach: float) -> None:

@@ -147,9 +147,10 @@ class Sight(nn.Module):
         widths = config.glance_channels
         self.glance = ResNet(2, COLOUR_CHANNELS + 1, widths, (2,) * len(widths)) if widths else None
         seen_channels = widths[-1] if widths else map_channels
-        self.look = nn.Sequential(nn.Conv2d(seen_channels, seen_channels // 2, 3, padding=1), activation())
+        look_channels = max(seen_channels // 2, 1)
+        self.look = nn.Sequential(nn.Conv2d(seen_channels, look_channels, 3, padding=1), activation())
         self.judge = nn.Sequential(
-            nn.Linear(seen_channels // 2 * CELLS**2 + BOX_NUMBERS, HIDDEN),
+            nn.Linear(look_channels * CELLS**2 + BOX_NUMBERS, HIDDEN),
             activation(),
             nn.Linear(HIDDEN, HIDDEN),
             activation(),

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from tabulate import tabulate
 
+from enr.camera import looking_down_deg
 from enr.errors import EnrError
 from enr.files import replacing
 from enr.model.checkpoint import HUB_CONFIG_NAME, WEIGHTS_NAME, load_model, read_metadata
@@ -371,8 +372,8 @@ def _whole_from_above(view_set: ViewSet, scene: Scene) -> Images:
     """A view (height, width, 4) of a scene as people take pictures: whole, if there is one, and from a little above."""
     images, background = view_set.images(scene.view_indices), torch.tensor(view_set.background)
     is_whole = find_boxes(composite(torch.from_numpy(images), background), background).is_whole.numpy()
-    looks_down = np.rad2deg(np.arcsin(-view_set.views["world_from_camera"][scene.view_indices][:, 2, 2]))
-    return images[np.lexsort((np.abs(looks_down - EXAMPLE_ELEVATION_DEG), ~is_whole))[0]]
+    elevation_deg = looking_down_deg(view_set.views["world_from_camera"][scene.view_indices])
+    return images[np.lexsort((np.abs(elevation_deg - EXAMPLE_ELEVATION_DEG), ~is_whole))[0]]
 
 
 def _kind(scene_id: str) -> str:

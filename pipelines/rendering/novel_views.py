@@ -18,7 +18,7 @@ from enr.checking import checked
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model import Renderer, load_model
-from enr.model.checks import between
+from enr.model.checks import between, was_trained_on
 from enr.model.scene import AnyScene, PlacedScene
 from enr.pipelines.machine import pick_device
 from enr.pipelines.pictures import to_uint8
@@ -224,7 +224,7 @@ def lift(model: Renderer, given: InputView, distance: float | None) -> AnyScene:
         EnrError: the model was trained on no such distance.
     """
     config, seen = model.config, None if distance is None else distance / given.zoom
-    if seen is not None and config.has_travelling_range and not config.near <= seen <= config.far and seen > 0:
+    if seen is not None and config.has_travelling_range and not was_trained_on(seen, config):
         expected = between(given.zoom * config.near, given.zoom * config.far)
         raise EnrError(
             f"The distance is {distance:g} units, but with this picture's lens the model knows objects {expected} "

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 
-from enr.camera import Array, invert_rigid
+from enr.camera import invert_rigid, looking_down_deg
 from enr.datagen.cameras.pose_files import GivenCameras
 from enr.errors import EnrError
 from enr.model import Renderer
@@ -128,11 +128,8 @@ def posed_views(
         framed = frame_picture(picture, config, Said(fov_deg=fov_deg, cameras=camera))
         world_from_camera = camera.world_from_camera[0]
         views.append(
-            InputView(picture.name, framed.image, framed.notes, _elevation_deg(world_from_camera), world_from_camera)
+            InputView(
+                picture.name, framed.image, framed.notes, float(looking_down_deg(world_from_camera)), world_from_camera
+            )
         )
     return views
-
-
-def _elevation_deg(world_from_camera: Array) -> float:
-    """How far a camera looks down, in a world whose z points upwards."""
-    return float(-np.rad2deg(np.arcsin(np.clip(world_from_camera[2, 2], -1, 1))))

@@ -14,6 +14,7 @@ from typing import Any
 from enr.errors import EnrError
 from enr.model.checkpoint import read_metadata
 from enr.model.description import CheckpointMetadata
+from enr.pipelines.evaluation.checkpoint_predictor import learned_groups
 from enr.pipelines.evaluation.report import FORMAT, MODEL, PSNR
 from enr.pipelines.evaluation.report_content import GroupContent, ReportContent
 from enr.pipelines.evaluation.report_files import with_present_names
@@ -246,7 +247,8 @@ def _of_run(folder: Path) -> tuple[ReportContent, ...]:
         except EnrError:  # something else of that name; the page is about what can be read
             continue
         setting, groups = setting_of(evaluation), _groups_of(evaluation)
-        place = (setting != "", not set(groups) <= _learned(evaluation), setting, groups)
+        is_foreign = not set(groups) <= set(learned_groups(evaluation.get("checkpoint_metadata") or {}))
+        place = (setting != "", is_foreign, setting, groups)
         if place not in newest or age_of(evaluation) > age_of(newest[place]):
             newest[place] = evaluation
     return tuple(evaluation for _, evaluation in sorted(newest.items(), key=lambda item: item[0]))
@@ -254,13 +256,6 @@ def _of_run(folder: Path) -> tuple[ReportContent, ...]:
 
 def _groups_of(evaluation: ReportContent) -> tuple[str, ...]:
     return tuple(sorted({result["group"] for result in evaluation["results"]}))
-
-
-def _learned(evaluation: ReportContent) -> set[str]:
-    """The groups that the checkpoint learned; a single one may stand alone."""
-    told = evaluation.get("checkpoint_metadata") or {}
-    stated = told.get("groups") or told.get("group") or ()
-    return {stated} if isinstance(stated, str) else set(stated)
 
 
 def age_of(evaluation: ReportContent) -> float:

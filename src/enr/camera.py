@@ -98,6 +98,12 @@ def orbit_angles(position: ArrayLike, target: ArrayLike = (0, 0, 0)) -> tuple[Ar
     return azimuth_deg, elevation_deg, np.linalg.norm(outward, axis=-1)
 
 
+def looking_down_deg(world_from_camera: ArrayLike) -> Array:
+    """(...) the elevation from which cameras (..., 4, 4) look along their axes, in degrees, wherever they stand."""
+    forward = np.asarray(world_from_camera, dtype=np.float64)[..., :3, 2]
+    return np.asarray(np.rad2deg(np.arcsin(np.clip(-forward[..., 2], -1, 1))))
+
+
 def roll_camera(world_from_camera: ArrayLike, roll_deg: ArrayLike) -> Array:
     """Cameras (..., 4, 4) turned by `roll_deg` (...) about their own optical axis, from x (right) towards y (down).
 
